@@ -1,0 +1,81 @@
+// Package family turns the native bodies of model providers into llm and back.
+//
+// Each provider is one folder below this one; familytest is the conformance
+// suite that all of them run. InvokeModel, its stream and (later) batch use the
+// same codec, because all of them speak llm.
+package family
+
+import (
+	"github.com/outcrop/outcrop/internal/llm"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+// Model is what a codec may know of the model it speaks for.
+type Model struct {
+	ID           string // e.g. "anthropic.claude-v2", without geography prefix
+	MaxOutput    int    // largest output limit the body may ask for; 0 means the family's own
+	StrictParity bool   // answer AWS's 400 where Outcrop is lenient by default
+}
+
+// Family parses the bodies of one provider. It is safe for concurrent use.
+type Family interface {
+	// Name is the folder and the catalogue's word for the family.
+	Name() string
+	// ParseText reads an InvokeModel body that asks for text. Errors are
+	// ValidationException and name the offending key as Bedrock does.
+	ParseText(m Model, body []byte) (Text, error)
+	// ParseEmbedding reads an InvokeModel body that asks for vectors.
+	ParseEmbedding(m Model, body []byte) (Embedding, error)
+}
+
+// Text is one parsed request for text and the way back.
+type Text interface {
+	Request() *llm.Request
+	// Response is the native body of a whole reply.
+	Response(r *llm.Response) ([]byte, error)
+	// Stream starts the native chunks of a streamed reply. It fails with
+	// ValidationException when the family cannot stream.
+	Stream() (Stream, error)
+}
+
+// Stream turns events into native chunks. It is used by one goroutine.
+type Stream interface {
+	// Chunks calls emit once for each native chunk (one JSON object) that ev
+	// makes, in order. The chunk is only valid during the call. The chunk of the
+	// Done event carries "amazon-bedrock-invocationMetrics".
+	Chunks(ev llm.Event, emit func(chunk []byte) error) error
+}
+
+// Embedding is one parsed request for vectors and the way back.
+type Embedding interface {
+	Request() *llm.EmbedRequest
+	// Dimensions is the length of the vectors that the caller wants; the
+	// pipeline fits the weights' own vectors to it before Response.
+	Dimensions() int
+	Response(r *llm.EmbedResponse) ([]byte, error)
+}
+
+// Registry finds a family by name.
+type Registry map[string]Family
+
+// NewRegistry registers the given families by their names.
+func NewRegistry(families ...Family) Registry {
+	r := make(Registry, len(families))
+	for _, f := range families {
+		r[f.Name()] = f
+	}
+	return r
+}
+
+// Unsupported is embedded by families that lack one kind of request.
+type Unsupported struct{}
+
+// ParseText refuses.
+func (Unsupported) ParseText(m Model, _ []byte) (Text, error) {
+	return nil, apierr.Validation("The model %s does not support text generation.", m.ID)
+}
+
+// ParseEmbedding refuses.
+func (Unsupported) ParseEmbedding(m Model, _ []byte) (Embedding, error) {
+	return nil, apierr.Validation("The model %s does not support embeddings.", m.ID)
+}
