@@ -1,0 +1,236 @@
+// Package limit decides who may use a scarce thing next and who has waited long
+// enough.
+package limit
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+// Defaults of SlotsConfig.
+const (
+	DefaultWait     = 30 * time.Second // under the 60 s after which SDKs give up reading
+	DefaultMaxQueue = 5000
+)
+
+// SlotsConfig sizes a Slots.
+type SlotsConfig struct {
+	N        int           // slots; at least 1
+	Wait     time.Duration // longest time in the queue; 0 means DefaultWait
+	MaxQueue int           // callers that may wait at once; 0 means DefaultMaxQueue
+}
+
+// Slots shares the n slots of a model server among callers, first come first
+// served. A slot keeps the prompt state of its last user, so Slots also tracks
+// whose state that is: a scope never gets to reuse another scope's.
+//
+// It is safe for concurrent use and starts no goroutine.
+type Slots struct {
+	wait     time.Duration
+	maxQueue int
+
+	mu    sync.Mutex
+	clock uint64 // counts leases: orders slots by last use
+	slots []slot
+	free  int
+	queue list.List // of *waiter, oldest first
+}
+
+// slot is one place. owner is the scope whose state it holds; owned is false
+// when it holds none, or an unknown one's.
+type slot struct {
+	owner string
+	owned bool
+	busy  bool
+	used  uint64 // clock of the last lease; 0 means never
+}
+
+type waiter struct {
+	scope string
+	lease chan Lease // buffered 1: the grantor never blocks
+}
+
+// Lease is the right to use one slot until Release.
+type Lease struct {
+	ID int // number of the slot, from 0
+	// Fresh says that the slot may hold state of another scope: the request
+	// must tell the server not to reuse any (cache_prompt: false).
+	Fresh bool
+
+	scope string
+	use   uint64
+}
+
+// NewSlots returns n free slots that nobody has used.
+func NewSlots(c SlotsConfig) *Slots {
+	if c.N < 1 {
+		c.N = 1
+	}
+	if c.Wait <= 0 {
+		c.Wait = DefaultWait
+	}
+	if c.MaxQueue <= 0 {
+		c.MaxQueue = DefaultMaxQueue
+	}
+	return &Slots{wait: c.Wait, maxQueue: c.MaxQueue, slots: make([]slot, c.N), free: c.N}
+}
+
+// Acquire waits for a slot and leases it to scope. Of several free slots it
+// takes the one that holds state of the same scope, else one that holds none,
+// else the least recently used one.
+//
+// Errors: ThrottlingException when the queue is full or the wait is over; the
+// context's error, as it is, when ctx ends first. Every lease must be released.
+func (s *Slots) Acquire(ctx context.Context, scope string) (Lease, error) {
+	if err := ctx.Err(); err != nil {
+		return Lease{}, err
+	}
+	s.mu.Lock()
+	if s.free > 0 { // then nobody waits: Release hands slots straight on
+		l := s.grant(s.pick(scope), scope)
+		s.mu.Unlock()
+		return l, nil
+	}
+	if s.queue.Len() >= s.maxQueue {
+		s.mu.Unlock()
+		return Lease{}, apierr.Throttling("Too many requests: %d are already waiting for this model. Try again later.", s.maxQueue)
+	}
+	w := &waiter{scope: scope, lease: make(chan Lease, 1)}
+	el := s.queue.PushBack(w)
+	s.mu.Unlock()
+
+	timer := time.NewTimer(s.wait)
+	defer timer.Stop()
+	var err error
+	select {
+	case l := <-w.lease:
+		return l, nil
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = apierr.Throttling("Too many requests: no slot of this model became free within %s. Try again later.", s.wait)
+	}
+	s.mu.Lock()
+	select {
+	case l := <-w.lease: // granted while we were giving up: pass it on
+		s.release(l)
+	default:
+		s.queue.Remove(el)
+	}
+	s.mu.Unlock()
+	return Lease{}, err
+}
+
+// Keep records that the server has taken the prompt of a lease into its slot,
+// so what the slot holds now is of the lease's scope alone. Call it when the
+// first answer of the request arrives. A fresh lease that ends without Keep
+// leaves the slot's content unknown, and its next user is fresh again.
+func (s *Slots) Keep(l Lease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sl := s.held(l); sl != nil {
+		sl.owner, sl.owned = l.scope, true
+	}
+}
+
+// Release gives the slot back, to the longest waiting caller if there is one.
+// A second Release of the same lease does nothing.
+func (s *Slots) Release(l Lease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.release(l)
+}
+
+// Reset forgets what the slots hold: the server behind them is a new one.
+func (s *Slots) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.slots {
+		s.slots[i].owner, s.slots[i].owned = "", false
+	}
+}
+
+// Load tells how many slots are leased and how many callers wait.
+func (s *Slots) Load() (busy, waiting int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.slots) - s.free, s.queue.Len()
+}
+
+// String describes the load for logs.
+func (s *Slots) String() string {
+	busy, waiting := s.Load()
+	return fmt.Sprintf("%d of %d slots busy, %d waiting", busy, len(s.slots), waiting)
+}
+
+// held returns the slot that l leases, or nil when l was released.
+func (s *Slots) held(l Lease) *slot {
+	if l.ID < 0 || l.ID >= len(s.slots) {
+		return nil
+	}
+	sl := &s.slots[l.ID]
+	if !sl.busy || sl.used != l.use {
+		return nil
+	}
+	return sl
+}
+
+// pick returns the free slot that suits scope best. There must be one.
+func (s *Slots) pick(scope string) int {
+	best, rank := -1, 0
+	for i := range s.slots {
+		sl := &s.slots[i]
+		if sl.busy {
+			continue
+		}
+		r := 1 // another scope's
+		switch {
+		case sl.owned && sl.owner == scope:
+			r = 3
+		case !sl.owned:
+			r = 2
+		}
+		switch {
+		case r > rank:
+		case r < rank:
+			continue
+		case r == 3 && sl.used < s.slots[best].used: // the warmest of one's own
+			continue
+		case r < 3 && sl.used >= s.slots[best].used: // the coldest of the others
+			continue
+		}
+		best, rank = i, r
+	}
+	return best
+}
+
+// grant leases slot i, which must be free.
+func (s *Slots) grant(i int, scope string) Lease {
+	s.clock++
+	sl := &s.slots[i]
+	l := Lease{ID: i, Fresh: !sl.owned || sl.owner != scope, scope: scope, use: s.clock}
+	if l.Fresh { // unknown until Keep
+		sl.owner, sl.owned = "", false
+	}
+	sl.busy, sl.used = true, s.clock
+	s.free--
+	return l
+}
+
+func (s *Slots) release(l Lease) {
+	sl := s.held(l)
+	if sl == nil {
+		return
+	}
+	sl.busy = false
+	s.free++
+	if front := s.queue.Front(); front != nil {
+		w := s.queue.Remove(front).(*waiter)
+		w.lease <- s.grant(s.pick(w.scope), w.scope)
+	}
+}
