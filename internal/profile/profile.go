@@ -1,0 +1,120 @@
+// Package profile holds application inference profiles: names that an account
+// gives to a model so that it can track and tag the use of it.
+//
+// System-defined profiles ("us.", "eu.", ...) come from the catalogue and are
+// never stored here.
+package profile
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+// MaxModels is how many models one profile may stand for.
+const MaxModels = 5
+
+// ErrNotFound says that the account has no such profile in the region.
+var ErrNotFound = errors.New("profile: no such profile")
+
+// ErrExists says that the id or the name is taken in the account and region.
+var ErrExists = errors.New("profile: id or name taken")
+
+// Profile is one application inference profile.
+type Profile struct {
+	ID          string // 12 characters [a-z0-9]; unique in account and region
+	Account     string // 12 digits
+	Region      string
+	Name        string // 1..64 characters; unique in account and region
+	Description string // "" when none was given
+	// ModelSource is the ARN that the profile was copied from: a foundation
+	// model or an inference profile.
+	ModelSource string
+	ModelARNs   []string          // 1..MaxModels foundation models, in order
+	Tags        map[string]string // nil when there are none
+	Created     time.Time         // kept to the millisecond
+	Updated     time.Time         // kept to the millisecond
+}
+
+// ARN is the profile's name across AWS, in the given partition ("aws", ...).
+func (p *Profile) ARN(partition string) string {
+	return fmt.Sprintf("arn:%s:bedrock:%s:%s:application-inference-profile/%s", partition, p.Region, p.Account, p.ID)
+}
+
+// NewID makes a random profile id: 12 characters [a-z0-9], some 60 bits.
+func NewID() string {
+	return strings.ToLower(rand.Text()[:12])
+}
+
+// Cursor is a place between two profiles of a list. The zero Cursor stands
+// before the first.
+type Cursor struct {
+	Created time.Time
+	ID      string
+}
+
+// Cursor is the place right behind p.
+func (p *Profile) Cursor() Cursor { return Cursor{Created: p.Created, ID: p.ID} }
+
+// IsZero reports whether c stands before the first profile.
+func (c Cursor) IsZero() bool { return c.ID == "" }
+
+// Token is the cursor as a nextToken. The zero Cursor has the token "".
+func (c Cursor) Token() string {
+	if c.IsZero() {
+		return ""
+	}
+	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%s", c.Created.UnixMilli(), c.ID))
+}
+
+// ParseToken reads a nextToken; "" is the zero Cursor.
+//
+// Errors: ValidationException that names nextToken.
+func ParseToken(token string) (Cursor, error) {
+	if token == "" {
+		return Cursor{}, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil {
+		return Cursor{}, badToken()
+	}
+	ms, id, ok := strings.Cut(string(raw), ".")
+	n, err := strconv.ParseInt(ms, 10, 64)
+	if !ok || err != nil || id == "" {
+		return Cursor{}, badToken()
+	}
+	return Cursor{Created: time.UnixMilli(n).UTC(), ID: id}, nil
+}
+
+func badToken() error {
+	return apierr.Validation("nextToken: not a token that this operation returned")
+}
+
+// Query selects profiles of one account and region.
+type Query struct {
+	Account string // required
+	Region  string // required
+	Name    string // only the profile of this exact name; "" means every name
+	After   Cursor // only profiles behind this place
+	Limit   int    // at most so many; at least 1
+}
+
+// Store keeps profiles. Every method is durable when it returns and sees only
+// the account and region that it names. It is safe for concurrent use.
+type Store interface {
+	// PutProfile adds p. It fails with ErrExists when p's id or name is taken.
+	PutProfile(ctx context.Context, p Profile) error
+	// GetProfile fails with ErrNotFound when there is no such profile.
+	GetProfile(ctx context.Context, account, region, id string) (Profile, error)
+	// ListProfiles returns profiles by creation time and id, oldest first.
+	ListProfiles(ctx context.Context, q Query) ([]Profile, error)
+	// DeleteProfile fails with ErrNotFound when there is no such profile.
+	DeleteProfile(ctx context.Context, account, region, id string) error
+}

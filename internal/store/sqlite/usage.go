@@ -1,0 +1,66 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/outcrop/outcrop/internal/meter"
+)
+
+const usageColumns = `request_id, time_ms, account, region, principal, access_key_id, service, operation, model_id, served_by,
+	stand_in, input_tokens, output_tokens, reused_tokens, status, error_code, latency_ms, first_token_ms, duration_ms`
+
+func scanUsage(r row) (meter.Record, error) {
+	var u meter.Record
+	var at int64
+	err := r.Scan(&u.RequestID, &at, &u.Account, &u.Region, &u.Principal, &u.AccessKeyID, &u.Service, &u.Operation, &u.ModelID, &u.ServedBy,
+		&u.StandIn, &u.InputTokens, &u.OutputTokens, &u.ReusedTokens, &u.Status, &u.ErrorCode, &u.LatencyMS, &u.FirstTokenMS, &u.DurationMS)
+	u.Time = toTime(at)
+	return u, err
+}
+
+// PutUsage implements meter.Store.
+func (d *DB) PutUsage(ctx context.Context, records []meter.Record) (err error) {
+	if len(records) == 0 {
+		return nil
+	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("put %d usage records: %w", len(records), err)
+		}
+	}()
+	tx, err := d.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
+	insert, err := tx.PrepareContext(ctx, `INSERT INTO usage_records (`+usageColumns+`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING`)
+	if err != nil {
+		return err
+	}
+	defer insert.Close()
+	for i := range records {
+		u := &records[i]
+		_, err := insert.ExecContext(ctx, u.RequestID, fromTime(u.Time), u.Account, u.Region, u.Principal, u.AccessKeyID, u.Service, u.Operation, u.ModelID, u.ServedBy,
+			u.StandIn, u.InputTokens, u.OutputTokens, u.ReusedTokens, u.Status, u.ErrorCode, u.LatencyMS, u.FirstTokenMS, u.DurationMS)
+		if err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// ListUsage implements meter.Store.
+func (d *DB) ListUsage(ctx context.Context, account string, limit int) ([]meter.Record, error) {
+	query, args := `SELECT `+usageColumns+` FROM usage_records`, []any{}
+	if account != "" {
+		query += ` WHERE account = ?`
+		args = append(args, account)
+	}
+	all, err := collect(ctx, d.read, scanUsage, query+` ORDER BY time_ms DESC, seq DESC LIMIT ?`, append(args, max(limit, 1))...)
+	if err != nil {
+		return nil, fmt.Errorf("list usage: %w", err)
+	}
+	return all, nil
+}

@@ -1,0 +1,29 @@
+// Package store is the parent of the databases that keep Outcrop's state.
+//
+// Each database is one folder below this one; storetest is the conformance
+// suite that all of them run. A domain package declares the store it needs;
+// this package only names their sum, which is what a database has to offer.
+package store
+
+import (
+	"github.com/outcrop/outcrop/internal/idempotency"
+	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/meter"
+	"github.com/outcrop/outcrop/internal/profile"
+)
+
+// Store is everything that a database keeps.
+//
+// A write is durable when its method returns nil: it survives kill -9 of the
+// server and loss of power. A write that fails has left nothing behind; when
+// the context ends during a write, it either happened whole or not at all.
+// Times are kept in UTC to the millisecond. It is safe for concurrent use.
+type Store interface {
+	keys.Store
+	meter.Store
+	idempotency.Store
+	profile.Store
+	// Close waits for running calls and frees the database. Calls after Close
+	// fail.
+	Close() error
+}
