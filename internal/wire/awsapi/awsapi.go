@@ -56,6 +56,7 @@ type Shape struct {
 	Min         float64 // length in characters, items or bytes; value for numbers
 	Max         float64
 	Pattern     string // ECMA-style regular expression as modelled; "" means none
+	GoPattern   string // Pattern in Go's syntax where it must differ; "" means Pattern compiles
 	Enum        []string
 	Sensitive   bool
 	EventStream bool // a Union whose members are the events of a stream
@@ -64,9 +65,10 @@ type Shape struct {
 
 // ErrorFacts marks a structure as an exception.
 type ErrorFacts struct {
-	Status    int  // HTTP status
-	Sender    bool // the caller is at fault
-	Retryable bool // the model says that clients may retry
+	Status    int    // HTTP status
+	Code      string // code on the wire of the query protocol; "" means Shape.Name
+	Sender    bool   // the caller is at fault
+	Retryable bool   // the model says that clients may retry
 }
 
 // Location is the place of a member in an HTTP request or response.
@@ -121,6 +123,7 @@ type Operation struct {
 	Resources  []string // IAM resource types that the action is checked on; none means "*"
 	Pagination Pagination
 	Bearer     bool  // bearer keys are accepted
+	NoAuth     bool  // unsigned calls are accepted: the body proves who calls
 	MaxBody    int64 // bytes; 0 means the gateway's default
 }
 

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+)
+
+// generate reads api/models and api/overlay below root and returns the
+// generated Go files by their path.
+func generate(root string) (map[string][]byte, error) {
+	return generateFS(os.DirFS(root))
+}
+
+func generateFS(root fs.FS) (map[string][]byte, error) {
+	v, err := fs.ReadFile(root, "api/models/VERSION")
+	if err != nil {
+		return nil, err
+	}
+	words := strings.Fields(string(v))
+	if len(words) != 3 || words[0] != "botocore" {
+		return nil, fmt.Errorf("api/models/VERSION: want `botocore VERSION sha256:DIGEST`, got %q", v)
+	}
+	regexps, err := readPatterns(root)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	unused := maps.Clone(regexps)
+	for _, svc := range services() {
+		data, err := fs.ReadFile(root, "api/models/"+svc.name+".json")
+		if err != nil {
+			return nil, err
+		}
+		f, err := decodeFacts(data)
+		if err != nil {
+			return nil, fmt.Errorf("api/models/%s.json: %w", svc.name, err)
+		}
+		o, err := readOverlay(root, svc.name)
+		if err != nil {
+			return nil, err
+		}
+		a, err := build(svc, f, o, words[1], regexps)
+		if err != nil {
+			return nil, err
+		}
+		for p := range a.usedRE {
+			delete(unused, p)
+		}
+		if err := a.emit(files); err != nil {
+			return nil, fmt.Errorf("%s: %w", svc.name, err)
+		}
+	}
+	if len(unused) > 0 {
+		return nil, fmt.Errorf("api/overlay/patterns.yaml: of no use: %q", slices.Sorted(maps.Keys(unused)))
+	}
+	return files, nil
+}
