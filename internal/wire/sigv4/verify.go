@@ -1,0 +1,136 @@
+package sigv4
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"sync"
+
+	"github.com/outcrop/outcrop/internal/secret"
+)
+
+// Verify checks the payload hash and the signature against the secret of
+// s.AccessKeyID and the body as received. keys may be nil: then the signing key
+// is derived anew. The comparison takes the same time wherever two signatures
+// differ.
+//
+// Errors: InvalidSignatureException (403). An empty secret never verifies.
+func (s *Signed) Verify(keys *KeyCache, sec secret.Value, body []byte) error {
+	return s.VerifySum(keys, sec, sha256.Sum256(body))
+}
+
+// VerifySum is Verify for a caller that hashed the body while reading it.
+func (s *Signed) VerifySum(keys *KeyCache, sec secret.Value, body [sha256.Size]byte) error {
+	if sec.IsZero() {
+		return Mismatch()
+	}
+	if s.hasSum && subtle.ConstantTimeCompare(s.declared[:], body[:]) != 1 {
+		return invalid("The provided 'x-amz-content-sha256' header does not match what was computed.")
+	}
+	key, cached := keys.get(s, sec)
+	if !cached {
+		key = derive(sec, s.scope)
+	}
+	ok := s.matches(key, s.canon, body)
+	if !ok && s.alt != nil {
+		ok = s.matches(key, s.alt, body)
+	}
+	if !ok {
+		return Mismatch()
+	}
+	if !cached {
+		keys.put(s, sec, key)
+	}
+	return nil
+}
+
+// matches compares the received signature with that of one canonical form.
+func (s *Signed) matches(key [32]byte, canon []byte, body [sha256.Size]byte) bool {
+	sum := sha256.Sum256(hex.AppendEncode(canon, body[:])) // mostly fits in canon's spare room
+	want := sign(key, s.stamp, s.scope, sum)
+	return hmac.Equal(want[:], s.signature[:])
+}
+
+// sign is the signature of a canonical request with hash sum.
+func sign(key [32]byte, stamp, scope string, sum [sha256.Size]byte) [32]byte {
+	var buf [256]byte
+	b := append(buf[:0], algorithm+"\n"...)
+	b = append(b, stamp...)
+	b = append(b, '\n')
+	b = append(b, scope...)
+	b = append(b, '\n')
+	return mac(key[:], hex.AppendEncode(b, sum[:]))
+}
+
+// derive makes the signing key of a scope "yyyymmdd/region/service/aws4_request".
+func derive(sec secret.Value, scope string) [32]byte {
+	reveal := sec.Reveal()
+	key := append(append(make([]byte, 0, 4+len(reveal)), "AWS4"...), reveal...)
+	var out [32]byte
+	for start, i := 0, 0; i <= len(scope); i++ {
+		if i == len(scope) || scope[i] == '/' {
+			out = mac(key, []byte(scope[start:i]))
+			key, start = out[:], i+1
+		}
+	}
+	return out
+}
+
+func mac(key, data []byte) (out [32]byte) {
+	h := hmac.New(sha256.New, key)
+	h.Write(data)
+	h.Sum(out[:0])
+	return out
+}
+
+// KeyCache keeps signing keys by access key id, day, region and service. Only a
+// key that has verified a request gets in, so strangers cannot push others out.
+// A nil *KeyCache keeps nothing. It is safe for concurrent use.
+type KeyCache struct {
+	size int
+
+	mu sync.RWMutex
+	m  map[cacheKey]cacheEntry
+}
+
+type cacheKey struct{ id, scope string }
+
+type cacheEntry struct {
+	secret []byte // the secret that key was derived from
+	key    [32]byte
+}
+
+// NewKeyCache returns a cache of at most size signing keys; 0 means 1024. A full
+// cache is emptied before the next key goes in.
+func NewKeyCache(size int) *KeyCache {
+	if size <= 0 {
+		size = 1024
+	}
+	return &KeyCache{size: size, m: make(map[cacheKey]cacheEntry)}
+}
+
+func (c *KeyCache) get(s *Signed, sec secret.Value) ([32]byte, bool) {
+	if c == nil {
+		return [32]byte{}, false
+	}
+	c.mu.RLock()
+	e, ok := c.m[cacheKey{s.AccessKeyID, s.scope}]
+	c.mu.RUnlock()
+	if !ok || subtle.ConstantTimeCompare(e.secret, sec.Reveal()) != 1 {
+		return [32]byte{}, false
+	}
+	return e.key, true
+}
+
+func (c *KeyCache) put(s *Signed, sec secret.Value, key [32]byte) {
+	if c == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.m) >= c.size {
+		clear(c.m)
+	}
+	c.m[cacheKey{s.AccessKeyID, s.scope}] = cacheEntry{secret: sec.Reveal(), key: key}
+}
