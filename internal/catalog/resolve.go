@@ -1,0 +1,183 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/arn"
+)
+
+// Profiles finds application inference profiles.
+type Profiles interface {
+	// LookupProfile returns the ARN that a profile was copied from: a foundation
+	// model or a system inference profile. It fails with profile.ErrNotFound when
+	// the account has no such profile in the region.
+	LookupProfile(ctx context.Context, account, region, id string) (sourceARN string, err error)
+}
+
+// StoredProfiles finds application inference profiles in a store.
+func StoredProfiles(s profile.Store) Profiles { return storedProfiles{s} }
+
+type storedProfiles struct{ store profile.Store }
+
+// LookupProfile implements Profiles.
+func (s storedProfiles) LookupProfile(ctx context.Context, account, region, id string) (string, error) {
+	p, err := s.store.GetProfile(ctx, account, region, id)
+	return p.ModelSource, err
+}
+
+// Resolve finds what a caller wrote as model id of an inference.
+//
+// It takes the id of a model, such an id with a size variant ("...:200k"), the
+// id of an inference profile, and the ARN of each. Ids that are not listed
+// resolve by pattern. An ARN must name the region of the request, and the
+// account of the caller where it has one.
+//
+// Errors: ValidationException for a malformed or unknown identifier, as the
+// live service answers; ResourceNotFoundException for an ARN of a kind that
+// holds nothing here, for an application profile that does not exist and for a
+// model past its end of life.
+func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) (Target, error) {
+	m, err := arn.ParseModel(modelID)
+	if err != nil || m.IsARN() && (m.ARN.Region != region || m.ARN.Account != "" && m.ARN.Account != account) {
+		return Target{}, invalidModel()
+	}
+	switch m.Kind {
+	case arn.KindFoundationModel, arn.KindSystemProfile:
+		return c.target(&m, region, account)
+	case arn.KindApplicationProfile:
+		return c.applicationProfile(ctx, &m, region, account)
+	case arn.KindProvisionedName:
+		return Target{}, invalidModel()
+	}
+	return Target{}, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
+}
+
+// target resolves a model or a system profile.
+func (c *Catalog) target(m *arn.Model, region, account string) (Target, error) {
+	model, ok := c.find(m.ID, region)
+	if !ok || m.Geo != "" && !(slices.Contains(model.Profiles, m.Geo) && geographyCovers(m.Geo, region)) {
+		return Target{}, invalidModel()
+	}
+	if c.ended(&model) {
+		return Target{}, apierr.NotFound("The model %s has reached the end of its life.", model.ID)
+	}
+	t := Target{
+		Model:    model,
+		Weights:  c.weights[c.byWeight[model.Weights]],
+		ModelARN: arn.FoundationModel(region, model.ID),
+	}
+	if m.Geo == "" {
+		t.Resources = []string{t.ModelARN}
+		return t, nil
+	}
+	t.ProfileARN = arn.InferenceProfile(region, account, m.Geo+"."+model.ID)
+	t.Resources = []string{t.ModelARN, t.ProfileARN}
+	return t, nil
+}
+
+// applicationProfile resolves the model behind an application profile.
+func (c *Catalog) applicationProfile(ctx context.Context, m *arn.Model, region, account string) (Target, error) {
+	source, err := "", profile.ErrNotFound
+	if c.profiles != nil {
+		source, err = c.profiles.LookupProfile(ctx, account, region, m.ID)
+	}
+	if errors.Is(err, profile.ErrNotFound) {
+		if m.IsARN() {
+			return Target{}, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
+		}
+		return Target{}, invalidModel() // any word of 12 characters looks like such an id
+	}
+	if err != nil {
+		return Target{}, err
+	}
+	s, err := arn.ParseModel(source)
+	if err != nil || s.Kind != arn.KindFoundationModel && s.Kind != arn.KindSystemProfile {
+		return Target{}, invalidModel()
+	}
+	t, err := c.target(&s, region, account)
+	if err != nil {
+		return Target{}, err
+	}
+	t.ProfileARN = arn.ApplicationInferenceProfile(region, account, m.ID)
+	t.Resources = []string{t.ModelARN, t.ProfileARN}
+	return t, nil
+}
+
+// find returns the entry for a model id: the listed one, the one that the id is
+// a size variant of, or what a pattern makes of it.
+func (c *Catalog) find(id, region string) (Model, bool) {
+	m, ok := c.lookup(id)
+	if !ok || len(m.Regions) > 0 && !slices.Contains(m.Regions, region) {
+		return Model{}, false
+	}
+	return m, true
+}
+
+func (c *Catalog) lookup(id string) (Model, bool) {
+	if i, ok := c.byID[id]; ok {
+		return c.models[i], true
+	}
+	if base, size, ok := cutLast(id); ok && isSize(size) {
+		id = base
+		if i, ok := c.byID[id]; ok {
+			return c.models[i], true
+		}
+		// AWS numbers the variants of some ids that have no number themselves:
+		// "amazon.titan-text-lite-v1:0:4k".
+		if base, number, ok := cutLast(id); ok && digits(number) {
+			if i, ok := c.byID[base]; ok {
+				return c.models[i], true
+			}
+		}
+	}
+	for _, p := range c.prefixes {
+		if rest, ok := strings.CutPrefix(id, p.text); ok && strings.ContainsAny(rest, "0123456789") {
+			return c.patterns[p.pattern].model(id), true
+		}
+	}
+	return Model{}, false
+}
+
+// ended reports whether the model's end of life has come.
+func (c *Catalog) ended(m *Model) bool {
+	end := m.Lifecycle.EndOfLife
+	return !end.IsZero() && !c.now().Before(end)
+}
+
+// invalidModel is what the live service answers to an identifier that it cannot
+// read or does not know.
+func invalidModel() error {
+	return apierr.Validation("The provided model identifier is invalid.")
+}
+
+// cutLast cuts an id at its last colon.
+func cutLast(id string) (before, after string, ok bool) {
+	i := strings.LastIndexByte(id, ':')
+	if i < 0 {
+		return "", "", false
+	}
+	return id[:i], id[i+1:], true
+}
+
+// isSize reports whether the last part of an id names a context size ("200k",
+// "512") or the multimodal variant ("mm") rather than a version.
+func isSize(s string) bool {
+	if k, ok := strings.CutSuffix(s, "k"); ok {
+		return digits(k)
+	}
+	return s == "mm" || len(s) > 2 && digits(s)
+}
+
+func digits(s string) bool {
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
