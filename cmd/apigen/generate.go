@@ -4,25 +4,15 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 )
 
 // generate reads api/models and api/overlay below root and returns the
 // generated Go files by their path.
-func generate(root string) (map[string][]byte, error) {
-	return generateFS(os.DirFS(root))
-}
-
-func generateFS(root fs.FS) (map[string][]byte, error) {
-	v, err := fs.ReadFile(root, "api/models/VERSION")
+func generate(root fs.FS) (map[string][]byte, error) {
+	release, err := readPin(root)
 	if err != nil {
 		return nil, err
-	}
-	words := strings.Fields(string(v))
-	if len(words) != 3 || words[0] != "botocore" {
-		return nil, fmt.Errorf("api/models/VERSION: want `botocore VERSION sha256:DIGEST`, got %q", v)
 	}
 	regexps, err := readPatterns(root)
 	if err != nil {
@@ -43,7 +33,7 @@ func generateFS(root fs.FS) (map[string][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		a, err := build(svc, f, o, words[1], regexps)
+		a, err := build(svc, f, o, release.version, regexps)
 		if err != nil {
 			return nil, err
 		}

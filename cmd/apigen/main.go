@@ -3,14 +3,14 @@
 //
 // It has two stages, so that a build needs neither a network nor Python:
 //
-//	apigen fetch   download the pinned botocore release, keep the facts of the
-//	               APIs that Outcrop serves and write them to api/models
-//	apigen         read api/models and api/overlay and write the Go packages
+//	apigen                  read api/models and api/overlay, write the Go packages
+//	apigen fetch            download the pinned botocore release, write its facts
+//	                        to api/models, then do the above
+//	apigen fetch VERSION    the same with another release, which becomes the pin
 //
-// Both stages find the module root by walking up from the working directory
-// and write nothing when an input is refused. Output depends on the input
-// files alone, so running twice gives the same bytes. api/README.md says how
-// to move to a newer botocore.
+// The pin, a version and the digest of its wheel, stands in api/models/VERSION.
+// apigen finds the module root by walking up from the working directory.
+// Output depends on the input files alone: running twice gives the same bytes.
 package main
 
 import (
@@ -31,7 +31,7 @@ func main() {
 	}
 }
 
-// run executes one stage for the given command line arguments.
+// run does what the command line arguments ask for.
 func run(ctx context.Context, args []string) error {
 	wd, err := os.Getwd()
 	if err != nil {
@@ -41,21 +41,30 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case len(args) == 0:
-		files, err := generate(root)
+	if len(args) > 0 {
+		if args[0] != "fetch" || len(args) > 2 {
+			return errors.New("usage: apigen [fetch [VERSION]]")
+		}
+		want, err := readPin(os.DirFS(root))
 		if err != nil {
 			return err
 		}
-		return writeFiles(root, files)
-	case len(args) == 1 && args[0] == "fetch":
-		files, err := fetch(ctx)
+		if len(args) == 2 && args[1] != want.version {
+			want = pin{version: args[1]}
+		}
+		files, err := fetch(ctx, want)
 		if err != nil {
 			return err
 		}
-		return writeFiles(root, files)
+		if err := writeFiles(root, files); err != nil {
+			return err
+		}
 	}
-	return errors.New("usage: apigen [fetch]")
+	files, err := generate(os.DirFS(root))
+	if err != nil {
+		return err
+	}
+	return writeFiles(root, files)
 }
 
 // moduleRoot returns the nearest folder at or above dir that holds go.mod.

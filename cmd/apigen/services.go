@@ -1,12 +1,5 @@
 package main
 
-// botocoreVersion and botocoreSHA256 pin the release that the facts are read
-// from: the version and the digest of its wheel.
-const (
-	botocoreVersion = "1.44.5"
-	botocoreSHA256  = "8f16a56d1dff125dd65322ae021efa7ba5195a6db5102b96862566055b748921"
-)
-
 // A service is one API that Outcrop serves.
 type service struct {
 	name string // boto3 client name, folder in botocore, file name in api/models

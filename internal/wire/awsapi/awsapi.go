@@ -55,12 +55,32 @@ type Shape struct {
 	HasMax      bool
 	Min         float64 // length in characters, items or bytes; value for numbers
 	Max         float64
-	Pattern     string // ECMA-style regular expression as modelled; "" means none
+	Pattern     string // regular expression as modelled, for messages; "" means none. See Regexp
 	GoPattern   string // Pattern in Go's syntax where it must differ; "" means Pattern compiles
 	Enum        []string
 	Sensitive   bool
 	EventStream bool // a Union whose members are the events of a stream
 	Error       *ErrorFacts
+}
+
+// Regexp returns the regular expression, in the syntax of package regexp, that
+// texts of this shape must match; "" means none.
+//
+// It is anchored at both ends: a pattern describes the whole text. The models
+// that the tables come from mostly leave the anchors out, and by the rules of
+// the Smithy language such a pattern would match any part of a text. But the
+// Smithy models of the same services, as published with the AWS SDK for
+// JavaScript v3, have the anchors that botocore's conversion takes off
+// (AsyncInvokeIdempotencyToken is "^[!-~]*$" there and "[!-~]*" here), so the
+// anchors are part of the API. Length is counted apart, by Min and Max.
+func (s *Shape) Regexp() string {
+	switch {
+	case s.GoPattern != "":
+		return "^(?:" + s.GoPattern + ")$"
+	case s.Pattern != "":
+		return "^(?:" + s.Pattern + ")$"
+	}
+	return ""
 }
 
 // ErrorFacts marks a structure as an exception.

@@ -33,7 +33,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:AssociateAgentCollaborator",
+		Action:    "bedrock:AssociateAgentCollaborator",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "AssociateAgentKnowledgeBase", Method: "PUT", URI: "/agents/{agentId}/agentversions/{agentVersion}/knowledgebases/", Status: 200,
@@ -47,7 +48,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:AssociateAgentKnowledgeBase",
+		Action:    "bedrock:AssociateAgentKnowledgeBase",
+		Resources: []string{"agent", "knowledge-base"},
 	},
 	{
 		Name: "CreateAgent", Method: "PUT", URI: "/agents/", Status: 202,
@@ -74,7 +76,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:CreateAgentActionGroup",
+		Action:    "bedrock:CreateAgentActionGroup",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "CreateAgentAlias", Method: "PUT", URI: "/agents/{agentId}/agentaliases/", Status: 202,
@@ -88,7 +91,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:CreateAgentAlias",
+		Action:    "bedrock:CreateAgentAlias",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "CreateDataSource", Method: "PUT", URI: "/knowledgebases/{knowledgeBaseId}/datasources/", Status: 200,
@@ -102,7 +106,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:CreateDataSource",
+		Action:    "bedrock:CreateDataSource",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "CreateFlow", Method: "POST", URI: "/flows/", Status: 201,
@@ -129,7 +134,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:CreateFlowAlias",
+		Action:    "bedrock:CreateFlowAlias",
+		Resources: []string{"flow"},
 	},
 	{
 		Name: "CreateFlowVersion", Method: "POST", URI: "/flows/{flowIdentifier}/versions", Status: 201,
@@ -143,7 +149,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:CreateFlowVersion",
+		Action:    "bedrock:CreateFlowVersion",
+		Resources: []string{"flow"},
 	},
 	{
 		Name: "CreateKnowledgeBase", Method: "PUT", URI: "/knowledgebases/", Status: 202,
@@ -183,7 +190,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:CreatePromptVersion",
+		Action:    "bedrock:CreatePromptVersion",
+		Resources: []string{"prompt"},
 	},
 	{
 		Name: "CreateRetrievalInstruction", Method: "POST", URI: "/retrievalinstructions/", Status: 202,
@@ -224,7 +232,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:CreateVpcConfiguration",
+		Action:    "bedrock:CreateVpcConfiguration",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "DeleteAgent", Method: "DELETE", URI: "/agents/{agentId}/", Status: 202,
@@ -237,7 +246,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteAgent",
+		Action:    "bedrock:DeleteAgent",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "DeleteAgentActionGroup", Method: "DELETE", URI: "/agents/{agentId}/agentversions/{agentVersion}/actiongroups/{actionGroupId}/", Status: 204,
@@ -250,7 +260,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteAgentActionGroup",
+		Action:    "bedrock:DeleteAgentActionGroup",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "DeleteAgentAlias", Method: "DELETE", URI: "/agents/{agentId}/agentaliases/{agentAliasId}/", Status: 202,
@@ -262,7 +273,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteAgentAlias",
+		Action:    "bedrock:DeleteAgentAlias",
+		Resources: []string{"agent-alias"},
 	},
 	{
 		Name: "DeleteAgentVersion", Method: "DELETE", URI: "/agents/{agentId}/agentversions/{agentVersion}/", Status: 202,
@@ -275,7 +287,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteAgentVersion",
+		Action:    "bedrock:DeleteAgentVersion",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "DeleteDataSource", Method: "DELETE", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}", Status: 202,
@@ -288,7 +301,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteDataSource",
+		Action:    "bedrock:DeleteDataSource",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "DeleteFlow", Method: "DELETE", URI: "/flows/{flowIdentifier}/", Status: 200,
@@ -301,7 +315,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteFlow",
+		Action:    "bedrock:DeleteFlow",
+		Resources: []string{"flow"},
 	},
 	{
 		Name: "DeleteFlowAlias", Method: "DELETE", URI: "/flows/{flowIdentifier}/aliases/{aliasIdentifier}", Status: 200,
@@ -314,7 +329,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteFlowAlias",
+		Action:    "bedrock:DeleteFlowAlias",
+		Resources: []string{"flow-alias"},
 	},
 	{
 		Name: "DeleteFlowVersion", Method: "DELETE", URI: "/flows/{flowIdentifier}/versions/{flowVersion}/", Status: 200,
@@ -327,7 +343,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteFlowVersion",
+		Action:    "bedrock:DeleteFlowVersion",
+		Resources: []string{"flow"},
 	},
 	{
 		Name: "DeleteKnowledgeBase", Method: "DELETE", URI: "/knowledgebases/{knowledgeBaseId}", Status: 202,
@@ -340,7 +357,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteKnowledgeBase",
+		Action:    "bedrock:DeleteKnowledgeBase",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "DeleteKnowledgeBaseDocuments", Method: "POST", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}/documents/deleteDocuments", Status: 202,
@@ -353,7 +371,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteKnowledgeBaseDocuments",
+		Action:    "bedrock:DeleteKnowledgeBaseDocuments",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "DeletePrompt", Method: "DELETE", URI: "/prompts/{promptIdentifier}/", Status: 200,
@@ -366,7 +385,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeletePrompt",
+		Action:    "bedrock:DeletePrompt",
+		Resources: []string{"prompt", "prompt-version"},
 	},
 	{
 		Name: "DeleteResourcePolicy", Method: "DELETE", URI: "/resourcepolicy/{resourceArn}", Status: 200,
@@ -379,7 +399,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteResourcePolicy",
+		Action:    "bedrock:DeleteResourcePolicy",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "DeleteRetrievalInstruction", Method: "DELETE", URI: "/retrievalinstructions/{retrievalInstructionId}", Status: 200,
@@ -405,7 +426,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteVpcConfiguration",
+		Action:    "bedrock:DeleteVpcConfiguration",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "DisassociateAgentCollaborator", Method: "DELETE", URI: "/agents/{agentId}/agentversions/{agentVersion}/agentcollaborators/{collaboratorId}/", Status: 204,
@@ -418,7 +440,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DisassociateAgentCollaborator",
+		Action:    "bedrock:DisassociateAgentCollaborator",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "DisassociateAgentKnowledgeBase", Method: "DELETE", URI: "/agents/{agentId}/agentversions/{agentVersion}/knowledgebases/{knowledgeBaseId}/", Status: 204,
@@ -431,7 +454,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DisassociateAgentKnowledgeBase",
+		Action:    "bedrock:DisassociateAgentKnowledgeBase",
+		Resources: []string{"agent", "knowledge-base"},
 	},
 	{
 		Name: "GetAgent", Method: "GET", URI: "/agents/{agentId}/", Status: 200,
@@ -443,7 +467,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetAgent",
+		Action:    "bedrock:GetAgent",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "GetAgentActionGroup", Method: "GET", URI: "/agents/{agentId}/agentversions/{agentVersion}/actiongroups/{actionGroupId}/", Status: 200,
@@ -455,7 +480,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetAgentActionGroup",
+		Action:    "bedrock:GetAgentActionGroup",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "GetAgentAlias", Method: "GET", URI: "/agents/{agentId}/agentaliases/{agentAliasId}/", Status: 200,
@@ -467,7 +493,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetAgentAlias",
+		Action:    "bedrock:GetAgentAlias",
+		Resources: []string{"agent-alias"},
 	},
 	{
 		Name: "GetAgentCollaborator", Method: "GET", URI: "/agents/{agentId}/agentversions/{agentVersion}/agentcollaborators/{collaboratorId}/", Status: 200,
@@ -479,7 +506,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetAgentCollaborator",
+		Action:    "bedrock:GetAgentCollaborator",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "GetAgentKnowledgeBase", Method: "GET", URI: "/agents/{agentId}/agentversions/{agentVersion}/knowledgebases/{knowledgeBaseId}/", Status: 200,
@@ -491,7 +519,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetAgentKnowledgeBase",
+		Action:    "bedrock:GetAgentKnowledgeBase",
+		Resources: []string{"agent", "knowledge-base"},
 	},
 	{
 		Name: "GetAgentVersion", Method: "GET", URI: "/agents/{agentId}/agentversions/{agentVersion}/", Status: 200,
@@ -503,7 +532,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetAgentVersion",
+		Action:    "bedrock:GetAgentVersion",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "GetDataSource", Method: "GET", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}", Status: 200,
@@ -515,7 +545,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetDataSource",
+		Action:    "bedrock:GetDataSource",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "GetFlow", Method: "GET", URI: "/flows/{flowIdentifier}/", Status: 200,
@@ -527,7 +558,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetFlow",
+		Action:    "bedrock:GetFlow",
+		Resources: []string{"flow"},
 	},
 	{
 		Name: "GetFlowAlias", Method: "GET", URI: "/flows/{flowIdentifier}/aliases/{aliasIdentifier}", Status: 200,
@@ -539,7 +571,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetFlowAlias",
+		Action:    "bedrock:GetFlowAlias",
+		Resources: []string{"flow-alias"},
 	},
 	{
 		Name: "GetFlowVersion", Method: "GET", URI: "/flows/{flowIdentifier}/versions/{flowVersion}/", Status: 200,
@@ -551,7 +584,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetFlowVersion",
+		Action:    "bedrock:GetFlowVersion",
+		Resources: []string{"flow"},
 	},
 	{
 		Name: "GetIngestionJob", Method: "GET", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}/ingestionjobs/{ingestionJobId}", Status: 200,
@@ -563,7 +597,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetIngestionJob",
+		Action:    "bedrock:GetIngestionJob",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "GetKnowledgeBase", Method: "GET", URI: "/knowledgebases/{knowledgeBaseId}", Status: 200,
@@ -575,7 +610,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetKnowledgeBase",
+		Action:    "bedrock:GetKnowledgeBase",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "GetKnowledgeBaseDocuments", Method: "POST", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}/documents/getDocuments", Status: 200,
@@ -588,7 +624,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetKnowledgeBaseDocuments",
+		Action:    "bedrock:GetKnowledgeBaseDocuments",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "GetPrompt", Method: "GET", URI: "/prompts/{promptIdentifier}/", Status: 200,
@@ -600,7 +637,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetPrompt",
+		Action:    "bedrock:GetPrompt",
+		Resources: []string{"prompt", "prompt-version"},
 	},
 	{
 		Name: "GetResourcePolicy", Method: "GET", URI: "/resourcepolicy/{resourceArn}", Status: 200,
@@ -612,7 +650,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetResourcePolicy",
+		Action:    "bedrock:GetResourcePolicy",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "GetRetrievalInstruction", Method: "GET", URI: "/retrievalinstructions/{retrievalInstructionId}", Status: 200,
@@ -636,7 +675,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetVpcConfiguration",
+		Action:    "bedrock:GetVpcConfiguration",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "IngestKnowledgeBaseDocuments", Method: "PUT", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}/documents", Status: 202,
@@ -649,7 +689,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:IngestKnowledgeBaseDocuments",
+		Action:    "bedrock:IngestKnowledgeBaseDocuments",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "ListAgentActionGroups", Method: "POST", URI: "/agents/{agentId}/agentversions/{agentVersion}/actiongroups/", Status: 200,
@@ -662,6 +703,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgentActionGroups",
+		Resources:  []string{"agent"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "actionGroupSummaries"},
 	},
 	{
@@ -675,6 +717,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgentAliases",
+		Resources:  []string{"agent"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "agentAliasSummaries"},
 	},
 	{
@@ -688,6 +731,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgentCollaborators",
+		Resources:  []string{"agent"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "agentCollaboratorSummaries"},
 	},
 	{
@@ -701,6 +745,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgentKnowledgeBases",
+		Resources:  []string{"agent"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "agentKnowledgeBaseSummaries"},
 	},
 	{
@@ -714,6 +759,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgentVersions",
+		Resources:  []string{"agent"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "agentVersionSummaries"},
 	},
 	{
@@ -739,6 +785,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListDataSources",
+		Resources:  []string{"knowledge-base"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "dataSourceSummaries"},
 	},
 	{
@@ -752,6 +799,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListFlowAliases",
+		Resources:  []string{"flow"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "flowAliasSummaries"},
 	},
 	{
@@ -765,6 +813,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListFlowVersions",
+		Resources:  []string{"flow"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "flowVersionSummaries"},
 	},
 	{
@@ -790,6 +839,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListIngestionJobs",
+		Resources:  []string{"knowledge-base"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "ingestionJobSummaries"},
 	},
 	{
@@ -804,6 +854,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListKnowledgeBaseDocuments",
+		Resources:  []string{"knowledge-base"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "documentDetails"},
 	},
 	{
@@ -829,6 +880,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListPrompts",
+		Resources:  []string{"prompt"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "promptSummaries"},
 	},
 	{
@@ -866,7 +918,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:ListTagsForResource",
+		Action:    "bedrock:ListTagsForResource",
+		Resources: []string{"agent", "agent-alias", "flow", "flow-alias", "knowledge-base", "prompt", "prompt-version"},
 	},
 	{
 		Name: "ListVpcConfigurations", Method: "GET", URI: "/knowledgebases/{knowledgeBaseId}/vpcconfigurations/", Status: 200,
@@ -879,6 +932,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListVpcConfigurations",
+		Resources:  []string{"knowledge-base"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "items"},
 	},
 	{
@@ -893,7 +947,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:PrepareAgent",
+		Action:    "bedrock:PrepareAgent",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "PrepareFlow", Method: "POST", URI: "/flows/{flowIdentifier}/", Status: 202,
@@ -907,7 +962,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:PrepareFlow",
+		Action:    "bedrock:PrepareFlow",
+		Resources: []string{"flow"},
 	},
 	{
 		Name: "PutResourcePolicy", Method: "PUT", URI: "/resourcepolicy/{resourceArn}", Status: 200,
@@ -920,7 +976,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:PutResourcePolicy",
+		Action:    "bedrock:PutResourcePolicy",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "StartIngestionJob", Method: "PUT", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}/ingestionjobs/", Status: 202,
@@ -934,7 +991,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:StartIngestionJob",
+		Action:    "bedrock:StartIngestionJob",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "StopIngestionJob", Method: "POST", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}/ingestionjobs/{ingestionJobId}/stop", Status: 202,
@@ -947,7 +1005,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:StopIngestionJob",
+		Action:    "bedrock:StopIngestionJob",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "TagResource", Method: "POST", URI: "/tags/{resourceArn}", Status: 200,
@@ -960,7 +1019,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:TagResource",
+		Action:    "bedrock:TagResource",
+		Resources: []string{"agent", "agent-alias", "flow", "flow-alias", "knowledge-base", "prompt", "prompt-version"},
 	},
 	{
 		Name: "UntagResource", Method: "DELETE", URI: "/tags/{resourceArn}", Status: 200,
@@ -972,7 +1032,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UntagResource",
+		Action:    "bedrock:UntagResource",
+		Resources: []string{"agent", "agent-alias", "flow", "flow-alias", "knowledge-base", "prompt", "prompt-version"},
 	},
 	{
 		Name: "UpdateAgent", Method: "PUT", URI: "/agents/{agentId}/", Status: 202,
@@ -986,7 +1047,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdateAgent",
+		Action:    "bedrock:UpdateAgent",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "UpdateAgentActionGroup", Method: "PUT", URI: "/agents/{agentId}/agentversions/{agentVersion}/actiongroups/{actionGroupId}/", Status: 200,
@@ -1000,7 +1062,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdateAgentActionGroup",
+		Action:    "bedrock:UpdateAgentActionGroup",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "UpdateAgentAlias", Method: "PUT", URI: "/agents/{agentId}/agentaliases/{agentAliasId}/", Status: 202,
@@ -1014,7 +1077,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdateAgentAlias",
+		Action:    "bedrock:UpdateAgentAlias",
+		Resources: []string{"agent-alias"},
 	},
 	{
 		Name: "UpdateAgentCollaborator", Method: "PUT", URI: "/agents/{agentId}/agentversions/{agentVersion}/agentcollaborators/{collaboratorId}/", Status: 200,
@@ -1028,7 +1092,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdateAgentCollaborator",
+		Action:    "bedrock:UpdateAgentCollaborator",
+		Resources: []string{"agent"},
 	},
 	{
 		Name: "UpdateAgentKnowledgeBase", Method: "PUT", URI: "/agents/{agentId}/agentversions/{agentVersion}/knowledgebases/{knowledgeBaseId}/", Status: 200,
@@ -1041,7 +1106,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdateAgentKnowledgeBase",
+		Action:    "bedrock:UpdateAgentKnowledgeBase",
+		Resources: []string{"agent", "knowledge-base"},
 	},
 	{
 		Name: "UpdateDataSource", Method: "PUT", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}", Status: 200,
@@ -1054,7 +1120,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdateDataSource",
+		Action:    "bedrock:UpdateDataSource",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "UpdateFlow", Method: "PUT", URI: "/flows/{flowIdentifier}/", Status: 200,
@@ -1068,7 +1135,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdateFlow",
+		Action:    "bedrock:UpdateFlow",
+		Resources: []string{"flow"},
 	},
 	{
 		Name: "UpdateFlowAlias", Method: "PUT", URI: "/flows/{flowIdentifier}/aliases/{aliasIdentifier}", Status: 200,
@@ -1082,7 +1150,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdateFlowAlias",
+		Action:    "bedrock:UpdateFlowAlias",
+		Resources: []string{"flow-alias"},
 	},
 	{
 		Name: "UpdateKnowledgeBase", Method: "PUT", URI: "/knowledgebases/{knowledgeBaseId}", Status: 202,
@@ -1095,7 +1164,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdateKnowledgeBase",
+		Action:    "bedrock:UpdateKnowledgeBase",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "UpdatePrompt", Method: "PUT", URI: "/prompts/{promptIdentifier}/", Status: 200,
@@ -1109,7 +1179,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdatePrompt",
+		Action:    "bedrock:UpdatePrompt",
+		Resources: []string{"prompt"},
 	},
 	{
 		Name: "UpdateRetrievalInstruction", Method: "PUT", URI: "/retrievalinstructions/{retrievalInstructionId}", Status: 202,

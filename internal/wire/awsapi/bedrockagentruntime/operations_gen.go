@@ -47,7 +47,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:CheckIngestedDocumentAcl",
+		Action:    "bedrock:CheckIngestedDocumentAcl",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "CreateInvocation", Method: "PUT", URI: "/sessions/{sessionIdentifier}/invocations/", Status: 201,
@@ -61,7 +62,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:CreateInvocation",
+		Action:    "bedrock:CreateInvocation",
+		Resources: []string{"session"},
 	},
 	{
 		Name: "CreateSession", Method: "PUT", URI: "/sessions/", Status: 201,
@@ -90,7 +92,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteAgentMemory",
+		Action:    "bedrock:DeleteAgentMemory",
+		Resources: []string{"agent-alias"},
 	},
 	{
 		Name: "DeleteSession", Method: "DELETE", URI: "/sessions/{sessionIdentifier}/", Status: 200,
@@ -103,7 +106,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:DeleteSession",
+		Action:    "bedrock:DeleteSession",
+		Resources: []string{"session"},
 	},
 	{
 		Name: "EndSession", Method: "PATCH", URI: "/sessions/{sessionIdentifier}", Status: 200,
@@ -116,7 +120,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:EndSession",
+		Action:    "bedrock:EndSession",
+		Resources: []string{"session"},
 	},
 	{
 		Name: "GenerateQuery", Method: "POST", URI: "/generateQuery", Status: 200,
@@ -149,6 +154,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:GetAgentMemory",
+		Resources:  []string{"agent-alias"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxItems", ResultKey: "memoryContents"},
 	},
 	{
@@ -161,7 +167,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetDocumentContent",
+		Action:    "bedrock:GetDocumentContent",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "GetExecutionFlowSnapshot", Method: "GET", URI: "/flows/{flowIdentifier}/aliases/{flowAliasIdentifier}/executions/{executionIdentifier}/flowsnapshot", Status: 200,
@@ -173,7 +180,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetExecutionFlowSnapshot",
+		Action:    "bedrock:GetExecutionFlowSnapshot",
+		Resources: []string{"flow", "flow-alias", "flow-execution"},
 	},
 	{
 		Name: "GetFlowExecution", Method: "GET", URI: "/flows/{flowIdentifier}/aliases/{flowAliasIdentifier}/executions/{executionIdentifier}", Status: 200,
@@ -185,7 +193,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetFlowExecution",
+		Action:    "bedrock:GetFlowExecution",
+		Resources: []string{"flow", "flow-alias", "flow-execution"},
 	},
 	{
 		Name: "GetIngestedDocumentAcl", Method: "POST", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}/get-ingested-document-acl", Status: 200,
@@ -197,7 +206,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetIngestedDocumentAcl",
+		Action:    "bedrock:GetIngestedDocumentAcl",
+		Resources: []string{"knowledge-base"},
 	},
 	{
 		Name: "GetInvocationStep", Method: "POST", URI: "/sessions/{sessionIdentifier}/invocationSteps/{invocationStepId}", Status: 200,
@@ -209,7 +219,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetInvocationStep",
+		Action:    "bedrock:GetInvocationStep",
+		Resources: []string{"session"},
 	},
 	{
 		Name: "GetSession", Method: "GET", URI: "/sessions/{sessionIdentifier}/", Status: 200,
@@ -221,7 +232,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:GetSession",
+		Action:    "bedrock:GetSession",
+		Resources: []string{"session"},
 	},
 	{
 		Name: "InvokeAgent", Method: "POST", URI: "/agents/{agentId}/agentAliases/{agentAliasId}/sessions/{sessionId}/text", Status: 200,
@@ -238,7 +250,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:InvokeAgent",
+		Action:    "bedrock:InvokeAgent",
+		Resources: []string{"agent-alias"},
 	},
 	{
 		Name: "InvokeFlow", Method: "POST", URI: "/flows/{flowIdentifier}/aliases/{flowAliasIdentifier}", Status: 200,
@@ -254,7 +267,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:InvokeFlow",
+		Action:    "bedrock:InvokeFlow",
+		Resources: []string{"flow-alias"},
 	},
 	{
 		Name: "InvokeInlineAgent", Method: "POST", URI: "/agents/{sessionId}", Status: 200,
@@ -283,6 +297,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListFlowExecutionEvents",
+		Resources:  []string{"flow", "flow-alias", "flow-execution"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "flowExecutionEvents"},
 	},
 	{
@@ -296,6 +311,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListFlowExecutions",
+		Resources:  []string{"flow", "flow-alias"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "flowExecutionSummaries"},
 	},
 	{
@@ -309,6 +325,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListInvocationSteps",
+		Resources:  []string{"session"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "invocationStepSummaries"},
 	},
 	{
@@ -322,6 +339,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListInvocations",
+		Resources:  []string{"session"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "invocationSummaries"},
 	},
 	{
@@ -346,7 +364,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:ListTagsForResource",
+		Action:    "bedrock:ListTagsForResource",
+		Resources: []string{"session"},
 	},
 	{
 		Name: "OptimizePrompt", Method: "POST", URI: "/optimize-prompt", Status: 200,
@@ -373,7 +392,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:PutInvocationStep",
+		Action:    "bedrock:PutInvocationStep",
+		Resources: []string{"session"},
 	},
 	{
 		Name: "Rerank", Method: "POST", URI: "/rerank", Status: 200,
@@ -407,6 +427,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:Retrieve",
+		Resources:  []string{"knowledge-base"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", ResultKey: "retrievalResults"},
 	},
 	{
@@ -439,7 +460,7 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:RetrieveAndGenerateStream",
+		Action: "bedrock:RetrieveAndGenerate",
 	},
 	{
 		Name: "StartFlowExecution", Method: "POST", URI: "/flows/{flowIdentifier}/aliases/{flowAliasIdentifier}/executions", Status: 200,
@@ -455,7 +476,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:StartFlowExecution",
+		Action:    "bedrock:StartFlowExecution",
+		Resources: []string{"flow", "flow-alias"},
 	},
 	{
 		Name: "StopFlowExecution", Method: "POST", URI: "/flows/{flowIdentifier}/aliases/{flowAliasIdentifier}/executions/{executionIdentifier}/stop", Status: 200,
@@ -470,7 +492,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:StopFlowExecution",
+		Action:    "bedrock:StopFlowExecution",
+		Resources: []string{"flow", "flow-alias", "flow-execution"},
 	},
 	{
 		Name: "TagResource", Method: "POST", URI: "/tags/{resourceArn}", Status: 200,
@@ -483,7 +506,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:TagResource",
+		Action:    "bedrock:TagResource",
+		Resources: []string{"session"},
 	},
 	{
 		Name: "UntagResource", Method: "DELETE", URI: "/tags/{resourceArn}", Status: 200,
@@ -495,7 +519,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UntagResource",
+		Action:    "bedrock:UntagResource",
+		Resources: []string{"session"},
 	},
 	{
 		Name: "UpdateSession", Method: "PUT", URI: "/sessions/{sessionIdentifier}/", Status: 200,
@@ -508,7 +533,8 @@ var operations = [...]awsapi.Operation{
 			idThrottlingException,
 			idValidationException,
 		},
-		Action: "bedrock:UpdateSession",
+		Action:    "bedrock:UpdateSession",
+		Resources: []string{"session"},
 	},
 }
 

@@ -2430,7 +2430,7 @@ var shapes = [...]awsapi.Shape{
 		{Name: "text", Shape: idQueryGenerationInputTextString, Required: true},
 		{Name: "type", Shape: idInputQueryType, Required: true},
 	}},
-	idQueryGenerationInputTextString: {Name: "QueryGenerationInputTextString", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 20000, Pattern: "^(?!\\s*$).+", GoPattern: "^(?:\\S|[^\\n\\r\\x{2028}\\x{2029}](?s:.)*\\S)"},
+	idQueryGenerationInputTextString: {Name: "QueryGenerationInputTextString", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 20000, Pattern: "^(?!\\s*$).+", GoPattern: "(?:\\S|[^\\n\\r\\x{2028}\\x{2029}](?s:.)*\\S)(?s:.)*"},
 	idQueryTransformationConfiguration: {Name: "QueryTransformationConfiguration", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "type", Shape: idQueryTransformationType, Required: true},
 	}},

@@ -31,7 +31,8 @@ var operations = [...]awsapi.Operation{
 			idPackedPolicyTooLargeException,
 			idRegionDisabledException,
 		},
-		Action: "sts:AssumeRole",
+		Action:    "sts:AssumeRole",
+		Resources: []string{"role"},
 	},
 	{
 		Name: "AssumeRoleWithSAML", Method: "POST", URI: "/", Status: 200,
@@ -44,8 +45,9 @@ var operations = [...]awsapi.Operation{
 			idPackedPolicyTooLargeException,
 			idRegionDisabledException,
 		},
-		Action: "sts:AssumeRoleWithSAML",
-		NoAuth: true,
+		Action:    "sts:AssumeRoleWithSAML",
+		Resources: []string{"role"},
+		NoAuth:    true,
 	},
 	{
 		Name: "AssumeRoleWithWebIdentity", Method: "POST", URI: "/", Status: 200,
@@ -59,8 +61,9 @@ var operations = [...]awsapi.Operation{
 			idPackedPolicyTooLargeException,
 			idRegionDisabledException,
 		},
-		Action: "sts:AssumeRoleWithWebIdentity",
-		NoAuth: true,
+		Action:    "sts:AssumeRoleWithWebIdentity",
+		Resources: []string{"role"},
+		NoAuth:    true,
 	},
 	{
 		Name: "AssumeRoot", Method: "POST", URI: "/", Status: 200,
@@ -69,7 +72,8 @@ var operations = [...]awsapi.Operation{
 			idExpiredTokenException,
 			idRegionDisabledException,
 		},
-		Action: "sts:AssumeRoot",
+		Action:    "sts:AssumeRoot",
+		Resources: []string{"root-user"},
 	},
 	{
 		Name: "DecodeAuthorizationMessage", Method: "POST", URI: "/", Status: 200,
@@ -107,7 +111,8 @@ var operations = [...]awsapi.Operation{
 			idPackedPolicyTooLargeException,
 			idRegionDisabledException,
 		},
-		Action: "sts:GetFederationToken",
+		Action:    "sts:GetFederationToken",
+		Resources: []string{"federated-user"},
 	},
 	{
 		Name: "GetSessionToken", Method: "POST", URI: "/", Status: 200,
