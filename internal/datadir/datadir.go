@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,7 +59,11 @@ func defaultFor(goos string, getenv func(string) string) (string, error) {
 }
 
 // Create makes the directory, and those above it, with mode 0700 when it is
-// missing. An existing one that group or others may enter is closed to them.
+// missing. An existing one that is empty or Outcrop's own is closed to group and
+// others.
+//
+// Errors: when the directory holds other things and other users may write to
+// it, as in /tmp: they could replace its files, and it is not Outcrop's to close.
 func Create(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return fmt.Errorf("create data directory: %w", err)
@@ -70,10 +75,29 @@ func Create(dir string) error {
 	if runtime.GOOS == "windows" || info.Mode().Perm()&0o077 == 0 {
 		return nil
 	}
-	if err := os.Chmod(dir, 0o700); err != nil { // #nosec G302 -- a directory must be entered
-		return fmt.Errorf("close data directory to other users: %w", err)
+	own, err := ours(dir)
+	if err != nil {
+		return fmt.Errorf("create data directory: %w", err)
+	}
+	if own && info.Mode()&fs.ModeSticky == 0 {
+		if err := os.Chmod(dir, 0o700); err != nil { // #nosec G302 -- a directory must be entered
+			return fmt.Errorf("close data directory to other users: %w", err)
+		}
+		return nil
+	}
+	if info.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("data directory %s may be written by other users: name a new directory with --data", dir)
 	}
 	return nil
+}
+
+// ours reports whether a directory is empty or has been locked by Lock.
+func ours(dir string) (bool, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil || len(entries) == 0 {
+		return err == nil, err
+	}
+	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == lockFile }), nil
 }
 
 // InUseError says that another server works on the directory.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -62,29 +63,59 @@ func TestDefault(t *testing.T) {
 
 func TestCreate(t *testing.T) {
 	t.Parallel()
-	open := filepath.Join(t.TempDir(), "open")
-	if err := os.Mkdir(open, 0o755); err != nil { // #nosec G301 -- too wide on purpose
-		t.Fatal(err)
+	if runtime.GOOS == "windows" {
+		return // the folder's access list is inherited there
 	}
-	for _, dir := range []string{filepath.Join(t.TempDir(), "a", "b"), open} {
-		if err := Create(dir); err != nil {
+	for name, c := range map[string]struct {
+		mode fs.FileMode // of an existing directory; 0 means none
+		file string      // in it
+		want fs.FileMode // afterwards; 0 means refused
+	}{
+		"missing":                      {want: 0o700},
+		"private":                      {mode: 0o700, file: "x", want: 0o700},
+		"empty, open":                  {mode: 0o777, want: 0o700},
+		"own, open":                    {mode: 0o755, file: lockFile, want: 0o700},
+		"foreign, readable":            {mode: 0o755, file: "x", want: 0o755},
+		"foreign, writable":            {mode: 0o777, file: "x"},
+		"foreign, writable by a group": {mode: 0o770, file: "x"},
+		"empty, shared like /tmp":      {mode: 0o777 | fs.ModeSticky},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := filepath.Join(t.TempDir(), "a", "b")
+			if c.mode != 0 {
+				if err := errors.Join(os.MkdirAll(dir, 0o700), os.Chmod(dir, c.mode)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.file != "" {
+				if err := os.WriteFile(filepath.Join(dir, c.file), nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := Create(dir)
+			if (err == nil) != (c.want != 0) {
+				t.Fatalf("Create = %v, want error: %v", err, c.want == 0)
+			}
+			info, err := os.Stat(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.want != 0 && info.Mode().Perm() != c.want {
+				t.Errorf("mode %v, want %v", info.Mode().Perm(), c.want)
+			}
+		})
+	}
+	t.Run("a file", func(t *testing.T) {
+		t.Parallel()
+		file := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		info, err := os.Stat(dir)
-		if err != nil {
-			t.Fatal(err)
+		if err := Create(file); err == nil {
+			t.Error("took a file for a directory")
 		}
-		if runtime.GOOS != "windows" && info.Mode().Perm() != 0o700 {
-			t.Errorf("%s has mode %v, want 0700", dir, info.Mode().Perm())
-		}
-	}
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := Create(file); err == nil {
-		t.Error("took a file for a directory")
-	}
+	})
 }
 
 func TestLock(t *testing.T) {
