@@ -1,0 +1,154 @@
+package anthropic
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/outcrop/outcrop/internal/family"
+	"github.com/outcrop/outcrop/internal/family/familytest"
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func subject() familytest.Subject {
+	return familytest.Subject{
+		New:    func() family.Family { return Family{Rand: strings.NewReader(strings.Repeat("outcrop", 100))} },
+		Text:   textOf,
+		Update: *update,
+	}
+}
+
+// textOf takes the text out of a reply or a chunk of either API.
+func textOf(native []byte) (string, error) {
+	type block struct {
+		Text string `json:"text"`
+	}
+	var v struct {
+		Type       string  `json:"type"`
+		Completion *string `json:"completion"`
+		Content    []block `json:"content"`
+		Delta      block   `json:"delta"`
+	}
+	if err := json.Unmarshal(native, &v); err != nil {
+		return "", err
+	}
+	switch v.Type {
+	case "completion":
+		if v.Completion == nil {
+			return "", fmt.Errorf("no completion")
+		}
+		return *v.Completion, nil
+	case "message":
+		var s strings.Builder
+		for _, b := range v.Content {
+			s.WriteString(b.Text)
+		}
+		return s.String(), nil
+	case "content_block_delta":
+		return v.Delta.Text, nil
+	case "message_start", "content_block_start", "content_block_stop", "message_delta", "message_stop":
+		return "", nil
+	}
+	return "", fmt.Errorf("unknown type %q", v.Type)
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	familytest.Run(t, subject())
+}
+
+func FuzzParse(f *testing.F) { familytest.Fuzz(f, subject()) }
+
+func TestModelName(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]string{
+		"anthropic.claude-v2":                            "claude-2.0",
+		"anthropic.claude-v2:0:18k":                      "claude-2.0",
+		"anthropic.claude-v2:1":                          "claude-2.1",
+		"anthropic.claude-v2:1:200k":                     "claude-2.1",
+		"anthropic.claude-instant-v1":                    "claude-instant-1.2",
+		"anthropic.claude-3-sonnet-20240229-v1:0":        "claude-3-sonnet-20240229",
+		"anthropic.claude-3-haiku-20240307-v1:0:48k":     "claude-3-haiku-20240307",
+		"anthropic.claude-3-5-sonnet-20241022-v2:0":      "claude-3-5-sonnet-20241022",
+		"anthropic.claude-opus-4-6-v1":                   "claude-opus-4-6",
+		"anthropic.claude-sonnet-4-6":                    "claude-sonnet-4-6",
+		"claude-local":                                   "claude-local",
+		"anthropic.claude-haiku-4-5-20251001-v1:0":       "claude-haiku-4-5-20251001",
+		"anthropic.claude-very-special-vintage-20240229": "claude-very-special-vintage-20240229",
+	} {
+		if got := modelName(id); got != want {
+			t.Errorf("%s: %q, want %q", id, got, want)
+		}
+	}
+}
+
+func TestIDsDiffer(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for range 1000 {
+		id, err := Family{}.newID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(id) != len(idPrefix)+idLength || !strings.HasPrefix(id, "msg_bdrk_") || seen[id] {
+			t.Fatalf("bad or repeated id %q", id)
+		}
+		seen[id] = true
+	}
+}
+
+// TestUnknownInputCount checks that the input tokens are told in the end when
+// the engine did not know them at the start.
+func TestUnknownInputCount(t *testing.T) {
+	t.Parallel()
+	p, err := Family{}.ParseText(family.Model{ID: "anthropic.claude-3-haiku-20240307-v1:0"},
+		[]byte(`{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"a"}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := p.Stream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, ev := range []llm.Event{{Kind: llm.Start}, {Kind: llm.Stop, Reason: llm.EndTurn}, {Kind: llm.Done, Usage: llm.Usage{InputTokens: 7, OutputTokens: 2}}} {
+		if err := st.Chunks(ev, func(c []byte) error { all.Write(c); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(all.String(), `"usage":{"input_tokens":7,"output_tokens":2}`) {
+		t.Errorf("message_delta does not tell the input tokens: %s", all.String())
+	}
+}
+
+func BenchmarkParseCompletion(b *testing.B) {
+	data := []byte(`{"prompt":"\n\nHuman: Explain quantum computing in simple terms.\n\nAssistant:","max_tokens_to_sample":300,"temperature":0.7}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := (Family{}).ParseText(family.Model{ID: "anthropic.claude-v2"}, data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkStreamChunk(b *testing.B) {
+	p, err := Family{}.ParseText(family.Model{ID: "anthropic.claude-v2"}, []byte(`{"prompt":"x","max_tokens_to_sample":300}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	st, err := p.Stream()
+	if err != nil {
+		b.Fatal(err)
+	}
+	emit := func([]byte) error { return nil }
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := st.Chunks(llm.Event{Kind: llm.Delta, Text: " quantum"}, emit); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package titan
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/outcrop/outcrop/internal/family"
+	"github.com/outcrop/outcrop/internal/family/familytest"
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func subject() familytest.Subject {
+	return familytest.Subject{New: func() family.Family { return Family{} }, Text: textOf, Update: *update}
+}
+
+// textOf takes the text out of a reply or a chunk.
+func textOf(native []byte) (string, error) {
+	type result struct {
+		OutputText *string `json:"outputText"`
+	}
+	var v struct {
+		result
+		Results []result `json:"results"`
+	}
+	if err := json.Unmarshal(native, &v); err != nil {
+		return "", err
+	}
+	if len(v.Results) == 1 {
+		v.result = v.Results[0]
+	}
+	if v.OutputText == nil {
+		return "", fmt.Errorf("no outputText")
+	}
+	return *v.OutputText, nil
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	familytest.Run(t, subject())
+}
+
+func FuzzParse(f *testing.F) { familytest.Fuzz(f, subject()) }
+
+func TestTooLongText(t *testing.T) {
+	t.Parallel()
+	for n, ok := range map[int]bool{maxChars: true, maxChars + 1: false} {
+		data := `{"inputText":"` + strings.Repeat("é", n) + `"}`
+		_, err := Family{}.ParseEmbedding(family.Model{ID: "amazon.titan-embed-text-v2:0"}, []byte(data))
+		if (err == nil) != ok {
+			t.Errorf("%d characters: %v", n, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "#/inputText: expected maxLength: 50000, actual: 50001") {
+			t.Error(err)
+		}
+	}
+}
+
+// TestWrongVector checks that a fault of the pipeline is not the caller's.
+func TestWrongVector(t *testing.T) {
+	t.Parallel()
+	e, err := Family{}.ParseEmbedding(family.Model{ID: "amazon.titan-embed-text-v1"}, []byte(`{"inputText":"a"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]*llm.EmbedResponse{
+		"no vector":    {},
+		"wrong length": {Vectors: [][]float32{{1, 2}}, Tokens: []int{1}},
+	} {
+		if _, err := e.Response(r); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}
+
+func BenchmarkEmbeddingResponse(b *testing.B) {
+	e, err := Family{}.ParseEmbedding(family.Model{ID: "amazon.titan-embed-text-v1"}, []byte(`{"inputText":"a"}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	v := make([]float32, g1Dimensions)
+	for i := range v {
+		v[i] = 1 / float32(i+3)
+	}
+	r := &llm.EmbedResponse{Vectors: [][]float32{v}, Tokens: []int{1}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := e.Response(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
