@@ -24,7 +24,7 @@ func (s *source) p(f string, args ...any) {
 
 // emit writes the files of a's package into files.
 func (a *api) emit(files map[string][]byte) error {
-	dir := "internal/wire/awsapi/" + a.pkg + "/"
+	dir := awsapiDir + a.pkg + "/"
 	for name, write := range map[string]func(*source){
 		"operations_gen.go": a.emitOperations,
 		"types_gen.go":      a.emitTypes,
@@ -66,7 +66,10 @@ func (a *api) emitTypes(s *source) {
 	s.Write(body.Bytes())
 }
 
-const awsapiPath = "github.com/outcrop/outcrop/internal/wire/awsapi"
+const (
+	awsapiDir  = "internal/wire/awsapi/"
+	awsapiPath = "github.com/outcrop/outcrop/internal/wire/awsapi"
+)
 
 func (a *api) emitStruct(s *source, n *node) {
 	s.p("%s", structDoc(n))

@@ -19,6 +19,7 @@ func generate(root fs.FS) (map[string][]byte, error) {
 		return nil, err
 	}
 	files := map[string][]byte{}
+	var apis []*api
 	unused := maps.Clone(regexps)
 	for _, svc := range services() {
 		data, err := fs.ReadFile(root, "api/models/"+svc.name+".json")
@@ -40,6 +41,7 @@ func generate(root fs.FS) (map[string][]byte, error) {
 		for p := range a.usedRE {
 			delete(unused, p)
 		}
+		apis = append(apis, a)
 		if err := a.emit(files); err != nil {
 			return nil, fmt.Errorf("%s: %w", svc.name, err)
 		}
@@ -47,5 +49,6 @@ func generate(root fs.FS) (map[string][]byte, error) {
 	if len(unused) > 0 {
 		return nil, fmt.Errorf("api/overlay/patterns.yaml: of no use: %q", slices.Sorted(maps.Keys(unused)))
 	}
-	return files, nil
+	files[awsapiDir+"tables_gen_test.go"], err = emitTestRows(apis)
+	return files, err
 }
