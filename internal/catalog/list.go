@@ -36,8 +36,9 @@ func (c *Catalog) List(f Filter) []Model {
 	return out
 }
 
-// Get returns the model of an id or a foundation-model ARN in the given region.
-// Ids that resolve by pattern are found too.
+// Get returns the model of an id or a foundation-model ARN in the given region,
+// or wherever it is offered when region is "". Ids that resolve by pattern are
+// found too.
 //
 // Errors: ValidationException for a malformed identifier,
 // ResourceNotFoundException when there is no such model in the region.
@@ -47,7 +48,7 @@ func (c *Catalog) Get(id, region string) (Model, error) {
 		return Model{}, invalidModel()
 	}
 	model, ok := Model{}, false
-	if m.Kind == arn.KindFoundationModel && (!m.IsARN() || m.ARN.Region == region) {
+	if m.Kind == arn.KindFoundationModel && (!m.IsARN() || m.ARN.Region == region || region == "") {
 		model, ok = c.find(m.ID, region)
 	}
 	if !ok || c.ended(&model) {

@@ -109,10 +109,10 @@ func (c *Catalog) applicationProfile(ctx context.Context, m *arn.Model, region, 
 }
 
 // find returns the entry for a model id: the listed one, the one that the id is
-// a size variant of, or what a pattern makes of it.
+// a size variant of, or what a pattern makes of it. Region "" means any.
 func (c *Catalog) find(id, region string) (Model, bool) {
 	m, ok := c.lookup(id)
-	if !ok || len(m.Regions) > 0 && !slices.Contains(m.Regions, region) {
+	if !ok || region != "" && len(m.Regions) > 0 && !slices.Contains(m.Regions, region) {
 		return Model{}, false
 	}
 	return m, true

@@ -1,0 +1,127 @@
+package bedrock
+
+import (
+	"context"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/arn"
+	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
+)
+
+func (s *Service) listModels(_ context.Context, c *call.Call, in *br.ListFoundationModelsInput) (*br.ListFoundationModelsOutput, error) {
+	models := s.cfg.Catalog.List(catalog.Filter{
+		Region:        c.Region,
+		Provider:      text(in.ByProvider),
+		Customization: text(in.ByCustomizationType),
+		Output:        text(in.ByOutputModality),
+		Inference:     text(in.ByInferenceType),
+	})
+	out := &br.ListFoundationModelsOutput{ModelSummaries: make([]br.FoundationModelSummary, 0, len(models))}
+	for i := range models {
+		out.ModelSummaries = append(out.ModelSummaries, br.FoundationModelSummary(details(c.Region, &models[i])))
+	}
+	return out, nil
+}
+
+// modelResource is the ARN of the model that GetFoundationModel asks for.
+func (s *Service) modelResource(_ context.Context, c *call.Call, in *br.GetFoundationModelInput) ([]string, error) {
+	m, err := s.model(c, in.ModelIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	return []string{arn.FoundationModel(c.Region, m.ID)}, nil
+}
+
+func (s *Service) getModel(_ context.Context, c *call.Call, in *br.GetFoundationModelInput) (*br.GetFoundationModelOutput, error) {
+	m, err := s.model(c, in.ModelIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	c.ModelID, c.ModelARN = *in.ModelIdentifier, arn.FoundationModel(c.Region, m.ID)
+	c.ServedBy, c.StandIn = m.Weights, m.StandIn
+	return &br.GetFoundationModelOutput{ModelDetails: new(details(c.Region, &m))}, nil
+}
+
+func (s *Service) model(c *call.Call, id *string) (catalog.Model, error) {
+	if id == nil {
+		return catalog.Model{}, apierr.Validation("The provided model identifier is invalid.")
+	}
+	return s.cfg.Catalog.Get(*id, c.Region)
+}
+
+// details is what the API tells of a model. A stand-in is shown as the model
+// that its id names; the header x-outcrop-served-by tells the weights.
+func details(region string, m *catalog.Model) br.FoundationModelDetails {
+	return br.FoundationModelDetails{
+		ModelArn:                   new(arn.FoundationModel(region, m.ID)),
+		ModelId:                    new(m.ID),
+		ModelName:                  new(m.Name),
+		ProviderName:               new(m.Provider),
+		InputModalities:            enums[br.ModelModality](m.Input),
+		OutputModalities:           enums[br.ModelModality](m.Output),
+		ResponseStreamingSupported: new(m.Streaming),
+		CustomizationsSupported:    enums[br.ModelCustomization](m.Customizations),
+		InferenceTypesSupported:    enums[br.InferenceType](m.Inference),
+		ModelLifecycle: &br.FoundationModelLifecycle{
+			Status:          new(br.FoundationModelLifecycleStatus(m.Lifecycle.Status)),
+			StartOfLifeTime: date(m.Lifecycle.StartOfLife),
+			EndOfLifeTime:   date(m.Lifecycle.EndOfLife),
+		},
+	}
+}
+
+// getAvailability tells whether a model can be used: weights with terms that
+// nobody accepted here count as a missing agreement.
+func (s *Service) getAvailability(_ context.Context, c *call.Call, in *br.GetFoundationModelAvailabilityInput) (*br.GetFoundationModelAvailabilityOutput, error) {
+	m, err := s.model(c, in.ModelId)
+	region := br.RegionAvailabilityAvailable
+	if err != nil && in.ModelId != nil {
+		var anywhere error
+		if m, anywhere = s.cfg.Catalog.Get(*in.ModelId, ""); anywhere == nil {
+			region, err = br.RegionAvailabilityNotAvailable, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	agreement, entitlement := br.AgreementStatusAvailable, br.EntitlementAvailabilityAvailable
+	if w, ok := s.cfg.Catalog.WeightsByID(m.Weights); ok && w.Terms && !s.cfg.Accepted(w.ID, w.LicenseURL) {
+		agreement, entitlement = br.AgreementStatusNotAvailable, br.EntitlementAvailabilityNotAvailable
+	}
+	return &br.GetFoundationModelAvailabilityOutput{
+		ModelId:                 new(m.ID),
+		AgreementAvailability:   &br.AgreementAvailability{Status: new(agreement)},
+		AuthorizationStatus:     new(br.AuthorizationStatusAuthorized),
+		EntitlementAvailability: new(entitlement),
+		RegionAvailability:      new(region),
+	}, nil
+}
+
+// text is the string that p points to, or "".
+func text[S ~string](p *S) string {
+	if p == nil {
+		return ""
+	}
+	return string(*p)
+}
+
+// enums turns words into enum values. The result is never nil: the live service
+// sends empty lists.
+func enums[E ~string](words []string) []E {
+	out := make([]E, len(words))
+	for i, w := range words {
+		out[i] = E(w)
+	}
+	return out
+}
+
+// date is t, or nil when it is not known.
+func date(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,244 @@
+package bedrock
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/arn"
+	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
+)
+
+// maxTags is how many tags a user may put on one resource.
+const maxTags = 50
+
+// sourceResource is the ARN that CreateInferenceProfile copies from.
+func (s *Service) sourceResource(_ context.Context, _ *call.Call, in *br.CreateInferenceProfileInput) ([]string, error) {
+	if in.ModelSource == nil || in.ModelSource.CopyFrom == nil {
+		return nil, missingSource()
+	}
+	return []string{*in.ModelSource.CopyFrom}, nil
+}
+
+func missingSource() error { return apierr.Validation("modelSource.copyFrom: required") }
+
+func (s *Service) createProfile(ctx context.Context, c *call.Call, in *br.CreateInferenceProfileInput) (*br.CreateInferenceProfileOutput, error) {
+	models, err := s.source(c, in.ModelSource)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := readTags(in.Tags)
+	if err != nil {
+		return nil, err
+	}
+	now := s.cfg.Now().UTC()
+	p := profile.Profile{
+		Account: c.Principal.Account, Region: c.Region,
+		Name: text(in.InferenceProfileName), Description: text(in.Description),
+		ModelSource: *in.ModelSource.CopyFrom, ModelARNs: models, Tags: tags,
+		Created: now, Updated: now,
+	}
+	for range 3 { // ids are random: a second try is already a wonder
+		p.ID = profile.NewID()
+		err = s.cfg.Profiles.PutProfile(ctx, p)
+		if err == nil {
+			return &br.CreateInferenceProfileOutput{InferenceProfileArn: new(p.ARN(arn.Partition(c.Region))), Status: new(br.InferenceProfileStatusActive)}, nil
+		}
+		if !errors.Is(err, profile.ErrExists) {
+			return nil, fmt.Errorf("create inference profile: %w", err)
+		}
+		same, lerr := s.cfg.Profiles.ListProfiles(ctx, profile.Query{Account: p.Account, Region: p.Region, Name: p.Name, Limit: 1})
+		if lerr != nil {
+			return nil, fmt.Errorf("look for an inference profile of the same name: %w", lerr)
+		}
+		if len(same) > 0 {
+			return nil, apierr.Conflict("inferenceProfileName: an application inference profile named %s exists already", p.Name)
+		}
+	}
+	return nil, fmt.Errorf("create inference profile: no free id: %w", err)
+}
+
+// source returns the ARNs of the models that a new profile stands for.
+func (s *Service) source(c *call.Call, src *br.InferenceProfileModelSource) ([]string, error) {
+	if src == nil || src.CopyFrom == nil {
+		return nil, missingSource()
+	}
+	m, err := arn.ParseModel(*src.CopyFrom)
+	if err != nil || !m.IsARN() || m.Kind != arn.KindFoundationModel && m.Kind != arn.KindSystemProfile {
+		return nil, apierr.Validation("modelSource.copyFrom: want the ARN of a foundation model or of a system-defined inference profile")
+	}
+	if m.ARN.Region != c.Region {
+		return nil, apierr.Validation("modelSource.copyFrom: the ARN is of region %s, the request of region %s", m.ARN.Region, c.Region)
+	}
+	if m.Kind == arn.KindFoundationModel {
+		model, err := s.cfg.Catalog.Get(m.ID, c.Region)
+		if err != nil {
+			return nil, err
+		}
+		return []string{arn.FoundationModel(c.Region, model.ID)}, nil
+	}
+	if m.ARN.Account != c.Principal.Account {
+		return nil, apierr.Validation("modelSource.copyFrom: the ARN is of another account")
+	}
+	p, err := s.cfg.Catalog.SystemProfile(m.Name(), c.Region)
+	if err != nil {
+		return nil, err
+	}
+	return profileModels(&p), nil
+}
+
+// readTags checks tags beyond their form: how many, each key once, none of AWS's.
+func readTags(in []br.Tag) (map[string]string, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	if len(in) > maxTags {
+		return nil, apierr.New("TooManyTagsException", http.StatusBadRequest, "tags: at most %d, got %d", maxTags, len(in))
+	}
+	tags := make(map[string]string, len(in))
+	for i, t := range in {
+		key := text(t.Key)
+		if _, twice := tags[key]; twice {
+			return nil, apierr.Validation("tags.%d.key: %s stands twice", i, key)
+		}
+		if len(key) >= 4 && strings.EqualFold(key[:4], "aws:") {
+			return nil, apierr.Validation("tags.%d.key: keys that begin with aws: are reserved", i)
+		}
+		tags[key] = text(t.Value)
+	}
+	return tags, nil
+}
+
+func getID(in *br.GetInferenceProfileInput) *string       { return in.InferenceProfileIdentifier }
+func deleteID(in *br.DeleteInferenceProfileInput) *string { return in.InferenceProfileIdentifier }
+
+// profileResource is the ARN of the profile that an input names.
+func profileResource[In any](id func(*In) *string) func(context.Context, *call.Call, *In) ([]string, error) {
+	return func(_ context.Context, c *call.Call, in *In) ([]string, error) {
+		m, err := parseProfile(c, id(in))
+		if err != nil {
+			return nil, err
+		}
+		if m.Kind == arn.KindSystemProfile {
+			return []string{arn.InferenceProfile(c.Region, c.Principal.Account, m.Name())}, nil
+		}
+		return []string{arn.ApplicationInferenceProfile(c.Region, c.Principal.Account, m.ID)}, nil
+	}
+}
+
+// parseProfile reads a profile's id or ARN. The result is of one of the two
+// profile kinds and, as an ARN, of the caller's account and the request's region.
+func parseProfile(c *call.Call, id *string) (arn.Model, error) {
+	if id == nil {
+		return arn.Model{}, apierr.Validation("inferenceProfileIdentifier: required")
+	}
+	m, err := arn.ParseModel(*id)
+	switch {
+	case err != nil || m.Kind != arn.KindSystemProfile && m.Kind != arn.KindApplicationProfile:
+		if strings.HasPrefix(*id, "arn:") {
+			return arn.Model{}, apierr.Validation("inferenceProfileIdentifier: want the id or the ARN of an inference profile")
+		}
+		return arn.Model{}, noProfile(*id)
+	case m.IsARN() && (m.ARN.Region != c.Region || m.ARN.Account != c.Principal.Account):
+		return arn.Model{}, noProfile(*id)
+	}
+	return m, nil
+}
+
+func noProfile(id string) error {
+	return apierr.NotFound("The inference profile %s does not exist in this account and region.", id)
+}
+
+func (s *Service) getProfile(ctx context.Context, c *call.Call, in *br.GetInferenceProfileInput) (*br.GetInferenceProfileOutput, error) {
+	m, err := parseProfile(c, in.InferenceProfileIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if m.Kind == arn.KindSystemProfile {
+		p, err := s.cfg.Catalog.SystemProfile(m.Name(), c.Region)
+		if err != nil {
+			return nil, err
+		}
+		c.ModelID, c.ModelARN = *in.InferenceProfileIdentifier, arn.FoundationModel(c.Region, p.Model.ID)
+		c.ServedBy, c.StandIn = p.Model.Weights, p.Model.StandIn
+		return new(br.GetInferenceProfileOutput(systemSummary(c, &p))), nil
+	}
+	p, err := s.cfg.Profiles.GetProfile(ctx, c.Principal.Account, c.Region, m.ID)
+	if errors.Is(err, profile.ErrNotFound) {
+		return nil, noProfile(*in.InferenceProfileIdentifier)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get inference profile: %w", err)
+	}
+	return new(br.GetInferenceProfileOutput(applicationSummary(&p))), nil
+}
+
+func (s *Service) deleteProfile(ctx context.Context, c *call.Call, in *br.DeleteInferenceProfileInput) (*br.DeleteInferenceProfileOutput, error) {
+	m, err := parseProfile(c, in.InferenceProfileIdentifier)
+	if err != nil {
+		return nil, err
+	}
+	if m.Kind == arn.KindSystemProfile {
+		return nil, apierr.Validation("inferenceProfileIdentifier: %s is a system-defined inference profile; only application inference profiles can be deleted", m.Name())
+	}
+	err = s.cfg.Profiles.DeleteProfile(ctx, c.Principal.Account, c.Region, m.ID)
+	if errors.Is(err, profile.ErrNotFound) {
+		return nil, noProfile(*in.InferenceProfileIdentifier)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("delete inference profile: %w", err)
+	}
+	return &br.DeleteInferenceProfileOutput{}, nil
+}
+
+func systemSummary(c *call.Call, p *catalog.Profile) br.InferenceProfileSummary {
+	return br.InferenceProfileSummary{
+		InferenceProfileName: new(p.Name),
+		Description:          new(p.Description),
+		InferenceProfileArn:  new(arn.InferenceProfile(c.Region, c.Principal.Account, p.ID)),
+		InferenceProfileId:   new(p.ID),
+		Models:               models(profileModels(p)),
+		Status:               new(br.InferenceProfileStatusActive),
+		Type:                 new(br.InferenceProfileTypeSystemDefined),
+	}
+}
+
+func applicationSummary(p *profile.Profile) br.InferenceProfileSummary {
+	out := br.InferenceProfileSummary{
+		InferenceProfileName: new(p.Name),
+		CreatedAt:            date(p.Created),
+		UpdatedAt:            date(p.Updated),
+		InferenceProfileArn:  new(p.ARN(arn.Partition(p.Region))),
+		InferenceProfileId:   new(p.ID),
+		Models:               models(p.ModelARNs),
+		Status:               new(br.InferenceProfileStatusActive),
+		Type:                 new(br.InferenceProfileTypeApplication),
+	}
+	if p.Description != "" {
+		out.Description = new(p.Description)
+	}
+	return out
+}
+
+// profileModels are the ARNs of a system profile's model in its regions.
+func profileModels(p *catalog.Profile) []string {
+	arns := make([]string, len(p.Regions))
+	for i, r := range p.Regions {
+		arns[i] = arn.FoundationModel(r, p.Model.ID)
+	}
+	return arns
+}
+
+func models(arns []string) []br.InferenceProfileModel {
+	out := make([]br.InferenceProfileModel, len(arns))
+	for i, a := range arns {
+		out[i] = br.InferenceProfileModel{ModelArn: new(a)}
+	}
+	return out
+}
