@@ -6,8 +6,7 @@ import "go/format"
 // which the tests of package awsapi prove that types and tables agree.
 func emitTestRows(apis []*api) ([]byte, error) {
 	var s source
-	s.WriteString(genHeader)
-	s.p("package awsapi_test\n")
+	s.begin("awsapi_test")
 	s.p("import (\n\"reflect\"\n")
 	s.p("%q", awsapiPath)
 	for _, a := range apis {
@@ -33,5 +32,5 @@ func emitTestRows(apis []*api) ([]byte, error) {
 		}
 	}
 	s.p("}\n}")
-	return format.Source(s.Bytes())
+	return format.Source(s.text)
 }

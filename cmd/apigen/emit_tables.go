@@ -42,8 +42,7 @@ func (l *lit) String() string { return "{" + strings.Join(l.fields, ", ") + "}" 
 // All of it is laid out by the linker: the table refers to other shapes by
 // number, so recursion needs no pointers and no code runs at start-up.
 func (a *api) emitShapes(s *source) {
-	s.WriteString(genHeader)
-	s.p("package %s\n", a.pkg)
+	s.begin(a.pkg)
 	s.p("import %q\n", awsapiPath)
 	s.p("// Shape ids, in the order of shape names.")
 	s.p("const (\n_ awsapi.ShapeID = iota")
@@ -130,7 +129,7 @@ func (a *api) memberLit(n *node, m *member) string {
 // emitOperations writes the service, its operation table and the typed
 // operation values.
 func (a *api) emitOperations(s *source) {
-	s.WriteString(genHeader)
+	s.p("%s\n", genHeader)
 	s.p("// Package %s holds the types and tables of the %s API (%s).", a.pkg, a.facts.ServiceID, a.facts.APIVersion)
 	s.p("//")
 	s.p("// %s is the API's table and OpX the operation X with its Go types. All", modelVar)
@@ -190,7 +189,7 @@ func (a *api) emitOperation(s *source, op *operation) {
 	if a.bearer(op) {
 		s.p("Bearer: true,")
 	}
-	if slices.Contains(op.Auth, noAuth) {
+	if slices.Contains(op.Auth, authNone) {
 		s.p("NoAuth: true,")
 	}
 	if a.overlay.MaxBody != 0 {
@@ -200,8 +199,8 @@ func (a *api) emitOperation(s *source, op *operation) {
 }
 
 const (
-	bearerAuth = "smithy.api#httpBearerAuth"
-	noAuth     = "smithy.api#noAuth"
+	authByKey = "smithy.api#httpBearerAuth"
+	authNone  = "smithy.api#noAuth"
 )
 
 // bearer says whether bearer keys are accepted for op.
@@ -210,5 +209,5 @@ func (a *api) bearer(op *operation) bool {
 	if len(auth) == 0 {
 		auth = a.facts.Auth
 	}
-	return slices.Contains(auth, bearerAuth) && !a.overlay.Operations[op.Name].NoBearer
+	return slices.Contains(auth, authByKey) && !a.overlay.Operations[op.Name].NoBearer
 }

@@ -8,7 +8,8 @@
 // A structure or union is a Go struct whose fields stand in the order of
 // Shape.Members, so member i of the table is field i of the struct. Scalars
 // are pointers (nil = absent), lists and maps are nil when absent, blobs are
-// []byte, free-form JSON is Document, event streams are Events.
+// []byte, free-form JSON is Document, event streams are Events. Elements of
+// lists and maps are values, never pointers; map keys are plain strings.
 package awsapi
 
 import "iter"
@@ -46,7 +47,7 @@ type Events = iter.Seq2[any, error]
 
 // Shape is one type of the API.
 type Shape struct {
-	Name        string
+	Name        string // as modelled; the Go type may have another name
 	Kind        Kind
 	Members     []Member // Structure, Union
 	Elem        ShapeID  // List element, Map value

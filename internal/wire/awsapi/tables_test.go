@@ -144,6 +144,66 @@ func checkMember(t *testing.T, s *awsapi.Service, op *awsapi.Operation, shape aw
 	}
 }
 
+// Who may call without a signature, and who with a bearer key.
+func TestAuthentication(t *testing.T) {
+	t.Parallel()
+	forEach(t, func(t *testing.T, s *awsapi.Service) {
+		keyed := s == &bedrock.Model || s == &bedrockruntime.Model
+		for i := range s.Operations {
+			op := &s.Operations[i]
+			open := op.Name == "AssumeRoleWithSAML" || op.Name == "AssumeRoleWithWebIdentity"
+			if op.NoAuth != open {
+				t.Errorf("%s: NoAuth is %t", op.Name, op.NoAuth)
+			}
+			if want := keyed && op.Name != "InvokeModelWithBidirectionalStream"; op.Bearer != want {
+				t.Errorf("%s: Bearer is %t", op.Name, op.Bearer)
+			}
+		}
+	})
+}
+
+// Facts that the design rests on, spelled out.
+func TestKnownFacts(t *testing.T) {
+	t.Parallel()
+	for op, action := range map[*awsapi.Operation]string{
+		bedrockruntime.OpConverse.Operation:                           "bedrock:InvokeModel",
+		bedrockruntime.OpConverseStream.Operation:                     "bedrock:InvokeModelWithResponseStream",
+		bedrockruntime.OpInvokeModel.Operation:                        "bedrock:InvokeModel",
+		bedrockruntime.OpStartAsyncInvoke.Operation:                   "bedrock:InvokeModel",
+		bedrockruntime.OpCountTokens.Operation:                        "bedrock:CountTokens",
+		bedrockagentruntime.OpRetrieveAndGenerateStream.Operation:     "bedrock:RetrieveAndGenerate",
+		bedrock.OpListFoundationModels.Operation:                      "bedrock:ListFoundationModels",
+		sts.OpGetCallerIdentity.Operation:                             "sts:GetCallerIdentity",
+		bedrockruntime.OpInvokeModelWithBidirectionalStream.Operation: "bedrock:InvokeModel",
+	} {
+		if op.Action != action {
+			t.Errorf("%s: action %s, want %s", op.Name, op.Action, action)
+		}
+	}
+	// These two differ by the slash alone.
+	if a, b := bedrockagent.OpPrepareAgent.Operation.URI, bedrockagentruntime.OpInvokeInlineAgent.Operation.URI; a != "/agents/{agentId}/" || b != "/agents/{sessionId}" {
+		t.Errorf("routes %s and %s", a, b)
+	}
+	if n := bedrockruntime.OpConverse.Operation.MaxBody; n != 25_000_000 {
+		t.Errorf("Converse takes %d bytes", n)
+	}
+	for service, status := range map[*awsapi.Service]int{&bedrock.Model: 400, &bedrockruntime.Model: 400, &bedrockagent.Model: 409} {
+		if got := findShape(t, service, "ConflictException").Error.Status; got != status {
+			t.Errorf("%s: ConflictException has status %d, want %d", service.Name, got, status)
+		}
+	}
+	ready := findShape(t, &bedrockruntime.Model, "ModelNotReadyException").Error
+	if ready.Status != 429 || !ready.Retryable || !ready.Sender {
+		t.Errorf("ModelNotReadyException: %+v", *ready)
+	}
+	if code := findShape(t, &sts.Model, "MalformedPolicyDocumentException").Error.Code; code != "MalformedPolicyDocument" {
+		t.Errorf("MalformedPolicyDocumentException has the code %q", code)
+	}
+	if !findShape(t, &bedrockruntime.Model, "ResponseStream").EventStream {
+		t.Error("ResponseStream is no event stream")
+	}
+}
+
 func TestPatterns(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, s *awsapi.Service) {
