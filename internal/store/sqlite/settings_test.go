@@ -2,8 +2,11 @@ package sqlite
 
 import (
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"testing"
+
+	"github.com/outcrop/outcrop/internal/meter"
 )
 
 // The settings that the promise of durability rests on, on every connection.
@@ -24,5 +27,54 @@ func TestSettings(t *testing.T) {
 	}
 	if _, err := db.read.ExecContext(t.Context(), "DELETE FROM access_keys"); err == nil {
 		t.Error("a reader deleted rows")
+	}
+}
+
+// The disk fills up in the middle of a batch: none of it is stored, what was
+// stored before is intact, and the next write works once there is room.
+func TestFullDisk(t *testing.T) {
+	t.Parallel()
+	db, err := Open(t.Context(), Config{Path: filepath.Join(t.TempDir(), "outcrop.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	batch := func(name string, n int) []meter.Record {
+		all := make([]meter.Record, n)
+		for i := range all {
+			all[i].RequestID = fmt.Sprint(name, i)
+		}
+		return all
+	}
+	setPages := func(n int) {
+		t.Helper()
+		if _, err := db.write.ExecContext(t.Context(), fmt.Sprintf("PRAGMA max_page_count=%d", n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	count := func() int {
+		t.Helper()
+		all, err := db.ListUsage(t.Context(), "", 100_000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(all)
+	}
+	if err := db.PutUsage(t.Context(), batch("first", 10)); err != nil {
+		t.Fatal(err)
+	}
+	setPages(1) // as many as there are
+	if err := db.PutUsage(t.Context(), batch("second", 5000)); err == nil {
+		t.Fatal("stored more than fits")
+	}
+	if n := count(); n != 10 {
+		t.Errorf("%d records after a failed batch, want 10", n)
+	}
+	setPages(1 << 30)
+	if err := db.PutUsage(t.Context(), batch("second", 5000)); err != nil {
+		t.Errorf("with room again: %v", err)
+	}
+	if n := count(); n != 5010 {
+		t.Errorf("%d records, want 5010", n)
 	}
 }
