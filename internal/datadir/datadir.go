@@ -80,7 +80,8 @@ func Create(dir string) error {
 		return fmt.Errorf("create data directory: %w", err)
 	}
 	if own && info.Mode()&fs.ModeSticky == 0 {
-		if err := os.Chmod(dir, 0o700); err != nil { // #nosec G302 -- a directory must be entered
+		err := os.Chmod(dir, 0o700) // #nosec G302 -- a directory must be entered
+		if err != nil {
 			return fmt.Errorf("close data directory to other users: %w", err)
 		}
 		return nil
