@@ -1,0 +1,265 @@
+package llamacpp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/gguf"
+)
+
+// embedLimit is the longest window of an embedding, unless the weights take
+// less; longer texts are read in several.
+const embedLimit = 2048
+
+// facts is what is known of weights: from the file's header at once, and from
+// the first self-test.
+type facts struct {
+	file    File
+	context int   // tokens per slot
+	dims    int   // of an embedding
+	bytes   int64 // estimate of a process's memory
+	pooling string
+	guard   *guard
+
+	// from the self-test
+	tested bool
+	echo   bool            // a prefill comes back at the beginning of the reply
+	edges  map[string]edge // by role: literals around content that could matter
+	prefix []int           // special tokens that the tokenizer puts before an input
+	suffix []int           // and after it
+}
+
+// readFacts reads the header of a model file and works out sizes.
+func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, error) {
+	f, err := os.Open(file.Path)
+	if err != nil {
+		return nil, fmt.Errorf("open weights: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("open weights: %w", err)
+	}
+	h, err := gguf.Read(f, st.Size())
+	if err != nil {
+		return nil, fmt.Errorf("read the header of the weights: %w", err)
+	}
+	if mode == engine.Chat && h.ChatTemplate == "" {
+		return nil, errors.New("the weights have no chat template; their mode must be completion")
+	}
+	limit := maxContext
+	if mode == engine.Embed {
+		limit = embedLimit
+	}
+	for _, n := range []int{file.ContextTokens, h.ContextLength} {
+		if n > 0 {
+			limit = min(limit, n)
+		}
+	}
+	fa := &facts{file: file, context: limit, guard: newGuard(h.Tokenizer.SpecialTokens()), edges: map[string]edge{}}
+	vocab, batch := int64(len(h.Tokenizer.Tokens)), int64(512)
+	outputs := vocab
+	if mode == engine.Embed {
+		fa.dims = h.EmbeddingLength
+		batch, outputs = int64(limit), int64(h.EmbeddingLength)
+		if h.Pooling == gguf.PoolingUnset || h.Pooling == gguf.PoolingNone {
+			fa.pooling = "MEAN"
+		}
+	}
+	// Weights, keys and values in f16, buffers for one batch, and 96 MiB for
+	// the program itself.
+	fa.bytes = st.Size() + h.KVBytes(slots*limit, 2) + batch*4*(outputs/4+16*int64(h.EmbeddingLength)) + 96<<20
+	return fa, nil
+}
+
+// batch is how many tokens of prompts are read at a time. An embedding must fit
+// into one batch; a small batch bounds how long a broken off prompt works on.
+func (fa *facts) batch(mode engine.Mode) int {
+	if mode == engine.Embed {
+		return fa.context
+	}
+	return min(512, fa.context)
+}
+
+// defaultThreads leaves one core to everything else: the server's threads spin
+// at barriers, so one that has to share its core slows all of them down, by a
+// factor of 25 on a busy machine of two cores.
+func defaultThreads() int {
+	n := runtime.GOMAXPROCS(0) // knows container limits
+	if cores := physicalCores(); cores > 0 {
+		n = min(n, cores)
+	}
+	return max(1, n-1)
+}
+
+// physicalCores counts the cores by their lists of sibling threads; 0 when the
+// system does not tell.
+func physicalCores() int {
+	seen := map[string]bool{}
+	for cpu := range 4096 {
+		b, err := os.ReadFile(fmt.Sprintf("/sys/devices/system/cpu/cpu%d/topology/thread_siblings_list", cpu))
+		if err != nil {
+			break
+		}
+		seen[string(b)] = true
+	}
+	return len(seen)
+}
+
+// probe is a prefill that no model would begin a reply with by itself.
+const probe = "#7f3a9c#"
+
+// selfTest proves that the process works, by one token or one vector, and
+// learns how this server treats these weights. fa is changed only when all went
+// well.
+func selfTest(ctx context.Context, c *client, mode engine.Mode, fa *facts) error {
+	var props struct {
+		Settings struct {
+			Context int `json:"n_ctx"`
+		} `json:"default_generation_settings"`
+	}
+	if err := c.get(ctx, "/props", &props); err != nil {
+		return err
+	}
+	if n := props.Settings.Context; n > 0 && n < fa.context {
+		return fmt.Errorf("the engine gives %d tokens of context per slot, %d were asked for", n, fa.context)
+	}
+	var err error
+	switch mode {
+	case engine.Embed:
+		err = testEmbed(ctx, c, fa)
+	case engine.Completion:
+		var out struct {
+			Predicted int `json:"tokens_predicted"`
+		}
+		err = c.call(ctx, "/completion", map[string]any{"prompt": "Hello", "n_predict": 1, "cache_prompt": false}, &out)
+		if err == nil && out.Predicted != 1 {
+			err = fmt.Errorf("the self-test made %d tokens, want 1", out.Predicted)
+		}
+	default:
+		err = testChat(ctx, c, fa)
+	}
+	if err == nil {
+		fa.tested = true
+	}
+	return err
+}
+
+func testChat(ctx context.Context, c *client, fa *facts) error {
+	one := 1
+	body := chatBody{
+		Messages: []message{{Role: "user", Content: "Hello"}, {Role: "assistant", Content: probe}},
+		sampling: sampling{Stream: true, MaxTokens: &one}, StreamOptions: &streamOptions{IncludeUsage: true},
+	}
+	resp, err := c.post(ctx, "/v1/chat/completions", &body)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // read only
+	if resp.StatusCode != 200 {
+		return fmt.Errorf("self-test: %w", readError(resp))
+	}
+	var (
+		s    = newStream(resp.Body)
+		ch   chunk
+		text strings.Builder
+		made int
+	)
+	for !ch.done {
+		if err := s.next(&ch); err != nil {
+			return fmt.Errorf("self-test: %w", err)
+		}
+		if ch.Error != nil {
+			return fmt.Errorf("self-test: %w", ch.Error)
+		}
+		if ch.Usage != nil {
+			made = ch.Usage.Completion
+		}
+		text.WriteString(ch.text)
+	}
+	if made != 1 {
+		return fmt.Errorf("the self-test made %d tokens, want 1", made)
+	}
+	fa.echo = strings.HasPrefix(text.String(), probe)
+	return findEdges(ctx, c, fa)
+}
+
+// findEdges learns what the chat template puts around the content of each role.
+func findEdges(ctx context.Context, c *client, fa *facts) error {
+	const system, user, assistant, again = "qv0z", "qv1z", "qv2z", "qv3z"
+	for _, msgs := range [][]message{
+		{{"system", system}, {"user", user}, {"assistant", assistant}, {"user", again}},
+		{{"user", user}, {"assistant", assistant}, {"user", again}}, // templates without a system turn
+		{{"user", user}, {"assistant", assistant}},                  // a prefill
+	} {
+		var out struct {
+			Prompt string `json:"prompt"`
+		}
+		if err := c.call(ctx, "/apply-template", map[string]any{"messages": msgs}, &out); err != nil {
+			var se *serverError
+			if errors.As(err, &se) {
+				continue // the template refuses this form; so will generation
+			}
+			return err
+		}
+		for _, m := range msgs {
+			before, after, ok := strings.Cut(out.Prompt, m.Content)
+			if !ok {
+				continue
+			}
+			if e, ok := fa.guard.edgeOf(before, after); ok {
+				fa.edges[m.Role+"\x00"+e.before+"\x00"+e.after] = e
+			}
+		}
+	}
+	return nil
+}
+
+// edgesOf returns the edges of a role.
+func (fa *facts) edgesOf(role string) []edge {
+	var out []edge
+	for k, e := range fa.edges {
+		if strings.HasPrefix(k, role+"\x00") {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+func testEmbed(ctx context.Context, c *client, fa *facts) error {
+	with, err := tokenize(ctx, c, "a", true)
+	if err != nil {
+		return err
+	}
+	plain, err := tokenize(ctx, c, "a", false)
+	if err != nil {
+		return err
+	}
+	for k := 0; k+len(plain) <= len(with); k++ {
+		if slices.Equal(with[k:k+len(plain)], plain) {
+			fa.prefix, fa.suffix = with[:k], with[k+len(plain):]
+			break
+		}
+	}
+	vectors, err := embedTokens(ctx, c, [][]int{with})
+	if err != nil {
+		return err
+	}
+	if fa.dims > 0 && len(vectors[0]) != fa.dims {
+		return fmt.Errorf("the self-test's vector has %d dimensions, the weights %d", len(vectors[0]), fa.dims)
+	}
+	fa.dims = len(vectors[0])
+	return nil
+}
+
+// notReady is the error for weights that cannot be used now.
+func notReady(id, why string, cause error) *apierr.Error {
+	return apierr.ModelNotReady("The model %q is not ready: %s", id, why).WithCause(cause)
+}

@@ -1,0 +1,325 @@
+// Package llamacpp drives llama.cpp's server: one supervised process per
+// weights and mode, spoken to over a unix socket.
+//
+// What is the server's and what is ours, and why, is in docs/architecture.md
+// under "Engine". In short: slots and context are set explicitly, never more
+// requests are sent than there are slots, every request streams, untrusted text
+// never becomes control tokens, and prompt state is never shared between
+// scopes.
+package llamacpp
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+// File is a model file and what the catalogue says of it.
+type File struct {
+	Path          string      // of the GGUF file
+	Mode          engine.Mode // what the weights are for
+	ContextTokens int         // limit of the weights; 0 leaves it to the file
+}
+
+// Weights finds model files.
+type Weights interface {
+	// File returns the installed file of weights. An error means that they are
+	// unknown, not installed or not whole; an *apierr.Error is passed on, any
+	// other becomes ModelNotReadyException.
+	File(ctx context.Context, id string) (File, error)
+}
+
+// WeightsFunc makes Weights of a function.
+type WeightsFunc func(ctx context.Context, id string) (File, error)
+
+// File calls f.
+func (f WeightsFunc) File(ctx context.Context, id string) (File, error) { return f(ctx, id) }
+
+// Config is what New needs.
+type Config struct {
+	Weights   Weights   // required
+	Installer Installer // required; see Discover
+
+	Slots      int // requests that one process runs at once; 0 means 4
+	MaxContext int // tokens per slot at most; 0 means 8192
+	Threads    int // of one process; 0 means the physical cores less one
+	// MemoryLimit is how many bytes all processes may take together; 0 means
+	// three quarters of the machine's memory, negative means no limit.
+	MemoryLimit int64
+	// RunDir is a folder for sockets that nobody else uses; what sockets lie in
+	// it are removed. "" means a new temporary folder. Its path must be short:
+	// that of a socket may have 104 bytes.
+	RunDir string
+
+	QueueWait time.Duration // for a slot; 0 means limit.DefaultWait
+	LoadWait  time.Duration // of one request for a load; 0 means 50 s
+	LoadStall time.Duration // without a sign of life while loading; 0 means 5 min
+	Stall     time.Duration // least silence of a busy process that counts as hung; 0 means 60 s
+	Drain     time.Duration // for requests in flight when Run ends; 0 means 5 s
+
+	Now func() time.Time // nil means time.Now
+	Log *slog.Logger     // nil discards
+}
+
+// Engine is engine.Engine on llama.cpp. It starts processes only while Run
+// runs; requests before that wait for it.
+type Engine struct {
+	cfg    Config
+	ledger *ledger
+
+	started  chan struct{} // closed when Run begins
+	stopping chan struct{} // closed when Run's context ends
+
+	hostMu sync.Mutex
+	hosted *Host
+
+	mu      sync.RWMutex
+	base    context.Context // Run's; set before started is closed
+	dir     string          // of sockets
+	sockets int             // made so far
+	closed  bool            // no new runners
+	runners map[key]*runner
+	wg      sync.WaitGroup
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// New returns an engine. It starts nothing.
+func New(c Config) *Engine {
+	c.Slots = cmp.Or(c.Slots, 4)
+	c.MaxContext = cmp.Or(c.MaxContext, 8192)
+	c.Threads = cmp.Or(c.Threads, defaultThreads())
+	c.LoadWait = cmp.Or(c.LoadWait, 50*time.Second)
+	c.LoadStall = cmp.Or(c.LoadStall, 5*time.Minute)
+	c.Stall = cmp.Or(c.Stall, time.Minute)
+	c.Drain = cmp.Or(c.Drain, 5*time.Second)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.MemoryLimit == 0 {
+		c.MemoryLimit = totalMemory() / 4 * 3
+	}
+	return &Engine{
+		cfg: c, ledger: newLedger(max(c.MemoryLimit, 0), availableMemory),
+		started: make(chan struct{}), stopping: make(chan struct{}), runners: map[key]*runner{},
+	}
+}
+
+// socketLimit is the longest path that every system takes for a socket.
+const socketLimit = 104
+
+// Run supervises the processes until ctx ends, and returns when all of them are
+// gone and their sockets removed. It may be called once.
+func (e *Engine) Run(ctx context.Context) error {
+	dir, remove, err := runDir(e.cfg.RunDir)
+	if err != nil {
+		return err
+	}
+	defer remove()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	e.mu.Lock()
+	if e.base != nil {
+		e.mu.Unlock()
+		return errors.New("llamacpp: Run was called twice")
+	}
+	e.base, e.dir = ctx, dir
+	close(e.started)
+	e.mu.Unlock()
+
+	<-ctx.Done()
+	e.mu.Lock()
+	e.closed = true
+	close(e.stopping)
+	e.mu.Unlock()
+	e.wg.Wait()
+	return nil
+}
+
+// runDir makes the folder for sockets, private to this user and empty.
+func runDir(dir string) (path string, remove func(), err error) {
+	if dir == "" {
+		dir, err = os.MkdirTemp("", "outcrop-")
+		if err != nil {
+			return "", nil, fmt.Errorf("folder for sockets: %w", err)
+		}
+		remove = func() { _ = os.RemoveAll(dir) }
+	} else {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return "", nil, fmt.Errorf("folder for sockets: %w", err)
+		}
+		if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a folder
+			return "", nil, fmt.Errorf("folder for sockets: %w", err)
+		}
+		stale, err := filepath.Glob(filepath.Join(dir, "*.sock"))
+		if err != nil {
+			return "", nil, fmt.Errorf("folder for sockets: %w", err)
+		}
+		for _, s := range stale { // left by a killed server; the engine would not start on one
+			removeSocket(s)
+		}
+		remove = func() {}
+	}
+	if len(filepath.Join(dir, "e9999.sock")) >= socketLimit {
+		remove()
+		return "", nil, fmt.Errorf("the path %s is too long for sockets: choose a shorter one", dir)
+	}
+	return dir, remove, nil
+}
+
+// newSocket returns a path that no socket has had.
+func (e *Engine) newSocket() (string, error) {
+	e.mu.Lock()
+	e.sockets++
+	s := filepath.Join(e.dir, fmt.Sprintf("e%d.sock", e.sockets))
+	e.mu.Unlock()
+	if len(s) >= socketLimit {
+		return "", fmt.Errorf("the path %s is too long for a socket", s)
+	}
+	removeSocket(s)
+	return s, nil
+}
+
+func removeSocket(path string) {
+	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
+		_ = os.Remove(path)
+	}
+}
+
+// secureSocket makes the socket the owner's alone, should the server's mask
+// have left it open to others (the folder is closed to them anyway).
+func secureSocket(path string) error {
+	if err := os.Chmod(path, 0o600); err != nil {
+		return fmt.Errorf("secure the engine's socket: %w", err)
+	}
+	return nil
+}
+
+// host returns the installed server, installing it the first time. Only owners
+// of processes call it, so an install never runs on a request's context.
+func (e *Engine) host(ctx context.Context) (Host, error) {
+	e.hostMu.Lock()
+	defer e.hostMu.Unlock()
+	if e.hosted != nil {
+		return *e.hosted, nil
+	}
+	h, err := e.cfg.Installer.Engine(ctx)
+	if err != nil {
+		return Host{}, err
+	}
+	e.hosted = &h
+	return h, nil
+}
+
+// readFacts finds weights and reads their header.
+func (e *Engine) readFacts(ctx context.Context, k key) (*facts, error) {
+	file, err := e.cfg.Weights.File(ctx, k.weights)
+	if err != nil {
+		if ae, ok := errors.AsType[*apierr.Error](err); ok {
+			return nil, ae
+		}
+		return nil, notReady(k.weights, "its weights are not installed.", err)
+	}
+	if file.Mode != k.mode {
+		return nil, notReady(k.weights, fmt.Sprintf("its weights are for %s, not for %s.", file.Mode, k.mode), nil)
+	}
+	fa, err := readFacts(file, k.mode, e.cfg.Slots, e.cfg.MaxContext)
+	if err != nil {
+		return nil, notReady(k.weights, "its weights cannot be read; the server's log tells why.", err)
+	}
+	return fa, nil
+}
+
+// runner returns the runner of t, making it when its weights are there.
+func (e *Engine) runner(ctx context.Context, t engine.Target) (*runner, error) {
+	k := key{t.Weights, t.Mode}
+	e.mu.RLock()
+	r, closed := e.runners[k], e.closed
+	e.mu.RUnlock()
+	if closed {
+		return nil, errStopping
+	}
+	if r != nil {
+		return r, nil
+	}
+	select {
+	case <-e.started:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	fa, err := e.readFacts(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return nil, errStopping
+	}
+	if r := e.runners[k]; r != nil {
+		return r, nil
+	}
+	r = newRunner(e, k)
+	r.facts.Store(fa)
+	e.runners[k] = r
+	e.wg.Go(func() { r.run(e.base) })
+	return r, nil
+}
+
+// Info tells the limits of weights from the header of their file; it does not
+// load them.
+func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error) {
+	r, err := e.runner(ctx, t)
+	if err != nil {
+		return engine.Info{}, err
+	}
+	fa := r.facts.Load()
+	return engine.Info{ContextTokens: fa.context, Dimensions: fa.dims}, nil
+}
+
+// Load loads weights that are not loaded and waits for it, up to LoadWait.
+func (e *Engine) Load(ctx context.Context, t engine.Target) error {
+	r, err := e.runner(ctx, t)
+	if err != nil {
+		return err
+	}
+	i, err := r.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	i.leave()
+	return nil
+}
+
+// Status tells about every process that was wanted so far, ordered by weights
+// and mode.
+func (e *Engine) Status() []Status {
+	e.mu.RLock()
+	all := make([]*runner, 0, len(e.runners))
+	for _, r := range e.runners {
+		all = append(all, r)
+	}
+	e.mu.RUnlock()
+	out := make([]Status, 0, len(all))
+	for _, r := range all {
+		out = append(out, r.status())
+	}
+	slices.SortFunc(out, func(a, b Status) int {
+		return cmp.Or(strings.Compare(a.Weights, b.Weights), strings.Compare(string(a.Mode), string(b.Mode)))
+	})
+	return out
+}

@@ -1,0 +1,57 @@
+package llamacpp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+)
+
+// residentBytes is the resident memory of a process; 0 when it is gone.
+func residentBytes(pid int) int64 {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0
+	}
+	n, err := kilobytes(b, "VmRSS:")
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// totalMemory is the machine's memory; 0 when unknown.
+func totalMemory() int64 {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	n, err := kilobytes(b, "MemTotal:")
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// availableMemory is what could be had without swapping.
+func availableMemory() (int64, error) {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0, fmt.Errorf("available memory: %w", err)
+	}
+	return kilobytes(b, "MemAvailable:")
+}
+
+// kilobytes finds "name   123 kB" and returns bytes.
+func kilobytes(b []byte, name string) (int64, error) {
+	for line := range bytes.Lines(b) {
+		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
+			if f := bytes.Fields(rest); len(f) > 0 {
+				n, err := strconv.ParseInt(string(f[0]), 10, 64)
+				return n << 10, err
+			}
+		}
+	}
+	return 0, errors.New("no line " + name)
+}
