@@ -32,7 +32,7 @@ var ErrNotFound = errors.New("keys: no such key")
 
 // Stored is a key as a store holds it.
 type Stored struct {
-	ID      string // "AKIA..." (20 characters) or "ABSK..." id of a bearer key
+	ID      string // 20 characters: "AKIA..." of an access key, "ACCA..." of a bearer key
 	Account string // 12 digits
 	Region  string // region the key was made in; keys work in every region
 	Kind    Kind
