@@ -9,10 +9,9 @@ import (
 )
 
 const (
-	sigV4Prefix     = "AKIA"             // access key ids
-	bearerIDPrefix  = "ACCA"             // ids of bearer keys, as IAM's service-specific credentials
-	longTermPrefix  = "ABSK"             // long-term bearer tokens
-	shortTermPrefix = "bedrock-api-key-" // short-term bearer tokens
+	sigV4Prefix    = "AKIA" // access key ids
+	bearerIDPrefix = "ACCA" // ids of bearer keys, as IAM's service-specific credentials
+	longTermPrefix = "ABSK" // long-term bearer tokens
 
 	idLength = 20  // of either kind of id
 	maxToken = 256 // characters of a long-term token; ours have 136

@@ -5,25 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/url"
-	"strings"
-	"time"
 
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/sigv4"
-)
-
-const (
-	maxShortTerm    = 12 * time.Hour
-	maxShortTermLen = 16 << 10 // characters; one with a session token has some 2,000
-	shortTermHost   = "bedrock.amazonaws.com"
-	shortTermAction = "CallWithBearerToken"
 )
 
 // TokenType tells the two sorts of bearer keys apart, as the condition key
@@ -82,7 +70,7 @@ func (s *Service) SigV4(ctx context.Context, id string) (call.Principal, secret.
 // is malformed, unknown, disabled, expired or wrongly signed.
 func (s *Service) VerifyBearer(ctx context.Context, token secret.Value) (Grant, error) {
 	t := token.Reveal()
-	if bytes.HasPrefix(t, []byte(shortTermPrefix)) {
+	if bytes.HasPrefix(t, []byte(sigv4.ShortTermPrefix)) {
 		return s.VerifyShortTerm(ctx, token)
 	}
 	if !bytes.HasPrefix(t, []byte(longTermPrefix)) || len(t) > maxToken {
@@ -110,36 +98,14 @@ func (s *Service) Bearer(ctx context.Context, token secret.Value) (call.Principa
 	return g.Principal(), nil
 }
 
-// VerifyShortTerm checks a token that a client made from an access key, without
-// asking anyone: "bedrock-api-key-" and the base64 of a presigned POST to
-// bedrock.amazonaws.com/?Action=CallWithBearerToken, with "&Version=1" behind the
-// signature. It lives as long as it says, at most 12 hours, and dies with the key
-// that signed it.
+// VerifyShortTerm checks a token that a client made from an access key, see
+// sigv4.ParseShortTerm. It lives as long as it says, at most 12 hours, and dies
+// with the key that signed it.
 //
-// Errors: as VerifyBearer. Source: aws-bedrock-token-generator 1.1.0.
+// Errors: as VerifyBearer.
 func (s *Service) VerifyShortTerm(ctx context.Context, token secret.Value) (Grant, error) {
-	rest, ok := strings.CutPrefix(string(token.Reveal()), shortTermPrefix)
-	if !ok || len(rest) > maxShortTermLen {
-		return Grant{}, badToken()
-	}
-	text, err := base64.StdEncoding.Strict().DecodeString(rest)
-	if err != nil {
-		return Grant{}, badToken()
-	}
-	query, ok := strings.CutPrefix(string(text), shortTermHost+"/?")
-	if !ok {
-		return Grant{}, badToken()
-	}
-	if query, ok = strings.CutSuffix(query, "&Version=1"); !ok {
-		return Grant{}, badToken()
-	}
-	if q, err := url.ParseQuery(query); err != nil || len(q["Action"]) != 1 || q["Action"][0] != shortTermAction {
-		return Grant{}, badToken()
-	}
-	r := &http.Request{Method: http.MethodPost, Host: shortTermHost, RequestURI: "/?" + query, Header: http.Header{}}
-	now := s.now()
-	signed, err := sigv4.Parse(r, now, sigv4.Options{Services: []string{"bedrock"}})
-	if err != nil || signed.Form != sigv4.Query || signed.Expires > maxShortTerm || signed.SessionToken != "" {
+	signed, err := sigv4.ParseShortTerm(string(token.Reveal()), s.now())
+	if err != nil || signed.SessionToken != "" { // temporary credentials are not issued yet
 		return Grant{}, badToken()
 	}
 	key, sec, err := s.LookupSigV4(ctx, signed.AccessKeyID)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/wire/arn"
 	"github.com/outcrop/outcrop/internal/wire/sigv4"
 )
 
@@ -96,10 +97,10 @@ func (s *Service) Create(ctx context.Context, in CreateInput) (Created, error) {
 	if in.Kind == "" {
 		in.Kind = SigV4
 	}
-	if !validAccount(in.Account) {
+	if !arn.ValidAccount(in.Account) {
 		return Created{}, errors.New("account: must be 12 digits")
 	}
-	if _, ok := sigv4.Partition(in.Region); !ok {
+	if !arn.ValidRegion(in.Region) {
 		return Created{}, errors.New("region: must be the name of an AWS region, e.g. us-east-1")
 	}
 	var id, shown string
@@ -219,16 +220,4 @@ func (s *Service) open(st Stored) (opened, error) {
 
 func public(st Stored) Key {
 	return Key{ID: st.ID, Account: st.Account, Region: st.Region, Kind: st.Kind, Status: st.Status, Created: st.Created}
-}
-
-func validAccount(a string) bool {
-	if len(a) != 12 {
-		return false
-	}
-	for i := range len(a) {
-		if a[i] < '0' || a[i] > '9' {
-			return false
-		}
-	}
-	return true
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/wire/arn"
 )
 
 // Names of the query parameters of a presigned request.
@@ -177,8 +179,7 @@ func (s *Signed) setScope(a authParts, opts Options) error {
 	if term != terminator {
 		problems = append(problems, "Credential should be scoped with a valid terminator: 'aws4_request'.")
 	}
-	partition, ok := Partition(region)
-	if !ok {
+	if !arn.ValidRegion(region) {
 		problems = append(problems, "Credential should be scoped to a valid region.")
 	}
 	if !slices.Contains(opts.Services, service) {
@@ -190,7 +191,7 @@ func (s *Signed) setScope(a authParts, opts Options) error {
 	if problems != nil {
 		return invalid("%s", strings.Join(problems, " "))
 	}
-	s.AccessKeyID, s.Region, s.Partition, s.Service, s.scope = id, region, partition, service, scope
+	s.AccessKeyID, s.Region, s.Partition, s.Service, s.scope = id, region, arn.Partition(region), service, scope
 	return nil
 }
 
