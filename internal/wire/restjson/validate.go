@@ -130,23 +130,23 @@ func (w *validator) value(p place, v reflect.Value, sensitive bool) {
 			w.members(p.plan, v, sensitive)
 		}
 	case awsapi.List:
-		w.size(s, v.Len(), "")
+		w.size(s, v.Len(), echo{})
 		for i := range v.Len() {
 			w.path.item(i)
 			w.value(p.elem, v.Index(i), sensitive)
 			w.path.pop()
 		}
 	case awsapi.Map:
-		w.size(s, v.Len(), "")
+		w.size(s, v.Len(), echo{})
 		w.entries(p.plan, v, sensitive)
 	case awsapi.String:
 		w.text(p.plan, v.String(), sensitive)
 	case awsapi.Blob:
-		w.size(s, v.Len(), "")
+		w.size(s, v.Len(), echo{})
 	case awsapi.Integer, awsapi.Long:
-		w.between(s, float64(v.Int()), sensitive, func() string { return strconv.FormatInt(v.Int(), 10) })
+		w.between(s, float64(v.Int()), v, sensitive)
 	case awsapi.Float, awsapi.Double:
-		w.between(s, v.Float(), sensitive, func() string { return strconv.FormatFloat(v.Float(), 'g', -1, v.Type().Bits()) })
+		w.between(s, v.Float(), v, sensitive)
 	}
 }
 
@@ -175,12 +175,9 @@ func (w *validator) text(p *plan, s string, sensitive bool) {
 	if len(shape.Enum) == 0 && p.pattern == nil && !shape.HasMin && !shape.HasMax {
 		return
 	}
-	shown := ""
-	if !sensitive {
-		shown = "'" + clip(s) + "'"
-	}
+	shown := echo{s, !sensitive}
 	if len(shape.Enum) > 0 && !slices.Contains(shape.Enum, s) {
-		w.add(shown, "Member must satisfy enum value set: ["+strings.Join(shape.Enum, ", ")+"]")
+		w.add(shown.quoted(), "Member must satisfy enum value set: ["+strings.Join(shape.Enum, ", ")+"]")
 	}
 	if shape.HasMin || shape.HasMax {
 		n := utf8.RuneCountInString(s)
@@ -192,34 +189,52 @@ func (w *validator) text(p *plan, s string, sensitive bool) {
 	if p.pattern == nil {
 		return
 	}
-	ok, err := p.pattern.match(s)
+	ok, err := p.pattern.match(s, sensitive)
 	if err != nil {
 		w.broken = fmt.Errorf("restjson: pattern of %s: %w", shape.Name, err)
 	} else if !ok {
-		w.add(shown, "Member must satisfy regular expression pattern: "+shape.Pattern)
+		w.add(shown.quoted(), "Member must satisfy regular expression pattern: "+shape.Pattern)
 	}
+}
+
+// echo is a text that a message may repeat.
+type echo struct {
+	text  string
+	shown bool
+}
+
+func (e echo) quoted() string {
+	if !e.shown {
+		return ""
+	}
+	return "'" + clip(e.text) + "'"
 }
 
 // size checks a length.
-func (w *validator) size(s *awsapi.Shape, n int, shown string) {
+func (w *validator) size(s *awsapi.Shape, n int, e echo) {
 	if s.HasMin && float64(n) < s.Min {
-		w.add(shown, "Member must have length greater than or equal to "+plain(s.Min))
+		w.add(e.quoted(), "Member must have length greater than or equal to "+plain(s.Min))
 	}
 	if s.HasMax && float64(n) > s.Max {
-		w.add(shown, "Member must have length less than or equal to "+plain(s.Max))
+		w.add(e.quoted(), "Member must have length less than or equal to "+plain(s.Max))
 	}
 }
 
-// between checks a number. NaN is in no range.
-func (w *validator) between(s *awsapi.Shape, x float64, sensitive bool, text func() string) {
+// between checks a number, of which x is the value and v the holder. NaN is in
+// no range.
+func (w *validator) between(s *awsapi.Shape, x float64, v reflect.Value, sensitive bool) {
 	low := s.HasMin && !(x >= s.Min)
 	high := s.HasMax && !(x <= s.Max)
 	if !low && !high {
 		return
 	}
 	shown := ""
-	if !sensitive {
-		shown = "'" + text() + "'"
+	switch {
+	case sensitive:
+	case v.CanInt():
+		shown = "'" + strconv.FormatInt(v.Int(), 10) + "'"
+	default:
+		shown = "'" + strconv.FormatFloat(x, 'g', -1, v.Type().Bits()) + "'"
 	}
 	if low {
 		w.add(shown, "Member must have value greater than or equal to "+plain(s.Min))
