@@ -28,6 +28,10 @@ type Call struct {
 	Region    string
 	Partition string // "aws", "aws-us-gov", "aws-cn"
 	Principal Principal
+	// TokenID is the id for the resource that this call makes: the same on every
+	// repeat of its client token, so that a repeat after a crash finds what the
+	// first try made. "" when the caller sent no token.
+	TokenID string
 
 	// What an inference adds.
 	ModelID    string // as the caller wrote it

@@ -1,0 +1,13 @@
+// Command outcrop serves the Amazon Bedrock API from this machine.
+package main
+
+import (
+	"os"
+
+	"github.com/outcrop/outcrop/internal/app"
+	"github.com/outcrop/outcrop/internal/cli"
+)
+
+func main() {
+	os.Exit(cli.Main(os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, app.Program{}))
+}

@@ -1,0 +1,253 @@
+// Package app is the composition root: it turns a configuration into a running
+// server. It is the only importer of adapters.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/outcrop/outcrop/internal/access"
+	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/datadir"
+	"github.com/outcrop/outcrop/internal/edge/admin"
+	"github.com/outcrop/outcrop/internal/edge/gateway"
+	"github.com/outcrop/outcrop/internal/embedfit"
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/family"
+	"github.com/outcrop/outcrop/internal/family/anthropic"
+	"github.com/outcrop/outcrop/internal/family/converse"
+	"github.com/outcrop/outcrop/internal/family/titan"
+	"github.com/outcrop/outcrop/internal/idempotency"
+	"github.com/outcrop/outcrop/internal/inference"
+	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/localca"
+	"github.com/outcrop/outcrop/internal/meter"
+	"github.com/outcrop/outcrop/internal/service"
+	bedrocksvc "github.com/outcrop/outcrop/internal/service/bedrock"
+	runtimesvc "github.com/outcrop/outcrop/internal/service/bedrockruntime"
+	stssvc "github.com/outcrop/outcrop/internal/service/sts"
+	"github.com/outcrop/outcrop/internal/store"
+	"github.com/outcrop/outcrop/internal/store/sqlite"
+	"github.com/outcrop/outcrop/internal/weights"
+	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockagent"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockagentruntime"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/sts"
+)
+
+// Services are the APIs that the gateway routes, bound or not.
+func Services() []*awsapi.Service {
+	return []*awsapi.Service{&bedrock.Model, &bedrockruntime.Model, &bedrockagent.Model, &bedrockagentruntime.Model, &sts.Model}
+}
+
+// Families are the native bodies that InvokeModel reads.
+func Families() family.Registry {
+	return family.NewRegistry(anthropic.Family{}, titan.Family{})
+}
+
+// state is what an installation keeps, open.
+type state struct {
+	cfg     Config
+	store   store.Store
+	keys    *keys.Service
+	weights *weights.Store
+	catalog *catalog.Catalog
+}
+
+// open opens the data directory of a configuration, and makes it on first use.
+func open(ctx context.Context, cfg Config) (*state, error) {
+	if err := datadir.Create(cfg.DataDir); err != nil {
+		return nil, err
+	}
+	root, err := keys.LoadRootKey(filepath.Join(cfg.DataDir, "root.key"))
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(cfg.DataDir, "outcrop.db")})
+	if err != nil {
+		return nil, err
+	}
+	s := &state{cfg: cfg, store: db}
+	s.keys = keys.New(keys.Config{Store: db, Root: root})
+	if s.weights, err = newWeights(cfg); err == nil {
+		s.catalog, err = catalog.New(catalog.Options{File: cfg.Catalog, StandIns: *cfg.StandIns, Profiles: catalog.StoredProfiles(db)})
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return s, nil
+}
+
+// Server is a composed server. New starts nothing; Run serves.
+type Server struct {
+	cfg     Config
+	state   *state
+	engine  engine.Engine
+	meter   *meter.Writer
+	tokens  *idempotency.Service
+	http    *http.Server
+	listen  net.Listener
+	unlock  func() error
+	log     *slog.Logger
+	ready   atomic.Bool
+	caFile  string
+	started time.Time
+}
+
+// New composes a server on an engine and takes its data directory and port. The
+// caller must call Run or Close.
+//
+// newEngine makes the engine once the weights are known; nil means llama.cpp.
+func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Config, *catalog.Catalog, *weights.Store) (engine.Engine, error)) (_ *Server, err error) {
+	s := &Server{log: log, started: time.Now()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.cfg, err = cfg.withDefaults(); err != nil {
+		return nil, err
+	}
+	if err := datadir.Create(s.cfg.DataDir); err != nil {
+		return nil, err
+	}
+	if s.unlock, err = datadir.Lock(s.cfg.DataDir); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	// The port comes before anything slow: a second start says so at once.
+	if s.listen, err = net.Listen("tcp", s.cfg.Listen); err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; choose another with --listen", s.cfg.Listen, err)
+	}
+	if s.state, err = open(ctx, s.cfg); err != nil {
+		return nil, err
+	}
+	if newEngine == nil {
+		newEngine = newLlamaCpp(s.log)
+	}
+	if s.engine, err = newEngine(s.cfg, s.state.catalog, s.state.weights); err != nil {
+		return nil, err
+	}
+	h, err := s.handler()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(s.cfg.DataDir, "tls")
+	tc, err := tlsConfig(s.cfg, dir, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if s.cfg.TLS.SelfSigned {
+		s.caFile = localca.In(dir).CA
+	}
+	s.http = newServer(h, tc, s.log)
+	return s, nil
+}
+
+// handler builds the one way from a request to an answer.
+func (s *Server) handler() (http.Handler, error) {
+	st := s.state
+	s.meter = meter.NewWriter(meter.Config{Store: st.store, Strict: s.cfg.Usage.Strict, Log: s.log})
+	s.tokens = idempotency.NewService(idempotency.Config{Store: st.store, Log: s.log})
+	infer := inference.New(inference.Config{Engine: s.engine, Fit: &embedfit.Fitter{}, MaxContext: s.cfg.Engine.MaxContext})
+	g, err := gateway.New(gateway.Config{
+		Services: Services(),
+		Routes: routes(
+			bedrocksvc.New(bedrocksvc.Config{Catalog: st.catalog, Profiles: st.store, Accepted: st.weights.Accepted}),
+			runtimesvc.New(runtimesvc.Config{
+				Catalog: st.catalog, Inference: infer, Families: Families(), Converse: converse.Codec{}, StrictParity: s.cfg.StrictParity,
+			}),
+			stssvc.New(),
+		),
+		Keys:        st.keys,
+		Access:      access.Authorizer{},
+		Meter:       s.meter,
+		Idempotency: s.tokens,
+		TLS:         s.cfg.TLS.On(),
+		Log:         s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return admin.Handler(s.ready.Load, g), nil
+}
+
+// routes joins what the services bind.
+func routes(services ...interface{ Routes() []service.Route }) []service.Route {
+	var all []service.Route
+	for _, s := range services {
+		all = append(all, s.Routes()...)
+	}
+	return all
+}
+
+// Endpoint is the address for clients, e.g. "http://127.0.0.1:8686".
+func (s *Server) Endpoint() string { return endpoint(s.cfg, s.listen.Addr().String()) }
+
+// Keys gives access to the server's keys.
+func (s *Server) Keys() *keys.Service { return s.state.keys }
+
+// Run serves until ctx ends, then drains: running calls may finish, the engine
+// stops, what is metered is stored. install runs beside the server and makes it
+// ready; its error ends Run. nil means there is nothing to install.
+func (s *Server) Run(ctx context.Context, install func(context.Context) error) error {
+	// The engine and the meter outlive the last call.
+	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopInner()
+	var rooms errgroup.Group
+	rooms.Go(func() error { return s.engine.Run(inner) })
+	rooms.Go(func() error { return s.meter.Run(inner) })
+	rooms.Go(func() error { return s.tokens.Run(inner) })
+
+	front, frontCtx := errgroup.WithContext(ctx)
+	front.Go(func() error { return serve(frontCtx, s.http, s.listen) })
+	front.Go(func() error {
+		if install != nil {
+			if err := install(frontCtx); err != nil {
+				return err
+			}
+		}
+		s.ready.Store(true)
+		return nil
+	})
+	err := front.Wait()
+	s.ready.Store(false)
+	stopInner()
+	err = errors.Join(err, rooms.Wait(), s.Close())
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // asked to stop while installing
+		return nil
+	}
+	return err
+}
+
+// Close frees what New took. Run calls it; a second call does nothing.
+func (s *Server) Close() error {
+	var errs []error
+	if s.listen != nil {
+		if err := s.listen.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.state != nil {
+		errs = append(errs, s.state.store.Close())
+		s.state = nil
+	}
+	if s.unlock != nil {
+		errs = append(errs, s.unlock())
+		s.unlock = nil
+	}
+	return errors.Join(errs...)
+}

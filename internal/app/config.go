@@ -1,0 +1,155 @@
+package app
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/outcrop/outcrop/internal/keys"
+)
+
+// DefaultListen is where `outcrop serve` listens unless told otherwise.
+const DefaultListen = "127.0.0.1:8686"
+
+// Config is what an operator may set, in a YAML file given with --config. Every
+// field may be left out.
+type Config struct {
+	// DataDir holds the database, the root key, models and engines. Set by
+	// --data; default the user's data folder.
+	DataDir string `yaml:"-"`
+	// Listen is HOST:PORT. Set by --listen too; default 127.0.0.1:8686. A host
+	// that is not loopback needs TLS.
+	Listen string `yaml:"listen"`
+	// TLS switches encryption on.
+	TLS TLS `yaml:"tls"`
+	// Account owns the first access key; 12 digits.
+	Account string `yaml:"account"`
+	// Catalog is a YAML file whose models and weights are added to the built-in
+	// catalogue; an entry with a known id replaces it.
+	Catalog string `yaml:"catalog"`
+	// StandIns lets well-known ids be served by other weights, disclosed. Default true.
+	StandIns *bool `yaml:"stand_ins"`
+	// StrictParity answers AWS's 400 where Outcrop is lenient by default.
+	StrictParity bool `yaml:"strict_parity"`
+	// ModelsDir and EnginesDir hold downloads; default folders in DataDir.
+	ModelsDir  string `yaml:"models_dir"`
+	EnginesDir string `yaml:"engines_dir"`
+	Engine     Engine `yaml:"engine"`
+	Usage      Usage  `yaml:"usage"`
+}
+
+// TLS says how connections are encrypted. At most one way may be set.
+type TLS struct {
+	Cert string `yaml:"cert"` // PEM file with the chain, with Key
+	Key  string `yaml:"key"`  // PEM file
+	// SelfSigned makes a certificate authority and a certificate in the data
+	// directory on first use. Clients trust <data>/tls/ca.pem (AWS_CA_BUNDLE).
+	SelfSigned bool `yaml:"self_signed"`
+}
+
+// On reports whether connections are encrypted.
+func (t TLS) On() bool { return t.Cert != "" || t.SelfSigned }
+
+// Engine sets up the model server.
+type Engine struct {
+	// Command is a llama-server to use; default one on PATH that passes the
+	// contract test, else the one that Outcrop installs.
+	Command string `yaml:"command"`
+	// Slots is how many requests one model serves at a time; default 4.
+	Slots int `yaml:"slots"`
+	// MaxContext bounds the tokens of one request; default 8192.
+	MaxContext int `yaml:"max_context"`
+	// QueueDeadline is how long a request may wait for a slot; default 30 s.
+	QueueDeadline time.Duration `yaml:"queue_deadline"`
+	// MemoryLimit is how much memory all models may use together, in bytes;
+	// default four fifths of the machine's.
+	MemoryLimit int64 `yaml:"memory_limit"`
+	// Threads that one model may use; default the machine's physical cores.
+	Threads int `yaml:"threads"`
+}
+
+// Usage sets how usage records are kept.
+type Usage struct {
+	// Strict stores the record of a call before the call ends. Default false:
+	// records are stored in groups within 200 ms.
+	Strict bool `yaml:"strict"`
+}
+
+// LoadConfig reads a configuration file. An empty path gives the defaults.
+// Errors name the line.
+func LoadConfig(path string) (Config, error) {
+	var c Config
+	if path == "" {
+		return c, nil
+	}
+	f, err := os.Open(path) // #nosec G304 -- the operator names this file
+	if err != nil {
+		return c, fmt.Errorf("read the configuration: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return c, fmt.Errorf("read the configuration: %w", err)
+	}
+	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return c, fmt.Errorf("configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// withDefaults fills what was left out and refuses what cannot work.
+func (c Config) withDefaults() (Config, error) {
+	c.Listen = cmp.Or(c.Listen, DefaultListen)
+	c.Account = cmp.Or(c.Account, keys.DefaultAccount)
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return c, fmt.Errorf("listen address %q is not HOST:PORT, e.g. %s", c.Listen, DefaultListen)
+	}
+	if !loopbackHost(host) && !c.TLS.On() {
+		return c, fmt.Errorf("listening on %s needs TLS: set tls.cert and tls.key, or tls.self_signed: true, in the configuration", c.Listen)
+	}
+	if c.TLS.SelfSigned && c.TLS.Cert != "" {
+		return c, errors.New("tls: set either cert and key, or self_signed, not both")
+	}
+	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
+		return c, errors.New("tls: cert and key go together")
+	}
+	if c.StandIns == nil {
+		c.StandIns = new(true)
+	}
+	if c.ModelsDir == "" {
+		c.ModelsDir = filepath.Join(c.DataDir, "models")
+	}
+	if c.EnginesDir == "" {
+		c.EnginesDir = filepath.Join(c.DataDir, "engines")
+	}
+	if c.Engine.Slots == 0 {
+		c.Engine.Slots = 4
+	}
+	if c.Engine.MaxContext == 0 {
+		c.Engine.MaxContext = 8192
+	}
+	if c.Engine.QueueDeadline == 0 {
+		c.Engine.QueueDeadline = 30 * time.Second
+	}
+	if c.Engine.Slots < 1 || c.Engine.Slots > 256 || c.Engine.MaxContext < 64 || c.Engine.QueueDeadline < 0 {
+		return c, errors.New("engine: slots must be 1 to 256, max_context at least 64 and queue_deadline not negative")
+	}
+	return c, nil
+}
+
+func loopbackHost(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

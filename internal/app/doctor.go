@@ -1,0 +1,161 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/cli"
+	"github.com/outcrop/outcrop/internal/engine/llamacpp"
+	"github.com/outcrop/outcrop/internal/weights"
+)
+
+// Doctor implements cli.Program. It changes nothing and asks for nothing from
+// outside this machine.
+func (Program) Doctor(ctx context.Context, o cli.Options) []cli.Check {
+	cfg, err := config(o)
+	if err != nil {
+		return []cli.Check{{Name: "configuration", Detail: err.Error(), Fix: "correct the configuration and run the doctor again"}}
+	}
+	checks := []cli.Check{{Name: "configuration", OK: true, Detail: "listen " + cfg.Listen}}
+	if _, err := os.Stat(filepath.Join(cfg.DataDir, "outcrop.db")); err != nil {
+		return append(checks, cli.Check{Name: "data directory", Detail: cfg.DataDir + " holds no installation yet", Fix: "outcrop serve"})
+	}
+	s, err := open(ctx, cfg)
+	if err != nil {
+		return append(checks, cli.Check{Name: "data directory", Detail: err.Error(), Fix: "correct what the message names, or use another --data"})
+	}
+	defer s.store.Close() //nolint:errcheck // nothing was written
+	checks = append(checks, checkData(cfg), checkKeys(ctx, s), checkEngine(ctx, cfg))
+	checks = append(checks, checkModels(ctx, s)...)
+	return append(checks, checkPort(ctx, cfg), checkClock(ctx, s))
+}
+
+func checkData(cfg Config) cli.Check {
+	c := cli.Check{Name: "data directory", Detail: cfg.DataDir}
+	f, err := os.CreateTemp(cfg.DataDir, ".doctor-*")
+	if err != nil {
+		c.Detail, c.Fix = "cannot write to "+cfg.DataDir, "give yourself the right to write there, or use another --data"
+		return c
+	}
+	_ = f.Close()
+	_ = os.Remove(f.Name())
+	if st, err := os.Stat(cfg.DataDir); err == nil && st.Mode().Perm()&0o077 != 0 {
+		c.Detail, c.Fix = "other users can look into "+cfg.DataDir, "chmod 700 "+cfg.DataDir
+		return c
+	}
+	if err := weights.CheckSpace(cfg.DataDir, 1<<30); err != nil {
+		c.Detail, c.Fix = "less than 1 GiB is free on the disk of "+cfg.DataDir, "free some space"
+		return c
+	}
+	c.OK = true
+	return c
+}
+
+func checkKeys(ctx context.Context, s *state) cli.Check {
+	c := cli.Check{Name: "keys"}
+	list, err := s.keys.List(ctx)
+	if err != nil {
+		c.Detail, c.Fix = "the keys cannot be read", "run the doctor as the user who owns the data directory"
+		return c
+	}
+	if len(list) == 0 {
+		c.Detail, c.Fix = "there is no key", "outcrop keys create"
+		return c
+	}
+	c.OK, c.Detail = true, fmt.Sprintf("%d", len(list))
+	return c
+}
+
+func checkEngine(ctx context.Context, cfg Config) cli.Check {
+	c := cli.Check{Name: "engine"}
+	e := newEngineInstaller(cfg, weights.Silent)
+	h, err := llamacpp.Discover(cfg.Engine.Command, llamacpp.InstallerFunc(e.installed)).Engine(ctx)
+	if err != nil {
+		c.Detail, c.Fix = err.Error(), "outcrop serve installs it; it needs Python 3.10 or newer, or a llama-server on PATH"
+		return c
+	}
+	c.OK, c.Detail = true, h.Build
+	return c
+}
+
+// installed is Engine without installing anything.
+func (i *engineInstaller) installed(ctx context.Context) (llamacpp.Host, error) {
+	python, err := findPython(ctx)
+	if err != nil {
+		return llamacpp.Host{}, err
+	}
+	site, ok := i.wheels.Installed(engineWheel(), i.dir)
+	if !ok {
+		return llamacpp.Host{}, errors.New(engineBuild + " is not installed")
+	}
+	return llamacpp.Host{Python: python, Site: site, Build: engineBuild, Dir: site}, nil
+}
+
+func checkModels(ctx context.Context, s *state) []cli.Check {
+	var checks []cli.Check
+	for _, w := range s.catalog.Weights() {
+		c := cli.Check{Name: "model", Detail: w.ID}
+		_, installed := s.weights.Path(w.ID)
+		switch {
+		case !installed && !w.Default:
+			continue
+		case !installed:
+			c.Detail, c.Fix = w.ID+" is not installed", "outcrop models pull "+w.ID
+		default:
+			if err := s.weights.Verify(ctx, w.ID, nil); err != nil {
+				c.Detail, c.Fix = w.ID+" is damaged", "outcrop models rm "+w.ID+" && outcrop models pull "+w.ID
+			} else {
+				c.OK, c.Detail = true, w.ID+", sha256 verified"
+			}
+		}
+		checks = append(checks, c)
+	}
+	return checks
+}
+
+// checkPort tells whether the port is free, or held by an Outcrop that answers.
+func checkPort(ctx context.Context, cfg Config) cli.Check {
+	c := cli.Check{Name: "port"}
+	l, err := net.Listen("tcp", cfg.Listen)
+	if err == nil {
+		_ = l.Close()
+		c.OK, c.Detail = true, cfg.Listen+" is free"
+		return c
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	url := endpoint(cfg, cfg.Listen) + "/healthz"
+	if r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil); err == nil && !cfg.TLS.On() {
+		resp, err := (&http.Client{Transport: &http.Transport{}}).Do(r)
+		if err == nil {
+			b, _ := io.ReadAll(io.LimitReader(resp.Body, 16)) // a short answer is enough
+			_ = resp.Body.Close()
+			if string(b) == "ok\n" {
+				c.OK, c.Detail = true, "a server answers on "+cfg.Listen
+				return c
+			}
+		}
+	}
+	c.Detail, c.Fix = cfg.Listen+" is taken", "stop the program that holds it, or choose another with --listen"
+	return c
+}
+
+// checkClock compares the clock with the newest thing that is known to have
+// happened: SigV4 refuses requests that are five minutes off.
+func checkClock(ctx context.Context, s *state) cli.Check {
+	c := cli.Check{Name: "clock", OK: true, Detail: time.Now().UTC().Format(time.RFC3339)}
+	last, err := s.store.ListUsage(ctx, "", 1)
+	if err == nil && len(last) == 1 && last[0].Time.After(time.Now().Add(time.Minute)) {
+		c.OK = false
+		c.Detail = "the clock is behind the newest call, " + last[0].Time.UTC().Format(time.RFC3339)
+		c.Fix = "set the clock; signatures more than five minutes off are refused"
+	}
+	return c
+}

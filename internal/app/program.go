@@ -1,0 +1,158 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/cli"
+	"github.com/outcrop/outcrop/internal/datadir"
+	"github.com/outcrop/outcrop/internal/localca"
+	"github.com/outcrop/outcrop/internal/weights"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
+)
+
+// version of the product; a release sets it.
+const version = "0.1.0-dev"
+
+// Program implements cli.Program.
+type Program struct{}
+
+var _ cli.Program = Program{}
+
+// config reads what the options name.
+func config(o cli.Options) (Config, error) {
+	c, err := LoadConfig(o.Config)
+	if err != nil {
+		return c, err
+	}
+	c.DataDir = o.Data
+	if c.DataDir == "" {
+		if c.DataDir, err = datadir.Default(); err != nil {
+			return c, err
+		}
+	}
+	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
+		return c, fmt.Errorf("data directory: %w", err)
+	}
+	if o.Listen != "" {
+		c.Listen = o.Listen
+	}
+	return c.withDefaults()
+}
+
+// Serve implements cli.Program.
+func (Program) Serve(ctx context.Context, o cli.Options, p weights.Progress, ready func(cli.Ready)) error {
+	started := time.Now()
+	cfg, err := config(o)
+	if err != nil {
+		return err
+	}
+	s, err := New(ctx, cfg, cli.NewLogger(os.Stderr), nil)
+	if err != nil {
+		return err
+	}
+	first, err := s.firstKey(ctx)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
+	if err := writeEndpoint(cfg.DataDir, s.Endpoint()); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	return s.Run(ctx, func(ctx context.Context) error {
+		if err := install(ctx, s.cfg, s.state.catalog, s.state.weights, p); err != nil {
+			return err
+		}
+		ready(cli.Ready{
+			Endpoint: s.Endpoint(), CAFile: s.caFile, Data: cfg.DataDir,
+			StandIns: s.state.catalog.StandIns(), FirstKey: first, Took: time.Since(started),
+		})
+		return nil
+	})
+}
+
+// firstKey makes the root access key of a new installation; nil on later starts.
+func (s *Server) firstKey(ctx context.Context) (*cli.Credentials, error) {
+	k, err := s.state.keys.EnsureRoot(ctx, s.cfg.Account)
+	if err != nil || k == nil {
+		return nil, err
+	}
+	return &cli.Credentials{AccessKeyID: k.ID, Secret: string(k.Secret.Reveal()), Region: k.Region}, nil
+}
+
+// endpointFile remembers where the last server of a data directory listened, so
+// that `outcrop env` finds it without being told.
+const endpointFile = "endpoint"
+
+func writeEndpoint(dir, endpoint string) error {
+	if err := os.WriteFile(filepath.Join(dir, endpointFile), []byte(endpoint+"\n"), 0o600); err != nil {
+		return fmt.Errorf("remember the endpoint: %w", err)
+	}
+	return nil
+}
+
+func readEndpoint(cfg Config) string {
+	b, err := os.ReadFile(filepath.Join(cfg.DataDir, endpointFile))
+	if err != nil || len(b) < 2 {
+		return endpoint(cfg, cfg.Listen)
+	}
+	return string(b[:len(b)-1])
+}
+
+// endpoint is the URL for clients of a listen address.
+func endpoint(cfg Config, listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	if err != nil {
+		return "http://" + listen
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	scheme := "http://"
+	if cfg.TLS.On() {
+		scheme = "https://"
+	}
+	return scheme + net.JoinHostPort(host, port)
+}
+
+// Open implements cli.Program.
+func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
+	cfg, err := config(o)
+	if err != nil {
+		return nil, err
+	}
+	s, err := open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	l := &cli.Local{
+		Catalog: s.catalog, Weights: s.weights, Keys: s.keys,
+		Endpoint: readEndpoint(cfg), Account: cfg.Account, Close: s.store.Close,
+	}
+	if cfg.TLS.SelfSigned {
+		l.CAFile = localca.In(filepath.Join(cfg.DataDir, "tls")).CA
+	}
+	return l, nil
+}
+
+// Version implements cli.Program.
+func (Program) Version() cli.Version {
+	v := cli.Version{
+		Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
+		Engine: engineBuild, Models: "botocore " + bedrockruntime.Model.BotocoreModel,
+	}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				v.Commit = s.Value
+			}
+		}
+	}
+	return v
+}

@@ -1,0 +1,132 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/outcrop/outcrop/internal/keys"
+)
+
+func newKeys(std IO, p Program, o *Options) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "keys",
+		Short:   "Make, list, disable and delete the keys of callers",
+		Example: "  outcrop keys create\n  outcrop keys create --bearer --account 222233334444\n  outcrop keys disable AKIAEXAMPLE",
+		Args:    exactly("a command (create, list, disable, enable or delete)"),
+	}
+	cmd.AddCommand(newKeysCreate(std, p, o), newKeysList(std, p, o),
+		newKeysChange(std, p, o, "disable", "Refuse a key from now on; enable takes it back", "disabled",
+			func(cmd *cobra.Command, l *Local, id string) error { return l.Keys.Disable(cmd.Context(), id) }),
+		newKeysChange(std, p, o, "enable", "Accept a disabled key again", "enabled",
+			func(cmd *cobra.Command, l *Local, id string) error { return l.Keys.Enable(cmd.Context(), id) }),
+		newKeysChange(std, p, o, "delete", "Delete a key for good", "deleted",
+			func(cmd *cobra.Command, l *Local, id string) error { return l.Keys.Delete(cmd.Context(), id) }),
+	)
+	return cmd
+}
+
+// keyView is a key as it is shown; the secret only on creation.
+type keyView struct {
+	ID      string      `json:"id"`
+	Account string      `json:"account"`
+	Kind    keys.Kind   `json:"kind"`
+	Status  keys.Status `json:"status"`
+	Created time.Time   `json:"created"`
+	Secret  string      `json:"secret,omitempty"`
+}
+
+func newKeysCreate(std IO, p Program, o *Options) *cobra.Command {
+	var account string
+	var bearer, asJSON bool
+	cmd := &cobra.Command{
+		Use:     "create",
+		Short:   "Make a key; its secret is shown once",
+		Example: "  outcrop keys create\n  export AWS_BEARER_TOKEN_BEDROCK=$(outcrop keys create --bearer --json | jq -r .secret)",
+		Args:    exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd.Context(), p, o, func(l *Local) error {
+				in := keys.CreateInput{Account: account, Kind: keys.SigV4}
+				if account == "" {
+					in.Account = l.Account
+				}
+				if bearer {
+					in.Kind = keys.Bearer
+				}
+				k, err := l.Keys.Create(cmd.Context(), in)
+				if err != nil {
+					return err
+				}
+				v := keyView{ID: k.ID, Account: k.Account, Kind: k.Kind, Status: k.Status, Created: k.Created, Secret: string(k.Secret.Reveal())}
+				if asJSON {
+					return writeJSON(std.Out, v)
+				}
+				if bearer {
+					_, err = fmt.Fprintf(std.Out, "Key     %s (bearer, account %s)\nToken   %s\n\nThe token is shown this once. Use it as AWS_BEARER_TOKEN_BEDROCK, over TLS or on this machine.\n", v.ID, v.Account, v.Secret)
+				} else {
+					_, err = fmt.Fprintf(std.Out, "Access key ID      %s (account %s)\nSecret access key  %s\n", v.ID, v.Account, v.Secret)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&account, "account", "", "account that the key acts for, 12 digits (default: the first key's)")
+	cmd.Flags().BoolVar(&bearer, "bearer", false, "make a bearer key instead of an access key")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newKeysList(std IO, p Program, o *Options) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the keys, without their secrets", Example: "  outcrop keys list --json", Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return with(cmd.Context(), p, o, func(l *Local) error {
+				list, err := l.Keys.List(cmd.Context())
+				if err != nil {
+					return err
+				}
+				views := make([]keyView, 0, len(list))
+				for _, k := range list {
+					views = append(views, keyView{ID: k.ID, Account: k.Account, Kind: k.Kind, Status: k.Status, Created: k.Created})
+				}
+				if asJSON {
+					return writeJSON(std.Out, views)
+				}
+				return table(std.Out, "KEY\tACCOUNT\tKIND\tSTATUS\tCREATED", func(w io.Writer) {
+					for _, v := range views {
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.ID, v.Account, v.Kind, v.Status, v.Created.Local().Format(time.DateTime))
+					}
+				})
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func newKeysChange(std IO, p Program, o *Options, verb, short, done string, change func(*cobra.Command, *Local, string) error) *cobra.Command {
+	return &cobra.Command{
+		Use: verb + " KEY", Short: short, Example: "  outcrop keys " + verb + " AKIAEXAMPLE", Args: exactly("KEY"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return with(cmd.Context(), p, o, func(l *Local) error {
+				if err := change(cmd, l, args[0]); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(std.Out, "%s is %s. A running server knows within a second.\n", args[0], done)
+				return err
+			})
+		},
+	}
+}
+
+// table prints aligned columns.
+func table(out io.Writer, head string, rows func(io.Writer)) error {
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, head)
+	rows(w)
+	return w.Flush()
+}

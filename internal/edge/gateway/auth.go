@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/arn"
+	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	"github.com/outcrop/outcrop/internal/wire/sigv4"
+)
+
+// Keys knows the callers. keys.Service implements it. Errors:
+// UnrecognizedClientException for an unknown or disabled key.
+type Keys interface {
+	// SigV4 returns the owner and the secret of an access key.
+	SigV4(ctx context.Context, accessKeyID string) (call.Principal, secret.Value, error)
+	// VerifyBearer returns the owner of a bearer key, which is of either sort.
+	VerifyBearer(ctx context.Context, token secret.Value) (keys.Grant, error)
+}
+
+// DefaultRegion stands for the region where a request names none: a long-term
+// bearer key has no credential scope.
+const DefaultRegion = "us-east-1"
+
+// authenticator is the one place where a caller is told from a stranger. Every
+// request passes fromHeaders before its body is read, and verify after it.
+type authenticator struct {
+	keys    Keys
+	now     func() time.Time
+	derived *sigv4.KeyCache
+	scopes  map[*awsapi.Service][]string // what a credential scope may name
+	query   []string                     // the same where the body names the operation
+	tls     bool
+}
+
+func newAuthenticator(cfg Config) *authenticator {
+	a := &authenticator{
+		keys: cfg.Keys, now: cfg.Now, tls: cfg.TLS,
+		derived: sigv4.NewKeyCache(0),
+		scopes:  make(map[*awsapi.Service][]string, len(cfg.Services)),
+	}
+	for _, s := range cfg.Services {
+		a.scopes[s] = []string{s.SigningName}
+		if s.Protocol == protocolQuery {
+			a.query = append(a.query, s.SigningName)
+		}
+	}
+	return a
+}
+
+// credential is a caller who is known by name and still has to prove it. verify
+// needs the body. The zero credential proves nothing.
+type credential struct {
+	auth   *authenticator
+	signed *sigv4.Signed // nil for a bearer key, which fromHeaders has checked
+	secret secret.Value
+	ok     bool
+}
+
+// fromHeaders checks all that can be checked without the body.
+func (a *authenticator) fromHeaders(q *request) (credential, error) {
+	form, err := sigv4.Detect(q.r)
+	if err != nil {
+		return credential{}, err
+	}
+	if form == sigv4.Bearer {
+		return a.bearer(q)
+	}
+	scopes := a.query
+	if q.svc != nil {
+		scopes = a.scopes[q.svc]
+	}
+	signed, err := sigv4.Parse(q.r, a.now(), sigv4.Options{Services: scopes})
+	if err != nil {
+		return credential{}, err
+	}
+	q.Region, q.Partition, q.scope = signed.Region, signed.Partition, signed.Service
+	if signed.SessionToken != "" { // temporary credentials are not issued yet
+		return credential{}, sigv4.Unrecognized()
+	}
+	p, sec, err := a.keys.SigV4(q.r.Context(), signed.AccessKeyID)
+	if err != nil {
+		return credential{}, err
+	}
+	q.claimed = p
+	return credential{auth: a, signed: signed, secret: sec, ok: true}, nil
+}
+
+// bearer checks a bearer key whole: there is no signature to wait for.
+func (a *authenticator) bearer(q *request) (credential, error) {
+	if q.op == nil || !q.op.Bearer {
+		return credential{}, apierr.AccessDenied("This operation does not accept bearer keys; sign the request with SigV4.")
+	}
+	if !a.tls && !loopback(q.r) {
+		return credential{}, apierr.AccessDenied("Bearer keys are accepted over TLS or from this machine only.")
+	}
+	grant, err := a.keys.VerifyBearer(q.r.Context(), sigv4.BearerToken(q.r))
+	if err != nil {
+		return credential{}, err
+	}
+	q.Region = cmp.Or(grant.Region, DefaultRegion)
+	q.Partition = arn.Partition(q.Region)
+	q.claimed = grant.Principal()
+	return credential{auth: a, ok: true}, nil
+}
+
+// verify proves the credential over the body that has arrived, and only then
+// makes its owner the call's principal.
+func (c credential) verify(q *request) error {
+	if !c.ok {
+		return sigv4.MissingToken()
+	}
+	if c.signed != nil {
+		if err := c.signed.Verify(c.auth.derived, c.secret, q.body); err != nil {
+			return err
+		}
+	}
+	q.Principal = q.claimed
+	return nil
+}

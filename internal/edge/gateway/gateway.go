@@ -1,0 +1,432 @@
+// Package gateway is the HTTP front door of every AWS service that Outcrop
+// speaks. One request takes one way down, and no route can leave a step out:
+//
+//	route -> credentials from the headers -> body under its limits -> signature
+//	-> decode -> resources -> authorise -> validate -> serve -> encode -> finish
+//
+// finish runs on every path, so a refused call is metered and logged like any
+// other.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/idempotency"
+	"github.com/outcrop/outcrop/internal/meter"
+	"github.com/outcrop/outcrop/internal/service"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
+	"github.com/outcrop/outcrop/internal/wire/awsquery"
+	"github.com/outcrop/outcrop/internal/wire/restjson"
+	"github.com/outcrop/outcrop/internal/wire/route"
+	"github.com/outcrop/outcrop/internal/wire/sigv4"
+)
+
+// Authorizer decides whether a principal may do an action on resources.
+// access.Authorizer implements it. Errors: AccessDeniedException.
+type Authorizer interface {
+	Authorize(p call.Principal, action string, resources []string) error
+}
+
+// Meter takes the record of each finished call. meter.Writer implements it.
+type Meter interface {
+	Add(r meter.Record) error
+}
+
+// Idempotency replays create operations. idempotency.Service implements it.
+type Idempotency interface {
+	Do(ctx context.Context, k idempotency.Key, fn func() (status int, body []byte, err error)) (status int, body []byte, replayed bool, err error)
+}
+
+// Config carries what a Gateway needs.
+type Config struct {
+	Services    []*awsapi.Service // every API that is routed, bound or not; required
+	Routes      []service.Route   // the bound operations
+	Keys        Keys              // required
+	Access      Authorizer        // required
+	Meter       Meter             // required
+	Idempotency Idempotency       // required
+	// TLS tells that every connection is encrypted, so bearer keys are safe.
+	TLS bool
+	// MaxBody bounds a body in bytes where the operation's table has no limit of
+	// its own; 0 means 4 MiB.
+	MaxBody int64
+	// BodyBudget bounds the bytes of all bodies in memory together; 0 means 512 MiB.
+	BodyBudget int64
+	// WriteTimeout is how long a client may take to accept one write; 0 means 30 s.
+	WriteTimeout time.Duration
+	Now          func() time.Time // nil means time.Now
+	NewID        func() string    // request ids; nil means random UUIDs
+	Log          *slog.Logger     // nil discards
+}
+
+// Gateway is an http.Handler. It is safe for concurrent use.
+type Gateway struct {
+	cfg    Config
+	routes *route.Matcher
+	rest   *restjson.Codec
+	query  queryRoutes
+	// unnamed is any query service: its XML answers requests that name none.
+	unnamed *awsapi.Service
+	auth    *authenticator
+	bodies  *budget
+	bound   map[*awsapi.Operation]*service.Route
+}
+
+// New returns a Gateway.
+func New(cfg Config) (*Gateway, error) {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.NewID == nil {
+		cfg.NewID = uuid.NewString
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.MaxBody == 0 {
+		cfg.MaxBody = 4 << 20
+	}
+	if cfg.BodyBudget == 0 {
+		cfg.BodyBudget = 512 << 20
+	}
+	if cfg.WriteTimeout == 0 {
+		cfg.WriteTimeout = 30 * time.Second
+	}
+	var rest, query []*awsapi.Service
+	for _, s := range cfg.Services {
+		if s.Protocol == protocolQuery {
+			query = append(query, s)
+		} else {
+			rest = append(rest, s)
+		}
+	}
+	m, err := route.New(rest...)
+	if err != nil {
+		return nil, fmt.Errorf("build the route table: %w", err)
+	}
+	g := &Gateway{
+		cfg:    cfg,
+		routes: m,
+		rest:   restjson.New(),
+		query:  newQueryRoutes(query),
+		auth:   newAuthenticator(cfg),
+		bodies: newBudget(cfg.BodyBudget),
+		bound:  make(map[*awsapi.Operation]*service.Route, len(cfg.Routes)),
+	}
+	if len(query) > 0 {
+		g.unnamed = query[0]
+	}
+	for i := range cfg.Routes {
+		r := &cfg.Routes[i]
+		if _, twice := g.bound[r.Operation]; twice {
+			return nil, fmt.Errorf("operation %s of %s is bound twice", r.Operation.Name, r.Service.Name)
+		}
+		g.bound[r.Operation] = r
+	}
+	return g, nil
+}
+
+// request is the state of one request inside the gateway.
+type request struct {
+	*call.Call
+	w       http.ResponseWriter
+	r       *http.Request
+	rc      *http.ResponseController
+	codec   codec // how errors and answers are written
+	svc     *awsapi.Service
+	op      *awsapi.Operation
+	match   route.Match
+	params  *awsquery.Params // query protocols
+	scope   string           // service name in the credential scope
+	claimed call.Principal   // who the caller says to be; Principal only once it is proved
+	body    []byte
+	release func() // gives the body's bytes back to the budget
+	wrote   bool   // the status line is out
+
+	writeTimeout time.Duration
+}
+
+// codec is one protocol as the gateway uses it.
+type codec interface {
+	decode(q *request, in any) error
+	validate(q *request, in any) error
+	// token returns the client's idempotency token and a hash of the other
+	// parameters; ok is false when the operation has none or none was sent.
+	token(q *request, in any) (token string, hash [32]byte, ok bool, err error)
+	encode(q *request, out any) (restjson.Response, error)
+	writeError(q *request, e *apierr.Error)
+}
+
+// ServeHTTP serves one request of any service.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	q := &request{
+		Call:  &call.Call{ID: g.cfg.NewID(), Start: g.cfg.Now()},
+		w:     w,
+		r:     r,
+		rc:    http.NewResponseController(w),
+		codec: restCodec{g.rest},
+
+		writeTimeout: g.cfg.WriteTimeout,
+	}
+	w.Header()["x-amzn-RequestId"] = []string{q.ID}
+	var err error
+	defer func() {
+		if p := recover(); p != nil {
+			if e, ok := p.(error); ok && errors.Is(e, http.ErrAbortHandler) {
+				g.finish(q, context.Canceled)
+				panic(p)
+			}
+			err = fmt.Errorf("panic while serving %s: %v", q.Operation, p)
+			g.fail(q, err)
+		}
+		if q.release != nil {
+			q.release()
+		}
+		g.finish(q, err)
+	}()
+	if err = g.serve(q); err != nil {
+		g.fail(q, err)
+	}
+}
+
+func (g *Gateway) serve(q *request) error {
+	if err := g.route(q); err != nil {
+		return err
+	}
+	cred, err := g.auth.fromHeaders(q)
+	if err != nil {
+		return err
+	}
+	if err := g.readBody(q); err != nil {
+		return err
+	}
+	if err := cred.verify(q); err != nil {
+		return err
+	}
+	if q.op == nil { // query protocols name the operation in the body
+		if err := g.query.route(q); err != nil {
+			return err
+		}
+	}
+	b, ok := g.bound[q.op]
+	if !ok {
+		return apierr.New(apierr.CodeNotImplemented, http.StatusNotImplemented, "Outcrop does not implement %s of %s yet.", q.op.Name, q.svc.Name)
+	}
+	in := b.NewInput()
+	if err := q.codec.decode(q, in); err != nil {
+		return err
+	}
+	ctx := q.r.Context()
+	var resources []string
+	if b.Resources != nil {
+		if resources, err = b.Resources(ctx, q.Call, in); err != nil {
+			return err
+		}
+	}
+	if err := g.cfg.Access.Authorize(q.Principal, q.op.Action, resources); err != nil {
+		return err
+	}
+	if err := q.codec.validate(q, in); err != nil {
+		return err
+	}
+	token, hash, ok, err := q.codec.token(q, in)
+	if err != nil {
+		return err
+	}
+	if ok {
+		return g.once(ctx, q, b, in, token, hash)
+	}
+	out, err := b.Serve(ctx, q.Call, in)
+	if err != nil {
+		return err
+	}
+	a, err := q.codec.encode(q, out)
+	if err != nil {
+		return err
+	}
+	if a.Events != nil {
+		return g.writeStream(q, a)
+	}
+	return g.write(q, a)
+}
+
+// once serves an operation that carries a client token.
+func (g *Gateway) once(ctx context.Context, q *request, b *service.Route, in any, token string, hash [32]byte) error {
+	c := q.Call
+	k := idempotency.Key{Account: q.Principal.Account, Region: q.Region, Operation: q.svc.Name + ":" + q.op.Name, Token: token, Hash: hash}
+	c.TokenID = k.ID()
+	status, body, _, err := g.cfg.Idempotency.Do(ctx, k, func() (int, []byte, error) {
+		out, err := b.Serve(ctx, q.Call, in)
+		if err != nil {
+			return 0, nil, err
+		}
+		a, err := q.codec.encode(q, out)
+		return a.Status, a.Body, err
+	})
+	if err != nil {
+		return err
+	}
+	return g.write(q, restjson.Response{Status: status, ContentType: restjson.ContentType, Body: body})
+}
+
+// route finds the operation, or for a query service only the service.
+func (g *Gateway) route(q *request) error {
+	if g.unnamed != nil && isQuery(q.r) {
+		q.codec = queryCodec{g.rest, g.unnamed}
+		return nil
+	}
+	path, _ := sigv4.Target(q.r) // as it stood on the wire
+	m, err := g.routes.Match(q.r.Method, path)
+	if err != nil {
+		return err
+	}
+	q.match, q.svc, q.op = m, m.Service, m.Operation
+	q.Service, q.Operation, q.Action = m.Service.Name, m.Operation.Name, m.Operation.Action
+	return nil
+}
+
+func (g *Gateway) maxBody(q *request) int64 {
+	if q.op != nil && q.op.MaxBody > 0 {
+		return q.op.MaxBody
+	}
+	return g.cfg.MaxBody
+}
+
+// write sends a whole response.
+func (g *Gateway) write(q *request, a restjson.Response) error {
+	h := q.w.Header()
+	setHeaders(h, a, a.ContentType)
+	h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
+	q.modelHeaders()
+	if q.Inferred && q.op == rt.OpInvokeModel.Operation {
+		h["X-Amzn-Bedrock-Invocation-Latency"] = []string{strconv.FormatInt(q.Latency.Milliseconds(), 10)}
+		h["X-Amzn-Bedrock-Input-Token-Count"] = []string{strconv.Itoa(q.Usage.InputTokens)}
+		h["X-Amzn-Bedrock-Output-Token-Count"] = []string{strconv.Itoa(q.Usage.OutputTokens)}
+	}
+	q.status(a.Status)
+	if _, err := q.w.Write(a.Body); err != nil {
+		return clientGone{err}
+	}
+	return nil
+}
+
+func setHeaders(h http.Header, a restjson.Response, contentType string) {
+	for _, f := range a.Headers {
+		h[f.Name] = []string{f.Value}
+	}
+	if contentType != "" {
+		h["Content-Type"] = []string{contentType}
+	}
+}
+
+// modelHeaders discloses which weights answered.
+func (q *request) modelHeaders() {
+	if q.ServedBy == "" {
+		return
+	}
+	v := q.ServedBy
+	if q.StandIn {
+		v += "; stand-in"
+	}
+	q.w.Header()["X-Outcrop-Served-By"] = []string{v}
+}
+
+// status sends the status line and starts the clock for the client to take the
+// answer.
+func (q *request) status(status int) {
+	q.Status, q.wrote = status, true
+	q.extendWrite()
+	q.w.WriteHeader(status)
+}
+
+func (q *request) extendWrite() {
+	_ = q.rc.SetWriteDeadline(time.Now().Add(q.writeTimeout)) // not every test writer has one
+}
+
+// fail writes err as the protocol's error, unless the answer is already out.
+func (g *Gateway) fail(q *request, err error) {
+	if q.wrote || errors.As(err, new(clientGone)) {
+		return
+	}
+	if ctxErr := q.r.Context().Err(); ctxErr != nil { // nobody is there to read it
+		q.Status = 499
+		return
+	}
+	e := apierr.From(err)
+	q.modelHeaders()
+	retryAfter(q.w.Header(), e)
+	q.ErrorCode = e.Code
+	q.codec.writeError(q, e)
+}
+
+// clientGone marks an error of the connection, which no answer can reach.
+type clientGone struct{ error }
+
+func (c clientGone) Unwrap() error { return c.error }
+
+// finish closes the books of one call.
+func (g *Gateway) finish(q *request, err error) {
+	now := g.cfg.Now()
+	if err != nil && q.ErrorCode == "" {
+		switch {
+		case errors.As(err, new(clientGone)), errors.Is(err, context.Canceled):
+			q.ErrorCode = "ClientDisconnected"
+		default:
+			q.ErrorCode = apierr.From(err).Code
+		}
+	}
+	rec := meter.Record{
+		RequestID: q.ID, Time: q.Start, Account: q.Principal.Account, Region: q.Region,
+		Principal: q.Principal.ARN, AccessKeyID: q.Principal.AccessKeyID,
+		Service: q.Service, Operation: q.Operation,
+		ModelID: q.ModelID, ServedBy: q.ServedBy, StandIn: q.StandIn,
+		InputTokens: q.Usage.InputTokens, OutputTokens: q.Usage.OutputTokens, ReusedTokens: q.Usage.ReusedTokens,
+		Status: q.Status, ErrorCode: q.ErrorCode,
+		LatencyMS: q.Latency.Milliseconds(), FirstTokenMS: q.FirstToken.Milliseconds(), DurationMS: now.Sub(q.Start).Milliseconds(),
+	}
+	if merr := g.cfg.Meter.Add(rec); merr != nil {
+		g.cfg.Log.Error("usage record not stored", "request_id", q.ID, "error", merr)
+	}
+	level := slog.LevelInfo
+	attrs := []slog.Attr{
+		slog.String("request_id", q.ID), slog.String("operation", q.Operation), slog.Int("status", q.Status),
+		slog.String("account", q.Principal.Account), slog.String("key", q.Principal.AccessKeyID), slog.String("region", q.Region),
+		slog.Duration("duration", now.Sub(q.Start)),
+	}
+	if q.ServedBy != "" {
+		attrs = append(attrs, slog.String("model", q.ModelID), slog.String("served_by", q.ServedBy),
+			slog.Int("input_tokens", q.Usage.InputTokens), slog.Int("output_tokens", q.Usage.OutputTokens))
+	}
+	if q.ErrorCode != "" {
+		attrs = append(attrs, slog.String("error_code", q.ErrorCode))
+		if e := apierr.From(err); e != nil && e.Err != nil {
+			attrs = append(attrs, slog.String("cause", e.Err.Error()))
+			if e.HTTPStatus() >= 500 {
+				level = slog.LevelError
+			}
+		}
+	}
+	g.cfg.Log.LogAttrs(q.r.Context(), level, "call", attrs...)
+}
+
+// loopback reports whether the request came over this machine's own interface.
+func loopback(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,47 @@
+package gateway
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/restjson"
+	"github.com/outcrop/outcrop/internal/wire/sigv4"
+)
+
+// restCodec speaks restJson1.
+type restCodec struct{ rest *restjson.Codec }
+
+func (c restCodec) decode(q *request, in any) error {
+	_, query := sigv4.Target(q.r)
+	return c.rest.Decode(q.svc, q.op, restjson.Request{Labels: q.match.Labels(), Query: query, Header: q.r.Header, Body: q.body}, in)
+}
+
+func (c restCodec) validate(q *request, in any) error {
+	return c.rest.Validate(q.svc, q.op, in)
+}
+
+func (c restCodec) token(q *request, in any) (string, [32]byte, bool, error) {
+	return c.rest.TokenOf(q.svc, q.op, in)
+}
+
+func (c restCodec) encode(q *request, out any) (restjson.Response, error) {
+	return c.rest.AppendOutput(nil, q.svc, q.op, out)
+}
+
+func (restCodec) writeError(q *request, e *apierr.Error) {
+	body := restjson.AppendError(nil, e)
+	h := q.w.Header()
+	h.Set(restjson.HeaderErrorType, e.Code)
+	h.Set("Content-Type", restjson.ContentType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	q.status(e.HTTPStatus())
+	_, _ = q.w.Write(body) // the client may be gone
+}
+
+// retryAfter tells clients when to come back where that is known.
+func retryAfter(h http.Header, e *apierr.Error) {
+	if e.Code == apierr.CodeThrottling || e.Code == apierr.CodeServiceUnavailable {
+		h.Set("Retry-After", "1")
+	}
+}

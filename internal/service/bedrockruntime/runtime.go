@@ -1,0 +1,278 @@
+// Package bedrockruntime serves the bedrock-runtime API: native InvokeModel
+// bodies and Converse, each with its stream.
+package bedrockruntime
+
+import (
+	"context"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/family"
+	"github.com/outcrop/outcrop/internal/llm"
+	"github.com/outcrop/outcrop/internal/service"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
+)
+
+// Inference runs requests on the weights of a target. inference.Service
+// implements it.
+type Inference interface {
+	Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events
+	Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error)
+}
+
+// Catalog resolves what a caller wrote as model id. catalog.Catalog implements
+// it. Errors: ValidationException, ResourceNotFoundException.
+type Catalog interface {
+	Resolve(ctx context.Context, modelID, region, account string) (catalog.Target, error)
+}
+
+// Converse maps the Converse types to llm and back. converse.Codec implements it.
+type Converse interface {
+	ConverseRequest(m family.Model, in *rt.ConverseInput) (*llm.Request, error)
+	ConverseStreamRequest(m family.Model, in *rt.ConverseStreamInput) (*llm.Request, error)
+	ConverseResponse(r *llm.Response) *rt.ConverseOutput
+	ConverseEvents(events llm.Events) awsapi.Events
+}
+
+// Config carries what a Service needs.
+type Config struct {
+	Catalog      Catalog         // required
+	Inference    Inference       // required
+	Families     family.Registry // required
+	Converse     Converse        // required
+	StrictParity bool            // answer AWS's 400 where Outcrop is lenient by default
+}
+
+// Service serves the API. It is safe for concurrent use.
+type Service struct{ cfg Config }
+
+// New returns a Service.
+func New(cfg Config) *Service { return &Service{cfg: cfg} }
+
+// Routes lists the bound operations.
+func (s *Service) Routes() []service.Route {
+	return []service.Route{
+		service.BindResource(rt.OpInvokeModel, resources(s, func(in *rt.InvokeModelInput) *string { return in.ModelId }), s.invoke),
+		service.BindResource(rt.OpInvokeModelWithResponseStream, resources(s, func(in *rt.InvokeModelWithResponseStreamInput) *string { return in.ModelId }), s.invokeStream),
+		service.BindResource(rt.OpConverse, resources(s, func(in *rt.ConverseInput) *string { return in.ModelId }), s.converse),
+		service.BindResource(rt.OpConverseStream, resources(s, func(in *rt.ConverseStreamInput) *string { return in.ModelId }), s.converseStream),
+	}
+}
+
+// resources resolves the model that an input names and returns its ARNs.
+func resources[In any](s *Service, model func(*In) *string) func(context.Context, *call.Call, *In) ([]string, error) {
+	return func(ctx context.Context, c *call.Call, in *In) ([]string, error) {
+		t, err := s.resolve(ctx, c, model(in))
+		return t.Resources, err
+	}
+}
+
+func (s *Service) resolve(ctx context.Context, c *call.Call, id *string) (catalog.Target, error) {
+	if id == nil {
+		return catalog.Target{}, apierr.Validation("The provided model identifier is invalid.")
+	}
+	t, err := s.cfg.Catalog.Resolve(ctx, *id, c.Region, c.Principal.Account)
+	if err != nil {
+		return t, err
+	}
+	c.ModelID, c.ModelARN = *id, t.ModelARN
+	return t, nil
+}
+
+func (s *Service) model(t catalog.Target) family.Model {
+	return family.Model{ID: t.Model.ID, MaxOutput: t.Model.MaxOutput, StrictParity: s.cfg.StrictParity}
+}
+
+const jsonType = "application/json"
+
+// acceptable checks the content types and the guardrail headers of InvokeModel.
+func acceptable(contentType, accept, guardrail, version *string) error {
+	if contentType != nil && !isJSON(*contentType) {
+		return apierr.Validation("The provided Content Type is invalid or not supported for this model: contentType must be application/json.")
+	}
+	if accept != nil && *accept != "*/*" && *accept != "" && !isJSON(*accept) {
+		return apierr.Validation("The provided Accept Type is invalid or not supported for this model: accept must be application/json.")
+	}
+	switch {
+	case (guardrail == nil) != (version == nil):
+		return apierr.Validation("guardrailIdentifier and guardrailVersion must be given together.")
+	case guardrail != nil:
+		return apierr.Validation("The guardrail identifier or version provided in the request does not exist.")
+	}
+	return nil
+}
+
+func isJSON(contentType string) bool {
+	base, _, _ := strings.Cut(contentType, ";")
+	return strings.EqualFold(strings.TrimSpace(base), jsonType)
+}
+
+func (s *Service) family(t catalog.Target) (family.Family, error) {
+	f, ok := s.cfg.Families[t.Model.Family]
+	if !ok {
+		return nil, apierr.Validation("InvokeModel does not read the native bodies of %s yet; use Converse.", t.Model.ID)
+	}
+	return f, nil
+}
+
+func (s *Service) invoke(ctx context.Context, c *call.Call, in *rt.InvokeModelInput) (*rt.InvokeModelOutput, error) {
+	t, err := s.resolve(ctx, c, in.ModelId)
+	if err != nil {
+		return nil, err
+	}
+	if err := acceptable(in.ContentType, in.Accept, in.GuardrailIdentifier, in.GuardrailVersion); err != nil {
+		return nil, err
+	}
+	f, err := s.family(t)
+	if err != nil {
+		return nil, err
+	}
+	var body []byte
+	if t.Model.Embedding() {
+		body, err = s.embed(ctx, c, t, f, in.Body)
+	} else {
+		body, err = s.generate(ctx, c, t, f, in.Body)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &rt.InvokeModelOutput{Body: body, ContentType: new(jsonType)}, nil
+}
+
+func (s *Service) generate(ctx context.Context, c *call.Call, t catalog.Target, f family.Family, body []byte) ([]byte, error) {
+	text, err := f.ParseText(s.model(t), body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := llm.Collect(s.cfg.Inference.Generate(ctx, c, t, text.Request()))
+	if err != nil {
+		return nil, unary(err)
+	}
+	return text.Response(resp)
+}
+
+func (s *Service) embed(ctx context.Context, c *call.Call, t catalog.Target, f family.Family, body []byte) ([]byte, error) {
+	e, err := f.ParseEmbedding(s.model(t), body)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := s.cfg.Inference.Embed(ctx, c, t, e.Request(), e.Dimensions())
+	if err != nil {
+		return nil, err
+	}
+	return e.Response(resp)
+}
+
+func (s *Service) invokeStream(ctx context.Context, c *call.Call, in *rt.InvokeModelWithResponseStreamInput) (*rt.InvokeModelWithResponseStreamOutput, error) {
+	t, err := s.resolve(ctx, c, in.ModelId)
+	if err != nil {
+		return nil, err
+	}
+	if err := acceptable(in.ContentType, in.Accept, in.GuardrailIdentifier, in.GuardrailVersion); err != nil {
+		return nil, err
+	}
+	if !t.Model.Streaming {
+		return nil, apierr.Validation("The model is unsupported for streaming.")
+	}
+	f, err := s.family(t)
+	if err != nil {
+		return nil, err
+	}
+	text, err := f.ParseText(s.model(t), in.Body)
+	if err != nil {
+		return nil, err
+	}
+	stream, err := text.Stream()
+	if err != nil {
+		return nil, err
+	}
+	events := s.cfg.Inference.Generate(ctx, c, t, text.Request())
+	return &rt.InvokeModelWithResponseStreamOutput{Body: chunks(events, stream), ContentType: new(jsonType)}, nil
+}
+
+// chunks wraps native chunks as events of the API. One event is reused for all:
+// it is valid until the next one is asked for.
+func chunks(events llm.Events, stream family.Stream) awsapi.Events {
+	return func(yield func(any, error) bool) {
+		part := &rt.PayloadPart{}
+		ev := &rt.ResponseStream{Chunk: part}
+		stopped := false
+		emit := func(chunk []byte) error {
+			part.Bytes = chunk
+			if !yield(ev, nil) {
+				stopped = true
+				return errStopped
+			}
+			return nil
+		}
+		for e, err := range events {
+			if err == nil {
+				err = stream.Chunks(e, emit)
+			}
+			if stopped {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+	}
+}
+
+var errStopped = apierr.New(apierr.CodeInternal, 500, "stream stopped by its reader")
+
+func (s *Service) converse(ctx context.Context, c *call.Call, in *rt.ConverseInput) (*rt.ConverseOutput, error) {
+	t, err := s.resolveText(ctx, c, in.ModelId)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.cfg.Converse.ConverseRequest(s.model(t), in)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := llm.Collect(s.cfg.Inference.Generate(ctx, c, t, r))
+	if err != nil {
+		return nil, unary(err)
+	}
+	return s.cfg.Converse.ConverseResponse(resp), nil
+}
+
+func (s *Service) converseStream(ctx context.Context, c *call.Call, in *rt.ConverseStreamInput) (*rt.ConverseStreamOutput, error) {
+	t, err := s.resolveText(ctx, c, in.ModelId)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.cfg.Converse.ConverseStreamRequest(s.model(t), in)
+	if err != nil {
+		return nil, err
+	}
+	return &rt.ConverseStreamOutput{Stream: s.cfg.Converse.ConverseEvents(s.cfg.Inference.Generate(ctx, c, t, r))}, nil
+}
+
+// resolveText resolves a model that can hold a conversation.
+func (s *Service) resolveText(ctx context.Context, c *call.Call, id *string) (catalog.Target, error) {
+	t, err := s.resolve(ctx, c, id)
+	if err != nil {
+		return t, err
+	}
+	if t.Weights.Mode != "chat" {
+		return t, apierr.Validation("The action doesn't support the model that you provided. Try again with a supported text or chat model.")
+	}
+	return t, nil
+}
+
+// unary turns an error that broke a running reply into the one that a call
+// without a stream models: ModelErrorException for ModelStreamErrorException.
+func unary(err error) error {
+	e := apierr.From(err)
+	if e.Code != apierr.CodeModelStreamError {
+		return err
+	}
+	m := apierr.ModelError("%s", e.Message).WithCause(e.Err)
+	m.OriginalStatus = e.OriginalStatus
+	return m
+}
