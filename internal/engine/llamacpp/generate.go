@@ -23,17 +23,16 @@ type message struct {
 
 // sampling are the settings that both ways to generate share.
 type sampling struct {
-	Stream         bool     `json:"stream"`
-	Progress       bool     `json:"return_progress,omitempty"`
-	Slot           *int     `json:"id_slot,omitempty"`
-	CachePrompt    bool     `json:"cache_prompt"`
-	MaxTokens      *int     `json:"max_tokens,omitempty"`
-	Temperature    *float64 `json:"temperature,omitempty"`
-	TopP           *float64 `json:"top_p,omitempty"`
-	TopK           *int     `json:"top_k,omitempty"`
-	Stop           []string `json:"stop,omitempty"`
-	Seed           *uint32  `json:"seed,omitempty"`
-	ResponseFields []string `json:"response_fields,omitempty"`
+	Stream      bool     `json:"stream"`
+	Progress    bool     `json:"return_progress,omitempty"`
+	Slot        *int     `json:"id_slot,omitempty"`
+	CachePrompt bool     `json:"cache_prompt"`
+	MaxTokens   *int     `json:"max_tokens,omitempty"`
+	Temperature *float64 `json:"temperature,omitempty"`
+	TopP        *float64 `json:"top_p,omitempty"`
+	TopK        *int     `json:"top_k,omitempty"`
+	Seed        *uint32  `json:"seed,omitempty"`
+	Timings     bool     `json:"timings_per_token,omitempty"`
 }
 
 type streamOptions struct {
@@ -45,7 +44,6 @@ type chatBody struct {
 	Messages []message `json:"messages"`
 	sampling
 	StreamOptions   *streamOptions `json:"stream_options,omitempty"`
-	Verbose         bool           `json:"verbose,omitempty"`
 	ReasoningFormat string         `json:"reasoning_format,omitempty"`
 }
 
@@ -105,36 +103,21 @@ func (c *conversation) prefill() string {
 	return ""
 }
 
-// body is the request for a conversation on a slot.
-func (c *conversation) body(mode engine.Mode, r *llm.Request, lease limit.Lease) (path string, body any) {
+// body is the request for a conversation on a slot. Stop texts are not sent:
+// engine.Stopper finds them, and needs the counts beside every token.
+func (c *conversation) body(mode engine.Mode, r *llm.Request, lease limit.Lease, stops bool) (path string, body any) {
 	s := sampling{
 		Stream: true, Progress: true, Slot: &lease.ID, CachePrompt: !lease.Fresh,
 		MaxTokens: r.Params.MaxTokens, Temperature: r.Params.Temperature, TopP: r.Params.TopP, TopK: r.Params.TopK,
-		Stop: stops(r), Seed: seed(r.Params.Seed),
-		// Of the last event's details only these: it would repeat the prompt.
-		ResponseFields: []string{"stop_type", "stopping_word"},
+		Seed: seed(r.Params.Seed), Timings: stops,
 	}
 	if mode == engine.Completion {
-		s.ResponseFields = []string{"content", "stop", "stop_type", "stopping_word", "tokens_predicted", "tokens_evaluated", "timings"}
 		return "/completion", &completionBody{Prompt: c.prompt, sampling: s}
 	}
 	return "/v1/chat/completions", &chatBody{
-		Messages: c.messages, sampling: s, StreamOptions: &streamOptions{IncludeUsage: true}, Verbose: true,
+		Messages: c.messages, sampling: s, StreamOptions: &streamOptions{IncludeUsage: true},
 		ReasoningFormat: "none", // text as the model made it
 	}
-}
-
-// stops joins the stop texts of the caller and of the family, each once.
-func stops(r *llm.Request) []string {
-	var out []string
-	for _, list := range [][]string{r.Params.Stop, r.BuiltinStop} {
-		for _, s := range list {
-			if s != "" && !slices.Contains(out, s) {
-				out = append(out, s)
-			}
-		}
-	}
-	return out
 }
 
 // seed folds a seed into the server's 32 bits, leaving out the value that means
@@ -173,11 +156,11 @@ type generation struct {
 	usage  llm.Usage
 	begin  time.Time
 	first  time.Duration
-	kept   bool // the slot is known to hold this prompt
-	opened bool // Start and BlockStart went out
-	end    ending
-	finish string // finish_reason
-	echo   string // what the reply may begin with and should not
+	kept   bool            // the slot is known to hold this prompt
+	opened bool            // Start and BlockStart went out
+	stops  *engine.Stopper // nil without stop texts
+	finish string          // the server's finish_reason or stop_type
+	echo   string          // what the reply may begin with and should not
 }
 
 // run returns the error to yield. It asks the server at most twice: the second
@@ -224,7 +207,8 @@ func (g *generation) ask(ctx context.Context, inst *instance, lease limit.Lease)
 	if inst.facts.echo {
 		g.echo = c.prefill()
 	}
-	path, body := c.body(g.target.Mode, g.req, lease)
+	g.stops = engine.NewStopper(g.req)
+	path, body := c.body(g.target.Mode, g.req, lease, g.stops != nil)
 	g.begin = time.Now()
 	resp, err := inst.client.post(ctx, path, body)
 	if err != nil {
@@ -304,58 +288,67 @@ func (g *generation) read(s *stream, inst *instance, lease limit.Lease) error {
 				return nil
 			}
 		}
-		if c.text != "" && !g.delta(c.text) {
+		text, hit := g.unechoed(c.text), ""
+		if g.stops != nil {
+			text, hit = g.stops.Push(text)
+		}
+		if !g.delta(text) {
 			return nil
 		}
+		if hit != "" { // the server would go on: breaking off frees its slot
+			if err := s.detail(&c); err != nil {
+				return err
+			}
+			g.usage = c.counted()
+			return g.finished(g.stops.Reason(hit), hit)
+		}
 		if c.done || c.Stop {
-			return g.finished()
+			if g.stops != nil && !g.delta(g.stops.Rest()) {
+				return nil
+			}
+			return g.finished(g.reason(), "")
 		}
 	}
 }
 
 // note takes in what a chunk says beside text.
 func (g *generation) note(c *chunk) {
-	if c.Progress != nil {
-		g.usage.InputTokens = c.Progress.Total
-	}
-	if c.Usage != nil {
+	switch {
+	case c.Usage != nil:
 		g.usage = llm.Usage{InputTokens: c.Usage.Prompt, OutputTokens: c.Usage.Completion, ReusedTokens: c.Usage.Details.Cached}
-	} else if c.text != "" {
-		g.usage.OutputTokens++ // exact only at the end: a chunk is nearly always a token
-	}
-	if c.Stop {
-		g.usage.InputTokens, g.usage.OutputTokens = c.Evaluated, c.Predicted
-		if c.Timings != nil {
-			g.usage.ReusedTokens = c.Timings.Cached
-		}
-	}
-	if c.StopType != "" {
-		g.end = c.ending
+	case c.Stop:
+		g.usage, g.finish = c.counted(), c.StopType
+	case c.Progress != nil:
+		g.usage.InputTokens, g.usage.ReusedTokens = c.Progress.Total, c.Progress.Cached
+	case c.text != "":
+		g.usage.OutputTokens++ // exact at the end only: a chunk is nearly always one token
 	}
 	if len(c.Choices) > 0 && c.Choices[0].FinishReason != nil {
 		g.finish = *c.Choices[0].FinishReason
 	}
 }
 
-// delta passes text on, less the prefill that some servers repeat.
+// unechoed is text less the prefill that some servers repeat.
+func (g *generation) unechoed(text string) string {
+	if g.echo == "" {
+		return text
+	}
+	n := 0
+	for n < len(text) && n < len(g.echo) && text[n] == g.echo[n] {
+		n++
+	}
+	if n == len(text) {
+		g.echo = g.echo[n:]
+		return ""
+	}
+	g.echo = ""
+	return text[n:]
+}
+
+// delta passes text on.
 func (g *generation) delta(text string) bool {
-	if g.echo != "" {
-		n := 0
-		for n < len(text) && n < len(g.echo) && text[n] == g.echo[n] {
-			n++
-		}
-		switch {
-		case n == len(g.echo):
-			text, g.echo = text[n:], ""
-		case n == len(text):
-			g.echo = g.echo[n:]
-			return true
-		default:
-			g.echo = ""
-		}
-		if text == "" {
-			return true
-		}
+	if text == "" {
+		return !g.left
 	}
 	if g.first == 0 {
 		g.first = max(time.Since(g.begin), 1)
@@ -364,31 +357,22 @@ func (g *generation) delta(text string) bool {
 }
 
 // finished sends the closing events.
-func (g *generation) finished() error {
-	stop := llm.Event{Kind: llm.Stop, Reason: g.reason()}
-	if w := g.end.StoppingWord; g.end.StopType == "word" && (slices.Contains(g.req.Params.Stop, w) || slices.Contains(g.req.BuiltinStop, w)) {
-		stop.StopSequence = w
-	}
+func (g *generation) finished(reason llm.StopReason, hit string) error {
 	_ = g.emit(llm.Event{Kind: llm.BlockStop}) &&
-		g.emit(stop) &&
+		g.emit(llm.Event{Kind: llm.Stop, Reason: reason, StopSequence: hit}) &&
 		g.emit(llm.Event{Kind: llm.Done, Usage: g.usage, Latency: time.Since(g.begin), FirstToken: g.first})
 	return nil
 }
 
-// reason says why the reply ended. A server that gives no details is judged by
-// its finish_reason.
+// reason says why the server ended the reply.
 func (g *generation) reason() llm.StopReason {
-	limited := g.end.StopType == "limit" || g.end.StopType == "" && g.finish == "length"
-	switch {
-	case limited && g.req.Params.MaxTokens != nil && g.usage.OutputTokens < *g.req.Params.MaxTokens:
-		return llm.ContextWindowExceeded
-	case limited:
-		return llm.MaxTokens
-	case g.end.StopType == "word" && slices.Contains(g.req.Params.Stop, g.end.StoppingWord):
-		return llm.StopSequence
-	default: // the end token, a stop text of the family or of the template
-		return llm.EndTurn
+	if g.finish != "length" && g.finish != "limit" {
+		return llm.EndTurn // the end token, or a stop text of the template
 	}
+	if n := g.req.Params.MaxTokens; n != nil && g.usage.OutputTokens < *n {
+		return llm.ContextWindowExceeded
+	}
+	return llm.MaxTokens
 }
 
 func (g *generation) emit(ev llm.Event) bool {

@@ -9,11 +9,12 @@ import (
 	"io"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/outcrop/outcrop/internal/llm"
 )
 
-// maxLine bounds one line of the server's stream. The last one may repeat the
-// whole prompt when a build ignores response_fields.
-const maxLine = 16 << 20
+// maxLine bounds one line of the server's stream.
+const maxLine = 1 << 20
 
 // chunk is what one line of a stream says. It covers the answers of
 // /v1/chat/completions and of /completion.
@@ -34,28 +35,33 @@ type chunk struct {
 			Cached int `json:"cached_tokens"`
 		} `json:"prompt_tokens_details"`
 	} `json:"usage"`
-	Verbose  *ending `json:"__verbose"`
 	Progress *struct {
 		Total     int `json:"total"`
+		Cached    int `json:"cache"`
 		Processed int `json:"processed"`
 	} `json:"prompt_progress"`
 	Error *serverError `json:"error"`
 
-	// /completion only
-	Content   *string `json:"content"`
-	Stop      bool    `json:"stop"`
-	Predicted int     `json:"tokens_predicted"`
-	Evaluated int     `json:"tokens_evaluated"`
-	Timings   *struct {
-		Cached int `json:"cache_n"`
+	Timings *struct {
+		Cached    int `json:"cache_n"`
+		Prompt    int `json:"prompt_n"` // read, less the cached ones
+		Predicted int `json:"predicted_n"`
 	} `json:"timings"`
-	ending
+
+	// /completion only
+	Content  *string `json:"content"`
+	Stop     bool    `json:"stop"`
+	StopType string  `json:"stop_type"` // "eos", "word", "limit", "none"
 }
 
-// ending says why the server stopped.
-type ending struct {
-	StopType     string `json:"stop_type"` // "eos", "word", "limit", "none"
-	StoppingWord string `json:"stopping_word"`
+// counted is the usage by the timings of a chunk.
+func (c *chunk) counted() llm.Usage {
+	if c.Timings == nil {
+		return llm.Usage{}
+	}
+	return llm.Usage{
+		InputTokens: c.Timings.Cached + c.Timings.Prompt, OutputTokens: c.Timings.Predicted, ReusedTokens: c.Timings.Cached,
+	}
 }
 
 // serverError is the error object of the server. Its message may quote input,
@@ -75,6 +81,7 @@ func (e *serverError) Error() string {
 type stream struct {
 	r    *bufio.Reader
 	line []byte // holds lines that are longer than r's buffer
+	data []byte // of the last event; valid until the next
 }
 
 func newStream(r io.Reader) *stream { return &stream{r: bufio.NewReaderSize(r, 8<<10)} }
@@ -94,8 +101,17 @@ func (s *stream) next(c *chunk) error {
 				continue
 			}
 		}
+		s.data = data
 		return c.parse(data)
 	}
+}
+
+// detail reads the last event once more, with all its members.
+func (s *stream) detail(c *chunk) error {
+	if json.Unmarshal(s.data, c) != nil {
+		return fmt.Errorf("event of the engine's stream: %w", errBadJSON)
+	}
+	return nil
 }
 
 // readLine returns one line without its end, valid until the next call.
@@ -151,9 +167,6 @@ func (c *chunk) parse(data []byte) error {
 	}
 	if c.Content != nil {
 		c.text += *c.Content
-	}
-	if c.Verbose != nil {
-		c.ending = *c.Verbose
 	}
 	return nil
 }

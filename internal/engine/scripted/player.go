@@ -2,10 +2,9 @@ package scripted
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
@@ -20,9 +19,9 @@ type player struct {
 
 	usage llm.Usage
 	first time.Duration
-	sent  bool   // a delta went out
-	gone  bool   // the reader left
-	held  string // text that may be the beginning of a stop text
+	sent  bool // a delta went out
+	gone  bool // the reader left
+	stops *engine.Stopper
 }
 
 // play returns the error that ends the reply; nil when it ended well or the
@@ -39,12 +38,7 @@ func (p *player) play(ctx context.Context) error {
 		!p.emit(llm.Event{Kind: llm.BlockStart}) {
 		return nil
 	}
-	longest := 0
-	for _, list := range [][]string{p.req.Params.Stop, p.req.BuiltinStop} {
-		for _, st := range list {
-			longest = max(longest, len(st))
-		}
-	}
+	p.stops = engine.NewStopper(p.req)
 	for i := 0; len(r.Deltas) > 0 && (r.Endless || i < len(r.Deltas)); i++ {
 		if r.Err != nil && i == r.After {
 			return r.Err
@@ -62,22 +56,14 @@ func (p *player) play(ctx context.Context) error {
 		}
 		p.usage.OutputTokens++
 		text := r.Deltas[i%len(r.Deltas)]
-		if longest > 0 {
-			text = p.held + text
-			at, stop := firstStop(text, p.req.Params.Stop, p.req.BuiltinStop)
-			if at >= 0 {
-				p.held = ""
-				if !p.delta(text[:at]) {
+		if p.stops != nil {
+			var hit string
+			if text, hit = p.stops.Push(text); hit != "" {
+				if !p.delta(text) {
 					return nil
 				}
-				if slices.Contains(p.req.Params.Stop, stop) {
-					return p.end(llm.StopSequence, stop)
-				}
-				return p.end(llm.EndTurn, stop)
+				return p.end(p.stops.Reason(hit), hit)
 			}
-			keep := p.begun(text, longest)
-			p.held = text[len(text)-keep:]
-			text = text[:len(text)-keep]
 		}
 		if !p.delta(text) {
 			return nil
@@ -108,7 +94,11 @@ func (p *player) play(ctx context.Context) error {
 
 // end sends what was held back and the closing events.
 func (p *player) end(reason llm.StopReason, stop string) error {
-	_ = p.delta(p.held) &&
+	rest := ""
+	if p.stops != nil {
+		rest = p.stops.Rest()
+	}
+	_ = p.delta(rest) &&
 		p.emit(llm.Event{Kind: llm.BlockStop}) &&
 		p.emit(llm.Event{Kind: llm.Stop, Reason: reason, StopSequence: stop}) &&
 		p.emit(llm.Event{Kind: llm.Done, Usage: p.usage, Latency: time.Since(p.begin), FirstToken: p.first})
@@ -146,20 +136,4 @@ func (p *player) alive(ctx context.Context) error {
 	default:
 		return nil
 	}
-}
-
-// begun returns how many bytes at the end of text are the beginning of a stop
-// text, at most longest-1.
-func (p *player) begun(text string, longest int) int {
-	for n := min(len(text), longest-1); n > 0; n-- {
-		tail := text[len(text)-n:]
-		for _, list := range [][]string{p.req.Params.Stop, p.req.BuiltinStop} {
-			for _, st := range list {
-				if len(st) > n && strings.HasPrefix(st, tail) {
-					return n
-				}
-			}
-		}
-	}
-	return 0
 }

@@ -6,7 +6,6 @@ package scripted
 import (
 	"context"
 	"math"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -259,22 +258,4 @@ func vector(text string, dims int) []float32 {
 		v[i] *= scale
 	}
 	return v
-}
-
-// firstStop returns where the earliest of the stop texts begins in s and which
-// one it is; at is -1 without a hit. Of two at one place the longer one counts.
-func firstStop(s string, stops ...[]string) (at int, stop string) {
-	at = -1
-	for _, list := range stops {
-		for _, st := range list {
-			if st == "" {
-				continue
-			}
-			i := strings.Index(s, st)
-			if i >= 0 && (at < 0 || i < at || i == at && len(st) > len(stop)) {
-				at, stop = i, st
-			}
-		}
-	}
-	return at, stop
 }

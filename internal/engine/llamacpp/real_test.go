@@ -1,0 +1,158 @@
+package llamacpp_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/enginetest"
+	"github.com/outcrop/outcrop/internal/engine/llamacpp"
+	"github.com/outcrop/outcrop/internal/weights"
+	"github.com/outcrop/outcrop/internal/weights/convert"
+	"github.com/outcrop/outcrop/internal/weights/fetch"
+	"github.com/outcrop/outcrop/internal/weights/pypi"
+	"github.com/outcrop/outcrop/internal/weights/wheel"
+)
+
+// The test binary is also the program that the supervision tests run as an
+// engine (fake_test.go) and as a server to be killed (orphan_test.go).
+func TestMain(m *testing.M) {
+	if run := roles()[os.Getenv(roleVar)]; run != nil {
+		os.Exit(run())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// installed are the real engine and the default models, in the user's cache
+// folder. The first run of a machine downloads them.
+var installed = sync.OnceValues(func() (real_ real, err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return real_, err
+	}
+	dir := filepath.Join(cache, "outcrop")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	cat, err := catalog.New(catalog.Options{})
+	if err != nil {
+		return real_, err
+	}
+	get := fetch.New(fetch.Config{})
+	store, err := weights.New(weights.Config{
+		Dir: filepath.Join(dir, "models"), Sources: []weights.Source{&pypi.Source{}}, Fetch: get, Convert: convert.Convert,
+	})
+	if err != nil {
+		return real_, err
+	}
+	real_.files = map[string]llamacpp.File{}
+	for _, w := range cat.Weights() {
+		if !w.Default {
+			continue
+		}
+		path, ok := store.Path(w.ID)
+		if !ok {
+			if err := store.Pull(ctx, w, weights.Silent); err != nil {
+				return real_, err
+			}
+			path, _ = store.Path(w.ID)
+		}
+		real_.files[w.ID] = llamacpp.File{Path: path, Mode: engine.Mode(w.Mode), ContextTokens: w.ContextTokens}
+	}
+	in := wheel.Installer{Source: &pypi.Source{}, Fetch: get}
+	site, err := in.Install(ctx, pinned, filepath.Join(dir, "engines", "llama.cpp"), weights.Silent)
+	if err != nil {
+		return real_, err
+	}
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		return real_, err
+	}
+	exe, err := exec.CommandContext(ctx, python, "-I", "-S", "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		return real_, err
+	}
+	real_.host = llamacpp.Host{Python: strings.TrimSpace(string(exe)), Site: site, Build: pinned.Version}
+	return real_, nil
+})
+
+var pinned = wheel.Wheel{Package: "xllamacpp", Version: "2026.10.11549", SHA256: map[string]string{
+	"linux/amd64": "c54e7d13520ecc989c63dc99d55de3065e2f343a91f43f053d16b5e62077c261",
+}}
+
+type real struct {
+	host  llamacpp.Host
+	files map[string]llamacpp.File
+}
+
+const (
+	chatWeights  = "smollm2-135m-instruct"
+	embedWeights = "all-minilm-l6-v2"
+)
+
+func theReal(t testing.TB) real {
+	t.Helper()
+	r, err := installed()
+	if err != nil {
+		t.Fatalf("install the engine and its models: %v", err)
+	}
+	return r
+}
+
+// config is sized for two slow cores.
+func (r real) config(t testing.TB) llamacpp.Config {
+	return llamacpp.Config{
+		Weights: r, Installer: r, Slots: 2, MaxContext: 2048, Threads: 1,
+		MemoryLimit: -1, Log: testLog(t),
+	}
+}
+
+func (r real) Engine(context.Context) (llamacpp.Host, error) { return r.host, nil }
+
+func (r real) File(_ context.Context, id string) (llamacpp.File, error) {
+	f, ok := r.files[id]
+	if !ok {
+		return f, os.ErrNotExist
+	}
+	return f, nil
+}
+
+func chatTarget(scope string) engine.Target {
+	return engine.Target{Weights: chatWeights, Mode: engine.Chat, Scope: scope}
+}
+
+// pidOf returns the process of some weights.
+func pidOf(t testing.TB, e *llamacpp.Engine, id string) int {
+	t.Helper()
+	for _, s := range e.Status() {
+		if s.Weights == id && s.PID != 0 {
+			return s.PID
+		}
+	}
+	t.Fatalf("no process for %s", id)
+	return 0
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	enginetest.Run(t, func(t *testing.T) enginetest.Subject {
+		e := llamacpp.New(theReal(t).config(t))
+		enginetest.Start(t, e)
+		return enginetest.Subject{
+			Engine: e, Chat: chatTarget(""), Slots: 2,
+			Embed:   engine.Target{Weights: embedWeights, Mode: engine.Embed, Scope: "e"},
+			Missing: engine.Target{Weights: "no-such-weights", Mode: engine.Chat},
+			Kill: func(t *testing.T) {
+				kill9(t, pidOf(t, e, chatWeights))
+			},
+		}
+	})
+}
