@@ -195,3 +195,16 @@ func TestDecodeFindsDuplicatesInLargeObjects(t *testing.T) {
 	_, err := decodeConverse(t, New(), `{"additionalModelRequestFields":{`+manyKeys(100)+`,"kkk":1}}`)
 	wantError(t, err, apierr.CodeSerialization, "same key twice")
 }
+
+func wantValidation(t *testing.T, err error) {
+	t.Helper()
+	wantError(t, err, apierr.CodeValidation)
+}
+
+// wantClientError fails unless err is a 400 that a client may see.
+func wantClientError(t *testing.T, err error) {
+	t.Helper()
+	if e, ok := errors.AsType[*apierr.Error](err); !ok || e.Status != http.StatusBadRequest {
+		t.Fatalf("got %v, want a 400", err)
+	}
+}
