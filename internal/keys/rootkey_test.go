@@ -171,7 +171,7 @@ func TestRootKeyIsNotPrinted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, s := range []string{fmt.Sprint(k), fmt.Sprintf("%+v", k), fmt.Sprintf("%#v", k), fmt.Sprintf("%s", k), k.LogValue().String(), strings.Trim(string(j), `"`)} {
+	for _, s := range []string{fmt.Sprint(k), fmt.Sprintf("%+v", k), fmt.Sprintf("%#v", k), k.LogValue().String(), strings.Trim(string(j), `"`)} {
 		if s != "***" {
 			t.Errorf("prints as %q", s)
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -283,8 +284,13 @@ func TestSignedOutlivesRequest(t *testing.T) {
 	if err := s.Verify(nil, secret.NewString(keySecret), []byte("{}")); err != nil {
 		t.Error(err)
 	}
+	s.SessionToken = "token"
+	if got := fmt.Sprintf("%v %+v %#v", s, s, s); strings.Contains(got, "token") || !strings.HasPrefix(got, keyID+"/20260102/") {
+		t.Errorf("prints as %q", got)
+	}
+	s.SessionToken = ""
 	if s.AccessKeyID != keyID || s.Region != "us-east-1" || s.Partition != "aws" || s.Service != "bedrock" || s.Form != sigv4.Header || s.SessionToken != "" {
-		t.Errorf("got %+v", s)
+		t.Errorf("got %v in %s, %s, service %s", s, s.Region, s.Partition, s.Service)
 	}
 }
 

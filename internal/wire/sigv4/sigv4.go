@@ -91,6 +91,12 @@ type Signed struct {
 	alt       []byte // the same with all inner white space folded; nil when equal
 }
 
+// String names the key and the scope, and nothing that must not be printed.
+func (s *Signed) String() string { return s.AccessKeyID + "/" + s.scope }
+
+// GoString is String.
+func (s *Signed) GoString() string { return s.String() }
+
 // Detect tells which form of authentication a request uses. It reads the
 // Authorization header and the query, nothing else.
 //
