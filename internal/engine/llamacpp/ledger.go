@@ -2,6 +2,7 @@ package llamacpp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -34,11 +35,12 @@ func newLedger(limit int64, free func() (int64, error)) *ledger {
 }
 
 // reserve admits a load of need bytes for r. When they are not there it evicts
-// idle processes, the least recently used first, and waits.
+// idle processes, the least recently used first, and waits while the load is
+// wanted.
 //
-// Errors: ModelNotReadyException when the memory can never be there or ctx ends
-// first.
-func (l *ledger) reserve(ctx context.Context, r *runner, need int64) error {
+// Errors: ModelNotReadyException when the memory can never be there;
+// errUnwanted; the context's.
+func (l *ledger) reserve(ctx context.Context, r *runner, need int64, wanted func() bool) error {
 	if l.limit > 0 && need > l.limit {
 		return apierr.ModelNotReady("The model %q needs %s of memory; engines may use %s.", r.key.weights, size(need), size(l.limit))
 	}
@@ -56,6 +58,9 @@ func (l *ledger) reserve(ctx context.Context, r *runner, need int64) error {
 		if victim != nil {
 			victim.askToLeave()
 		}
+		if !wanted() {
+			return errUnwanted
+		}
 		// Users that leave a process are not announced, so look again.
 		again := time.NewTimer(200 * time.Millisecond)
 		select {
@@ -63,11 +68,14 @@ func (l *ledger) reserve(ctx context.Context, r *runner, need int64) error {
 		case <-again.C:
 		case <-ctx.Done():
 			again.Stop()
-			return apierr.ModelNotReady("The model %q needs %s of memory, which other models are using. Try again later.", r.key.weights, size(need)).WithCause(ctx.Err())
+			return ctx.Err()
 		}
 		again.Stop()
 	}
 }
+
+// errUnwanted ends a load for which nobody waits any more.
+var errUnwanted = errors.New("nobody waits for the load any more")
 
 // short returns how many bytes are missing for need.
 func (l *ledger) short(need int64) int64 {

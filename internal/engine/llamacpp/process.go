@@ -116,18 +116,18 @@ func (p *process) kill() {
 	<-p.exited
 }
 
-// stop ends the process: stdin closed, 5 s, SIGTERM to the group, 10 s, SIGKILL
-// to the group. It returns when the process is gone.
+// stop ends the process: stdin closed, polite, SIGTERM to the group, term,
+// SIGKILL to the group. It returns when the process is gone.
 //
 // The server ends by itself at the end of stdin. It must not be sent its exit
 // command: the Python host would stay alive without answering.
-func (p *process) stop() {
+func (p *process) stop(polite, term time.Duration) {
 	_ = p.stdin.Close()
-	if p.await(politeWait) {
+	if p.await(polite) {
 		return
 	}
 	p.signal(syscall.SIGTERM)
-	if p.await(termWait) {
+	if p.await(term) {
 		return
 	}
 	p.kill()

@@ -61,8 +61,9 @@ type runner struct {
 	wake  chan struct{} // somebody wants the process; buffered 1
 	leave chan struct{} // the ledger wants its memory; buffered 1
 
-	ready atomic.Pointer[instance]
-	facts atomic.Pointer[facts]
+	queued atomic.Bool // the load waits for memory
+	ready  atomic.Pointer[instance]
+	facts  atomic.Pointer[facts]
 
 	mu      sync.Mutex
 	st      Status
@@ -142,6 +143,9 @@ func (r *runner) acquire(ctx context.Context) (*instance, error) {
 			return nil, errStopping
 		case <-patience.C:
 			s := r.status()
+			if r.queued.Load() {
+				return nil, notReady(r.key.weights, "other models are using the memory that it needs. Try again later.", nil)
+			}
 			return nil, notReady(r.key.weights, fmt.Sprintf("it is still loading (%.0f %%). Try again soon.", 100*s.Progress), nil)
 		}
 	}
@@ -223,7 +227,7 @@ func (r *runner) run(ctx context.Context) {
 		default:
 		}
 		r.set(Loading, nil)
-		inst, err := r.load(ctx)
+		inst, err := r.load(ctx, again)
 		crashed := false
 		if err == nil {
 			crashed, err = r.serve(ctx, inst)
@@ -235,7 +239,7 @@ func (r *runner) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err == nil { // it left to make room
+		if err == nil || errors.Is(err, errUnwanted) { // it left to make room, or never came
 			again = false
 			r.set(Cold, nil)
 			continue
@@ -292,8 +296,8 @@ func (r *runner) loadError(err error) error {
 }
 
 // load brings the process up, in safe mode when the build turns out not to run
-// on this CPU otherwise.
-func (r *runner) load(ctx context.Context) (*instance, error) {
+// on this CPU otherwise. again means that it is wanted even if nobody waits.
+func (r *runner) load(ctx context.Context, again bool) (*instance, error) {
 	host, err := r.eng.host(ctx)
 	if err != nil {
 		return nil, notReady(r.key.weights, "its engine is not installed; see outcrop doctor.", err)
@@ -305,9 +309,9 @@ func (r *runner) load(ctx context.Context) (*instance, error) {
 		}
 		r.facts.Store(fa)
 	}
-	wait, cancel := context.WithTimeout(ctx, r.eng.cfg.LoadWait)
-	err = r.eng.ledger.reserve(wait, r, fa.bytes)
-	cancel()
+	r.queued.Store(true)
+	err = r.eng.ledger.reserve(ctx, r, fa.bytes, func() bool { return again || r.wanted() })
+	r.queued.Store(false)
 	if err != nil {
 		return nil, err
 	}
@@ -410,7 +414,7 @@ func (r *runner) serve(ctx context.Context, inst *instance) (crashed bool, err e
 			r.set(Draining, nil)
 			inst.shut()
 			r.drain(inst)
-			inst.proc.stop()
+			inst.proc.stop(politeWait, termWait)
 			return false, nil
 
 		case <-inst.proc.exited:
@@ -431,7 +435,7 @@ func (r *runner) serve(ctx context.Context, inst *instance) (crashed bool, err e
 				continue
 			}
 			r.set(Draining, nil)
-			inst.proc.stop()
+			inst.proc.stop(politeWait, termWait)
 			r.log.Info("engine process left to make room")
 			return false, nil
 
