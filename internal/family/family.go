@@ -15,6 +15,7 @@ type Model struct {
 	ID           string // e.g. "anthropic.claude-v2", without geography prefix
 	MaxOutput    int    // largest output limit the body may ask for; 0 means the family's own
 	StrictParity bool   // answer AWS's 400 where Outcrop is lenient by default
+	Dimensions   int    // length of the vectors, for ids whose family has none of its own for them; 0 for text
 }
 
 // Family parses the bodies of one provider. It is safe for concurrent use.

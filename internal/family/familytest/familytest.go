@@ -41,10 +41,11 @@ type model struct {
 	MaxOutput    int    `json:"max_output"`
 	StrictParity bool   `json:"strict_parity"`
 	Embedding    bool   `json:"embedding"` // the body asks for vectors
+	Dimensions   int    `json:"dimensions"`
 }
 
 func (m model) family() family.Model {
-	return family.Model{ID: m.ID, MaxOutput: m.MaxOutput, StrictParity: m.StrictParity}
+	return family.Model{ID: m.ID, MaxOutput: m.MaxOutput, StrictParity: m.StrictParity, Dimensions: m.Dimensions}
 }
 
 // reply is the content of "reply.json": what the model answers.

@@ -40,16 +40,23 @@ type embedding struct {
 // G1 takes inputText alone. V2 also takes dimensions, embeddingTypes and
 // normalize; the vectors of Outcrop's weights have length 1 as they are, so
 // normalize false changes nothing.
+//
+// An embedding model that has no native body of its own, such as weights that
+// people add, takes G1's body and answers vectors of m.Dimensions.
 func (f Family) ParseEmbedding(m family.Model, data []byte) (family.Embedding, error) {
 	v2 := strings.Contains(m.ID, "titan-embed-text-v2")
+	dims := g1Dimensions
 	if !v2 && !strings.Contains(m.ID, "titan-embed-text-v1") && !strings.Contains(m.ID, "titan-embed-g1-text") {
-		return f.Unsupported.ParseEmbedding(m, data)
+		if m.Dimensions == 0 || strings.HasPrefix(m.ID, "amazon.titan-") {
+			return f.Unsupported.ParseEmbedding(m, data)
+		}
+		dims = m.Dimensions
 	}
 	root, err := body.Parse(data)
 	if err != nil {
 		return nil, err
 	}
-	e := &embedding{dims: g1Dimensions, float: true, v2: v2}
+	e := &embedding{dims: dims, float: true, v2: v2}
 	root.Require("inputText")
 	input := root.Get("inputText").Text(body.Length{Min: 1, Max: maxChars})
 	if v2 {
@@ -90,7 +97,8 @@ func (e *embedding) readV2(root *body.Value) {
 // Request is the text to embed.
 func (e *embedding) Request() *llm.EmbedRequest { return e.req }
 
-// Dimensions is 1536 for G1; 1024, 512 or 256 for V2.
+// Dimensions is 1536 for G1; 1024, 512 or 256 for V2; the model's own for ids
+// that are not Titan's.
 func (e *embedding) Dimensions() int { return e.dims }
 
 // Response holds the vector, by type as well for V2. A text of more than 8,192

@@ -3,6 +3,7 @@
 package bedrockruntime
 
 import (
+	"cmp"
 	"context"
 	"strings"
 
@@ -83,7 +84,10 @@ func (s *Service) resolve(ctx context.Context, c *call.Call, id *string) (catalo
 }
 
 func (s *Service) model(t catalog.Target) family.Model {
-	return family.Model{ID: t.Model.ID, MaxOutput: t.Model.MaxOutput, StrictParity: s.cfg.StrictParity}
+	return family.Model{
+		ID: t.Model.ID, MaxOutput: t.Model.MaxOutput, StrictParity: s.cfg.StrictParity,
+		Dimensions: cmp.Or(t.Model.Dimensions, t.Weights.Dimensions),
+	}
 }
 
 const jsonType = "application/json"
