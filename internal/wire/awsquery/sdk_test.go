@@ -80,8 +80,8 @@ func TestAssumeRole(t *testing.T) {
 	expires := time.Date(2030, 1, 2, 3, 4, 5, 678e6, time.UTC)
 	c := client(t, sts.OpAssumeRole.Operation, got, func() (any, error) {
 		return &sts.AssumeRoleOutput{
-			Credentials:      &sts.Credentials{AccessKeyId: new("ASIAEXAMPLE"), SecretAccessKey: new("s+/="), SessionToken: new("tok"), Expiration: &expires},
-			PackedPolicySize: new(int32(7)),
+			Credentials:             &sts.Credentials{AccessKeyId: new("ASIAEXAMPLE"), SecretAccessKey: new("s+/="), SessionToken: new("tok"), Expiration: &expires},
+			SessionTokenUtilization: new(int32(7)),
 		}, nil
 	})
 	out, err := c.AssumeRole(t.Context(), &sdk.AssumeRoleInput{
@@ -108,7 +108,7 @@ func TestAssumeRole(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
 	}
-	if !out.Credentials.Expiration.Equal(expires) || *out.Credentials.SecretAccessKey != "s+/=" || *out.PackedPolicySize != 7 {
+	if !out.Credentials.Expiration.Equal(expires) || *out.Credentials.SecretAccessKey != "s+/=" || *out.SessionTokenUtilization != 7 {
 		t.Errorf("%+v %+v", out, out.Credentials)
 	}
 }

@@ -124,14 +124,14 @@ func (c *Codec) fill(p *plan, svc *awsapi.Service) (err error) {
 		ok = t == typeDocument
 	}
 	if !ok {
-		return fmt.Errorf("Go type %s does not fit kind %d", t, p.shape.Kind)
+		return fmt.Errorf("the Go type %s does not fit kind %d", t, p.shape.Kind)
 	}
 	return nil
 }
 
 func (c *Codec) fillStruct(p *plan, svc *awsapi.Service) error {
 	if p.typ.Kind() != reflect.Struct || p.typ.NumField() != len(p.shape.Members) || len(p.shape.Members) > maxMembers {
-		return fmt.Errorf("Go type %s does not have the shape's %d members", p.typ, len(p.shape.Members))
+		return fmt.Errorf("the Go type %s does not have the shape's %d members", p.typ, len(p.shape.Members))
 	}
 	p.fields = make([]field, len(p.shape.Members))
 	p.keys = make(map[string]int, len(p.shape.Members))

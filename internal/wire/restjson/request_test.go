@@ -1,6 +1,7 @@
 package restjson
 
 import (
+	"math"
 	"net/http"
 	"strings"
 	"testing"
@@ -103,6 +104,57 @@ func TestDecodeTimestamps(t *testing.T) {
 				t.Errorf("%v, %v; want %s", in.Time, err, want)
 			}
 		})
+	}
+}
+
+func TestDecodeRefusesEveryKind(t *testing.T) {
+	t.Parallel()
+	svc := toy()
+	for body, want := range map[string]string{
+		`{"map":[]}`:                   "'map' must be an object, not an array",
+		`{"map":{"a"}}`:                "'map' is not valid JSON",
+		`{"map":{"a":"b"`:              "'map' is not valid JSON",
+		`{"map":{"a":"b",}}`:           "'map' is not valid JSON",
+		`{"map":{a:"b"}}`:              "'map' is not valid JSON",
+		`{"map":{"a":1}}`:              "'map.a.member' must be a string, not a number",
+		`{"list":["a" "b"]}`:           "'list' is not valid JSON",
+		`{"list":[true]}`:              "'list.1.member' must be a string, not a boolean",
+		`{"bytes":true}`:               "'bytes' must be a string of base64 text, not a boolean",
+		`{"bytes":"a`:                  "'bytes' has a malformed string",
+		`{"text":"a`:                   "'text' has a malformed string",
+		`{"double":"inf"}`:             "'double' must be a number, not a string",
+		`{"double":"a`:                 "'double' has a malformed string",
+		`{"double":1e}`:                "'double' has a malformed number",
+		`{"time":-}`:                   "'time' has a malformed number",
+		`{"int":1`:                     "'body' is not valid JSON",
+		`{"int":-.5}`:                  "'int' has a malformed number",
+		`{"long":9223372036854775808}`: "'long' must be between -9223372036854775808 and 9223372036854775807",
+		`{"long":9.3e18}`:              "'long' must be between",
+		`{"doc":{"a":}}`:               "'doc' is not valid JSON",
+		`{"doc":{"a" 1}}`:              "'doc' is not valid JSON",
+		`{"doc":{1:1}}`:                "'doc' is not valid JSON",
+		`{"doc":[1,]}`:                 "'doc' is not valid JSON",
+		`{"doc":nul}`:                  "'doc' is not valid JSON",
+		`{"inner":"x"}`:                "'inner' must be an object, not a string",
+		`{"inner":` + strings.Repeat(`{"deep":`, 100) + `{}`: "is nested too deeply: at most 100 levels",
+	} {
+		t.Run(body[:min(len(body), 40)], func(t *testing.T) {
+			t.Parallel()
+			err := New().Decode(svc, &svc.Operations[0], Request{Body: []byte(body)}, new(toyIn))
+			wantError(t, err, apierr.CodeSerialization, want)
+		})
+	}
+}
+
+func TestNamedFloats(t *testing.T) {
+	t.Parallel()
+	svc := toy()
+	in := new(toyIn)
+	if err := New().Decode(svc, &svc.Operations[0], Request{Body: []byte(`{"double":"NaN","float":"Infinity"}`)}, in); err != nil {
+		t.Fatal(err)
+	}
+	if !math.IsNaN(*in.Double) || !math.IsInf(float64(*in.Float), 1) {
+		t.Errorf("%v %v", *in.Double, *in.Float)
 	}
 }
 
