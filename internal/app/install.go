@@ -104,19 +104,25 @@ func findPython(ctx context.Context) (string, error) {
 	return "", fmt.Errorf("%w: the engine needs Python 3.10 or newer, or a llama-server on PATH; install one of them and start again", weights.ErrToolMissing)
 }
 
+// LlamaCpp is how the engine of a server with cfg is set up. It is for programs
+// that run the same engine beside a server, to compare the two.
+func LlamaCpp(cfg Config, cat *catalog.Catalog, store *weights.Store, log *slog.Logger) llamacpp.Config {
+	return llamacpp.Config{
+		Weights:     modelFiles(cat, store),
+		Installer:   llamacpp.Discover(cfg.Engine.Command, newEngineInstaller(cfg, weights.Silent)),
+		Slots:       cfg.Engine.Slots,
+		MaxContext:  cfg.Engine.MaxContext,
+		Threads:     cfg.Engine.Threads,
+		MemoryLimit: cfg.Engine.MemoryLimit,
+		QueueWait:   cfg.Engine.QueueDeadline,
+		Log:         log,
+	}
+}
+
 // newLlamaCpp makes the engine constructor of a real server.
 func newLlamaCpp(log *slog.Logger) func(Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) {
 	return func(cfg Config, cat *catalog.Catalog, store *weights.Store) (engine.Engine, error) {
-		return llamacpp.New(llamacpp.Config{
-			Weights:     modelFiles(cat, store),
-			Installer:   llamacpp.Discover(cfg.Engine.Command, newEngineInstaller(cfg, weights.Silent)),
-			Slots:       cfg.Engine.Slots,
-			MaxContext:  cfg.Engine.MaxContext,
-			Threads:     cfg.Engine.Threads,
-			MemoryLimit: cfg.Engine.MemoryLimit,
-			QueueWait:   cfg.Engine.QueueDeadline,
-			Log:         log,
-		}), nil
+		return llamacpp.New(LlamaCpp(cfg, cat, store, log)), nil
 	}
 }
 
