@@ -22,6 +22,7 @@ import (
 	"github.com/outcrop/outcrop/internal/edge/gateway"
 	"github.com/outcrop/outcrop/internal/embedfit"
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/llamacpp"
 	"github.com/outcrop/outcrop/internal/family"
 	"github.com/outcrop/outcrop/internal/family/anthropic"
 	"github.com/outcrop/outcrop/internal/family/converse"
@@ -199,6 +200,21 @@ func (s *Server) Endpoint() string { return endpoint(s.cfg, s.listen.Addr().Stri
 
 // Keys gives access to the server's keys.
 func (s *Server) Keys() *keys.Service { return s.state.keys }
+
+// Install brings the engine and the default models to this machine. It does
+// nothing when they are there.
+func (s *Server) Install(ctx context.Context, p weights.Progress) error {
+	return install(ctx, s.cfg, s.state.catalog, s.state.weights, p)
+}
+
+// EngineHost is the installed engine that the server runs its models on.
+func (s *Server) EngineHost(ctx context.Context) (llamacpp.Host, error) {
+	return llamacpp.Discover(s.cfg.Engine.Command, newEngineInstaller(s.cfg, weights.Silent)).Engine(ctx)
+}
+
+// WeightsFile is the path of the installed file of some weights; false when
+// they are not installed.
+func (s *Server) WeightsFile(id string) (string, bool) { return s.state.weights.Path(id) }
 
 // Run serves until ctx ends, then drains: running calls may finish, the engine
 // stops, what is metered is stored. install runs beside the server and makes it

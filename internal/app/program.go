@@ -66,7 +66,7 @@ func (Program) Serve(ctx context.Context, o cli.Options, p weights.Progress, rea
 		return errors.Join(err, s.Close())
 	}
 	return s.Run(ctx, func(ctx context.Context) error {
-		if err := install(ctx, s.cfg, s.state.catalog, s.state.weights, p); err != nil {
+		if err := s.Install(ctx, p); err != nil {
 			return err
 		}
 		ready(cli.Ready{

@@ -4,8 +4,12 @@ package apptest
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -16,8 +20,12 @@ import (
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/llamacpp"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
 	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/meter"
+	"github.com/outcrop/outcrop/internal/progress"
+	"github.com/outcrop/outcrop/internal/store/sqlite"
 	"github.com/outcrop/outcrop/internal/weights"
 )
 
@@ -27,11 +35,24 @@ type Option func(*options)
 type options struct {
 	cfg    app.Config
 	engine engine.Engine
+	real   bool
 	log    *slog.Logger
 }
 
 // Engine sets the engine; the default says one sentence from a script.
 func Engine(e engine.Engine) Option { return func(o *options) { o.engine = e } }
+
+// RealEngine runs llama.cpp and the default models. They lie in the outcrop
+// folder of the user's cache, which all tests share; the first test of a machine
+// installs them, with progress in its output. Two slots of 4096 tokens and one
+// thread are enough for tests; Config changes that.
+func RealEngine() Option {
+	return func(o *options) {
+		o.real = true
+		o.cfg.Engine.Slots, o.cfg.Engine.MaxContext, o.cfg.Engine.Threads = 2, 4096, 1
+		o.cfg.Engine.MemoryLimit = -1
+	}
+}
 
 // Config changes the configuration.
 func Config(f func(*app.Config)) Option { return func(o *options) { f(&o.cfg) } }
@@ -56,11 +77,21 @@ func Start(t testing.TB, opts ...Option) *Server {
 	for _, f := range opts {
 		f(&o)
 	}
-	if o.engine == nil {
+	newEngine := func(app.Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) { return o.engine, nil }
+	switch {
+	case o.real:
+		newEngine = nil
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			t.Fatalf("the user's cache folder: %v", err)
+		}
+		o.cfg.ModelsDir = filepath.Join(cache, "outcrop", "models")
+		o.cfg.EnginesDir = filepath.Join(cache, "outcrop", "engines")
+	case o.engine == nil:
 		o.engine = scripted.New()
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s, err := app.New(ctx, o.cfg, o.log, func(app.Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) { return o.engine, nil })
+	s, err := app.New(ctx, o.cfg, o.log, newEngine)
 	if err != nil {
 		stop()
 		t.Fatalf("compose the server: %v", err)
@@ -70,9 +101,22 @@ func Start(t testing.TB, opts ...Option) *Server {
 	srv.Key = srv.NewKey(t, keys.DefaultAccount, keys.SigV4)
 	ready := make(chan struct{})
 	go func() {
-		done <- s.Run(ctx, func(context.Context) error { close(ready); return nil })
+		done <- s.Run(ctx, func(ctx context.Context) error {
+			if o.real {
+				if err := s.Install(ctx, progress.Lines(t.Output(), time.Now)); err != nil {
+					return fmt.Errorf("install the engine and its models: %w", err)
+				}
+			}
+			close(ready)
+			return nil
+		})
 	}()
-	<-ready
+	select {
+	case <-ready:
+	case err := <-done:
+		stop()
+		t.Fatalf("the server did not start: %v", err)
+	}
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {
@@ -90,6 +134,43 @@ func (s *Server) NewKey(t testing.TB, account string, kind keys.Kind) keys.Creat
 		t.Fatalf("make a key: %v", err)
 	}
 	return k
+}
+
+// Host is the engine that a server with RealEngine runs.
+func (s *Server) Host(t testing.TB) llamacpp.Host {
+	t.Helper()
+	h, err := s.app.EngineHost(t.Context())
+	if err != nil {
+		t.Fatalf("find the engine: %v", err)
+	}
+	return h
+}
+
+// WeightsFile is the model file of some weights of a server with RealEngine.
+func (s *Server) WeightsFile(t testing.TB, id string) string {
+	t.Helper()
+	path, ok := s.app.WeightsFile(id)
+	if !ok {
+		t.Fatalf("the weights %s are not installed", id)
+	}
+	return path
+}
+
+// Usage returns the newest usage records of an account, newest first; "" means
+// of every account. A record is there as soon as its call has ended when
+// Config.Usage.Strict is set, and within 200 ms otherwise.
+func (s *Server) Usage(t testing.TB, account string, limit int) []meter.Record {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(s.Data, "outcrop.db")})
+	if err != nil {
+		t.Fatalf("open the server's database: %v", err)
+	}
+	defer db.Close() //nolint:errcheck // read only
+	records, err := db.ListUsage(t.Context(), account, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records
 }
 
 // AWS is the configuration of an SDK client that calls as the owner of k, once
