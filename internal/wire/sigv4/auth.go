@@ -127,7 +127,7 @@ func queryParts(r *http.Request, q query) (authParts, error) {
 		if n > 1 {
 			return a, incomplete("AWS query-string parameter '%s' is given %d times.", m.name, n)
 		}
-		if value == "" && m.name != paramToken {
+		if value == "" && m.name != paramToken && (m.name != paramExpires || n > 0) {
 			return a, incomplete("AWS query-string parameters must include '%s'.", m.name)
 		}
 		*m.to = value
@@ -146,6 +146,9 @@ func queryParts(r *http.Request, q query) (authParts, error) {
 		return a, incomplete("X-Amz-Date: date must be in ISO-8601 'basic format', e.g. 20260102T150405Z.")
 	}
 	a.when, a.stamp = when, date
+	if expires == "" { // as the Go SDK presigns: good as long as a signed header would be
+		return a, nil
+	}
 	seconds, err := strconv.ParseUint(expires, 10, 32)
 	if err != nil || seconds < 1 || seconds > uint64(MaxExpires/time.Second) {
 		return a, incomplete("X-Amz-Expires: must be a number of seconds from 1 to %d.", MaxExpires/time.Second)
@@ -206,7 +209,7 @@ func (s *Signed) checkTime(now time.Time, opts Options) error {
 		return invalid("Signature not yet current: %s is still later than %s (%s + %s.)",
 			s.stamp, latest.Format(isoBasic), now.Format(isoBasic), minutes(skew))
 	}
-	if s.Form == Query {
+	if s.Expires > 0 {
 		if end := s.Time.Add(s.Expires); now.After(end) {
 			return invalid("Signature expired: %s is now earlier than %s (%s + %d s.)",
 				end.Format(isoBasic), now.Format(isoBasic), s.stamp, s.Expires/time.Second)

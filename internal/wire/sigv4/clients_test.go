@@ -131,17 +131,20 @@ func TestGoSDK(t *testing.T) {
 			if _, err := bedrock.NewFromConfig(cfg).ListFoundationModels(ctx, &bedrock.ListFoundationModelsInput{ByProvider: new("a b+c~é/:")}); err != nil {
 				t.Errorf("ListFoundationModels: %v", err)
 			}
-			if err := presigned(ctx, cfg, &client); err != nil {
+			if err := presigned(ctx, cfg, &client, expiring{v4.NewSigner()}); err != nil {
 				t.Errorf("presigned GetCallerIdentity: %v", err)
+			}
+			if err := presigned(ctx, cfg, &client, v4.NewSigner()); err != nil {
+				t.Errorf("presigned GetCallerIdentity as the SDK makes it, without X-Amz-Expires: %v", err)
 			}
 		})
 	}
 }
 
 // presigned makes a presigned request with the SDK and sends it.
-func presigned(ctx context.Context, cfg aws.Config, client *http.Client) error {
+func presigned(ctx context.Context, cfg aws.Config, client *http.Client, signer sts.HTTPPresignerV4) error {
 	pre, err := sts.NewPresignClient(sts.NewFromConfig(cfg), func(o *sts.PresignOptions) {
-		o.Presigner = expiring{v4.NewSigner()}
+		o.Presigner = signer
 	}).PresignGetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	if err != nil {
 		return err

@@ -139,7 +139,7 @@ func TestErrors(t *testing.T) {
 		{"presigned: other algorithm", query("HMAC-SHA256", "HMAC-SHA1"), incomplete, "only AWS4-HMAC-SHA256"},
 		{"presigned: no credential", query("X-Amz-Credential", "x"), incomplete, "must include 'X-Amz-Credential'"},
 		{"presigned: no date", query("X-Amz-Date", "x"), incomplete, "must include 'X-Amz-Date'"},
-		{"presigned: no expiry", query("X-Amz-Expires", "x"), incomplete, "must include 'X-Amz-Expires'"},
+		{"presigned: empty expiry", query("Expires=60", "Expires="), incomplete, "must include 'X-Amz-Expires'"},
 		{"presigned: expiry 0", query("Expires=60", "Expires=0"), incomplete, "from 1 to 604800"},
 		{"presigned: expiry too long", query("Expires=60", "Expires=604801"), incomplete, "from 1 to 604800"},
 		{"presigned: expiry no number", query("Expires=60", "Expires=1e3"), incomplete, "from 1 to 604800"},
@@ -214,6 +214,14 @@ func TestClock(t *testing.T) {
 	_, err := sigv4.Parse(r, testNow.Add(61*time.Second), testOpts)
 	if e, ok := errors.AsType[*apierr.Error](err); !ok || e.Message != "Signature expired: 20260102T030505Z is now earlier than 20260102T030506Z (20260102T030405Z + 60 s.)" {
 		t.Errorf("presigned, expired: got %v", err)
+	}
+	r = received(http.MethodGet, strings.Replace(presignedTarget, "&X-Amz-Expires=60", "", 1))
+	if _, err := sigv4.Parse(r, testNow.Add(5*time.Minute), testOpts); err != nil {
+		t.Errorf("presigned without an end, at its last moment: %v", err)
+	}
+	_, err = sigv4.Parse(r, testNow.Add(5*time.Minute+time.Second), testOpts)
+	if e, ok := errors.AsType[*apierr.Error](err); !ok || !strings.HasPrefix(e.Message, "Signature expired: ") {
+		t.Errorf("presigned without an end, late: got %v", err)
 	}
 }
 

@@ -80,7 +80,9 @@ type Signed struct {
 	Service      string // of the credential scope, e.g. "bedrock"
 	SessionToken string // "" when the request has none; always part of what is signed
 	Time         time.Time
-	Expires      time.Duration // Query only: 1 second to MaxExpires
+	// Expires is how long a presigned request is good: 1 second to MaxExpires. 0
+	// when it does not say; then, as for Header, Skew is what counts.
+	Expires time.Duration
 
 	scope     string // yyyymmdd/region/service/aws4_request
 	stamp     string // Time as signed
