@@ -55,6 +55,9 @@ func archive(t testing.TB, entries ...entry) []byte {
 	z := zip.NewWriter(&b)
 	for _, e := range entries {
 		h := &zip.FileHeader{Name: e.name, Method: zip.Deflate}
+		if len(e.data) == 0 {
+			h.Method = zip.Store
+		}
 		if e.mode != 0 {
 			h.SetMode(e.mode)
 		}
