@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,8 +12,10 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/cli"
 	"github.com/outcrop/outcrop/internal/datadir"
+	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/localca"
 	"github.com/outcrop/outcrop/internal/weights"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
@@ -21,8 +24,12 @@ import (
 // version of the product; a release sets it.
 const version = "0.1.0-dev"
 
-// Program implements cli.Program.
-type Program struct{}
+// Program implements cli.Program. The zero value is what the command outcrop runs.
+type Program struct {
+	// Engine makes the engine of Serve; nil means llama.cpp. With another engine
+	// nothing is installed.
+	Engine func(Config, *catalog.Catalog, *weights.Store) (engine.Engine, error)
+}
 
 var _ cli.Program = Program{}
 
@@ -48,13 +55,13 @@ func config(o cli.Options) (Config, error) {
 }
 
 // Serve implements cli.Program.
-func (Program) Serve(ctx context.Context, o cli.Options, p weights.Progress, ready func(cli.Ready)) error {
+func (p Program) Serve(ctx context.Context, o cli.Options, progress weights.Progress, ready func(cli.Ready)) error {
 	started := time.Now()
 	cfg, err := config(o)
 	if err != nil {
 		return err
 	}
-	s, err := New(ctx, cfg, cli.NewLogger(os.Stderr), nil)
+	s, err := New(ctx, cfg, cli.NewLogger(os.Stderr), p.Engine)
 	if err != nil {
 		return err
 	}
@@ -66,8 +73,10 @@ func (Program) Serve(ctx context.Context, o cli.Options, p weights.Progress, rea
 		return errors.Join(err, s.Close())
 	}
 	return s.Run(ctx, func(ctx context.Context) error {
-		if err := s.Install(ctx, p); err != nil {
-			return err
+		if p.Engine == nil {
+			if err := s.Install(ctx, progress); err != nil {
+				return err
+			}
 		}
 		ready(cli.Ready{
 			Endpoint: s.Endpoint(), CAFile: s.caFile, Data: cfg.DataDir,
@@ -127,7 +136,7 @@ func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, cfg)
+	s, err := open(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

@@ -1,116 +1,67 @@
-// Command scriptedserver is outcrop serve with a script instead of a model, for
-// tests that need an engine to fail on demand. The last user text chooses what
-// happens:
-//
-//	throttle       ThrottlingException before the first event
-//	not ready      ModelNotReadyException before the first event
-//	model error    ModelErrorException before the first event
-//	timeout        ModelTimeoutException before the first event
-//	break          three deltas, then ModelStreamErrorException
-//	endless        deltas until the caller goes away or the output limit
-//	anything else  a fixed sentence
+// Command scriptedserver is the command outcrop with a scripted engine in place
+// of llama.cpp, for end-to-end tests of what a healthy engine never does. The
+// last words of the conversation choose what happens; see scripts.
 package main
 
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"os"
-	"os/signal"
-	"strings"
-	"syscall"
-	"time"
 
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/cli"
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
-	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/weights"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "scriptedserver:", err)
-		os.Exit(1)
-	}
+	program := app.Program{Engine: func(app.Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) {
+		return &byText{Engine: scripted.New(), scripts: scripts()}, nil
+	}}
+	os.Exit(cli.Main(os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, program))
 }
 
-func run() error {
-	data := flag.String("data", "", "data directory; required")
-	listen := flag.String("listen", "127.0.0.1:0", "HOST:PORT")
-	flag.Parse()
-	if *data == "" {
-		return errors.New("--data is missing")
+const text = "one two three four five six"
+
+// scripts are the replies by the words that ask for them. "late" ones fail
+// after three words, the others before the first.
+func scripts() map[string]scripted.Reply {
+	failures := map[string]error{
+		"throttle":    apierr.Throttling("Too many requests, please wait before trying again."),
+		"not ready":   apierr.ModelNotReady("The model is loading."),
+		"timeout":     apierr.ModelTimeout("The model made no token in time."),
+		"unavailable": apierr.Unavailable("The service is not available now."),
+		"error":       apierr.ModelError("The model server failed."),
+		"break":       apierr.ModelStreamError("The model server ended in the middle of the reply."),
+		"internal":    errors.New("a secret of the inside"),
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	cfg := app.Config{DataDir: *data, Listen: *listen}
-	s, err := app.New(ctx, cfg, nil, func(app.Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) {
-		return prompted{scripted.New()}, nil
-	})
-	if err != nil {
-		return err
+	all := map[string]scripted.Reply{"block": {Text: text, Block: true}}
+	for name, err := range failures {
+		all[name] = scripted.Reply{Text: text, Err: err}
+		all["late "+name] = scripted.Reply{Text: text, Err: err, After: 3}
 	}
-	k, err := s.Keys().Create(ctx, keys.CreateInput{Account: keys.DefaultAccount})
-	if err != nil {
-		return errors.Join(err, s.Close())
-	}
-	return s.Run(ctx, func(context.Context) error {
-		fmt.Printf("ready %s %s %s\n", s.Endpoint(), k.ID, k.Secret.Reveal())
-		return nil
-	})
+	return all
 }
 
-// prompted plays the reply that the last user text asks for.
-type prompted struct{ *scripted.Engine }
-
-func (p prompted) Generate(ctx context.Context, t engine.Target, r *llm.Request) llm.Events {
-	return scripted.New(reply(r)).Generate(ctx, t, r)
+// byText is a scripted engine that picks the reply by the request.
+type byText struct {
+	*scripted.Engine // for every request without a script, and all but Generate
+	scripts          map[string]scripted.Reply
 }
 
-func reply(r *llm.Request) scripted.Reply {
-	switch last := lastUser(r); {
-	case strings.Contains(last, "throttle"):
-		return scripted.Reply{Err: apierr.Throttling("Too many requests, please wait before trying again.")}
-	case strings.Contains(last, "not ready"):
-		return scripted.Reply{Err: apierr.ModelNotReady("The model is not ready for inference.")}
-	case strings.Contains(last, "model error"):
-		return scripted.Reply{Err: apierr.ModelError("The model failed.")}
-	case strings.Contains(last, "timeout"):
-		return scripted.Reply{Err: apierr.ModelTimeout("The model took too long.")}
-	case strings.Contains(last, "break"):
-		return scripted.Reply{Text: "one two three four five", Err: apierr.ModelStreamError("The model stopped in mid-reply."), After: 3}
-	case strings.Contains(last, "endless"):
-		return scripted.Reply{Text: "on and on", Endless: true, Pace: pace}
-	default:
-		return scripted.Reply{Text: "This reply comes from a script."}
+// Generate plays the reply that the last text block names.
+func (e *byText) Generate(ctx context.Context, t engine.Target, r *llm.Request) llm.Events {
+	content := r.Messages[len(r.Messages)-1].Content
+	asked := content[len(content)-1].Text
+	if asked == "panic" {
+		panic("a secret of the inside")
 	}
-}
-
-// pace makes some hundred deltas a second.
-func pace(ctx context.Context, _ int) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(10 * time.Millisecond):
-		return nil
+	if reply, ok := e.scripts[asked]; ok {
+		return scripted.New(reply).Generate(ctx, t, r)
 	}
-}
-
-func lastUser(r *llm.Request) string {
-	for i := len(r.Messages) - 1; i >= 0; i-- {
-		if r.Messages[i].Role != llm.User {
-			continue
-		}
-		var b strings.Builder
-		for _, c := range r.Messages[i].Content {
-			b.WriteString(c.Text)
-		}
-		return b.String()
-	}
-	return ""
+	return e.Engine.Generate(ctx, t, r)
 }
