@@ -67,7 +67,7 @@ type state struct {
 }
 
 // open opens the data directory of a configuration, and makes it on first use.
-func open(ctx context.Context, cfg Config) (*state, error) {
+func open(ctx context.Context, cfg Config, log *slog.Logger) (*state, error) {
 	if err := datadir.Create(cfg.DataDir); err != nil {
 		return nil, err
 	}
@@ -81,29 +81,41 @@ func open(ctx context.Context, cfg Config) (*state, error) {
 	}
 	s := &state{cfg: cfg, store: db}
 	s.keys = keys.New(keys.Config{Store: db, Root: root})
-	if s.weights, err = newWeights(cfg); err == nil {
-		s.catalog, err = catalog.New(catalog.Options{File: cfg.Catalog, StandIns: *cfg.StandIns, Profiles: catalog.StoredProfiles(db)})
-	}
-	if err != nil {
+	if err := s.models(log); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
 }
 
+// models opens the model store and reads the catalogue over it.
+func (s *state) models(log *slog.Logger) error {
+	var err error
+	if s.weights, err = newWeights(s.cfg); err != nil {
+		return err
+	}
+	s.catalog, err = catalog.New(catalog.Options{
+		File: s.cfg.Catalog, StandIns: *s.cfg.StandIns, Profiles: catalog.StoredProfiles(s.store),
+		Local: func(known func(string) bool) ([]catalog.Local, error) { return localWeights(s.weights, known, log) },
+	})
+	return err
+}
+
 // Server is a composed server. New starts nothing; Run serves.
 type Server struct {
-	cfg     Config
-	state   *state
-	engine  engine.Engine
-	meter   *meter.Writer
-	tokens  *idempotency.Service
-	http    *http.Server
-	listen  net.Listener
-	unlock  func() error
-	log     *slog.Logger
-	ready   atomic.Bool
-	caFile  string
-	started time.Time
+	cfg    Config
+	state  *state
+	engine engine.Engine
+	meter  *meter.Writer
+	tokens *idempotency.Service
+	http   *http.Server
+	listen net.Listener
+	unlock func() error
+	log    *slog.Logger
+	calls  *calls
+	caFile string
+
+	ready    atomic.Bool // everything is installed
+	draining atomic.Bool // a stop was asked for
 }
 
 // New composes a server on an engine and takes its data directory and port. The
@@ -111,7 +123,7 @@ type Server struct {
 //
 // newEngine makes the engine once the weights are known; nil means llama.cpp.
 func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Config, *catalog.Catalog, *weights.Store) (engine.Engine, error)) (_ *Server, err error) {
-	s := &Server{log: log, started: time.Now()}
+	s := &Server{log: log, calls: newCalls()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -133,7 +145,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.listen, err = net.Listen("tcp", s.cfg.Listen); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; choose another with --listen", s.cfg.Listen, err)
 	}
-	if s.state, err = open(ctx, s.cfg); err != nil {
+	if s.state, err = open(ctx, s.cfg, s.log); err != nil {
 		return nil, err
 	}
 	if newEngine == nil {
@@ -154,7 +166,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.cfg.TLS.SelfSigned {
 		s.caFile = localca.In(dir).CA
 	}
-	s.http = newServer(h, tc, s.log)
+	s.http = newServer(s.calls.count(h), tc, s.log)
 	return s, nil
 }
 
@@ -178,12 +190,15 @@ func (s *Server) handler() (http.Handler, error) {
 		Meter:       s.meter,
 		Idempotency: s.tokens,
 		TLS:         s.cfg.TLS.On(),
-		Log:         s.log,
+
+		BodyBudget:   s.cfg.Limits.Bodies,
+		WriteTimeout: s.cfg.Limits.Write,
+		Log:          s.log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return admin.Handler(s.ready.Load, g), nil
+	return admin.Handler(s.isReady, g), nil
 }
 
 // routes joins what the services bind.
@@ -219,20 +234,32 @@ func (s *Server) WeightsFile(id string) (string, bool) { return s.state.weights.
 // Run serves until ctx ends, then drains: running calls may finish, the engine
 // stops, what is metered is stored. install runs beside the server and makes it
 // ready; its error ends Run. nil means there is nothing to install.
+//
+// Errors: why serving or installing failed, or what could not be put in order at
+// the end. A stop that was asked for is none.
 func (s *Server) Run(ctx context.Context, install func(context.Context) error) error {
-	// The engine and the meter outlive the last call.
+	// The engine and the meter outlive the last call. When one of them fails, the
+	// server ends too.
 	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopInner()
-	var rooms errgroup.Group
-	rooms.Go(func() error { return s.engine.Run(inner) })
-	rooms.Go(func() error { return s.meter.Run(inner) })
-	rooms.Go(func() error { return s.tokens.Run(inner) })
+	rooms, broken := errgroup.WithContext(inner)
+	rooms.Go(func() error { return s.engine.Run(broken) })
+	rooms.Go(func() error { return s.meter.Run(broken) })
+	rooms.Go(func() error { return s.tokens.Run(broken) })
 
-	front, frontCtx := errgroup.WithContext(ctx)
-	front.Go(func() error { return serve(frontCtx, s.http, s.listen) })
+	outer, stopOuter := context.WithCancel(ctx)
+	defer stopOuter()
+	context.AfterFunc(broken, stopOuter)
+	front, frontCtx := errgroup.WithContext(outer)
+	context.AfterFunc(frontCtx, func() { s.draining.Store(true) })
+	front.Go(func() error { return s.serve(frontCtx) })
 	front.Go(func() error {
 		if install != nil {
-			if err := install(frontCtx); err != nil {
+			err := install(frontCtx)
+			if errors.Is(err, context.Canceled) && outer.Err() != nil { // asked to stop while installing
+				return nil
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -240,14 +267,12 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 		return nil
 	})
 	err := front.Wait()
-	s.ready.Store(false)
 	stopInner()
-	err = errors.Join(err, rooms.Wait(), s.Close())
-	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // asked to stop while installing
-		return nil
-	}
-	return err
+	return errors.Join(err, rooms.Wait(), s.Close())
 }
+
+// isReady reports whether new calls are welcome.
+func (s *Server) isReady() bool { return s.ready.Load() && !s.draining.Load() }
 
 // Close frees what New took. Run calls it; a second call does nothing.
 func (s *Server) Close() error {

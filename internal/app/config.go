@@ -14,6 +14,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/wire/arn"
 )
 
 // DefaultListen is where `outcrop serve` listens unless told otherwise.
@@ -44,6 +45,7 @@ type Config struct {
 	EnginesDir string `yaml:"engines_dir"`
 	Engine     Engine `yaml:"engine"`
 	Usage      Usage  `yaml:"usage"`
+	Limits     Limits `yaml:"limits"`
 }
 
 // TLS says how connections are encrypted. At most one way may be set.
@@ -76,6 +78,19 @@ type Engine struct {
 	Threads int `yaml:"threads"`
 }
 
+// Limits bound what clients may take of the server.
+type Limits struct {
+	// Drain is how long running calls may take after a stop was asked for;
+	// default 25 s.
+	Drain time.Duration `yaml:"drain"`
+	// Write is how long a client may take to accept one event, or 256 KiB of an
+	// answer; default 30 s.
+	Write time.Duration `yaml:"write"`
+	// Bodies is how many bytes all request bodies in memory may have together;
+	// default 512 MiB.
+	Bodies int64 `yaml:"bodies"`
+}
+
 // Usage sets how usage records are kept.
 type Usage struct {
 	// Strict stores the record of a call before the call ends. Default false:
@@ -100,9 +115,22 @@ func LoadConfig(path string) (Config, error) {
 		return c, fmt.Errorf("read the configuration: %w", err)
 	}
 	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c, fmt.Errorf("configuration %s: %w", path, err)
+		return c, located(path, err)
 	}
 	return c, nil
+}
+
+// located adds the line to an error of the YAML reader.
+func located(path string, err error) error {
+	ye, ok := errors.AsType[yaml.Error](err)
+	if !ok {
+		return fmt.Errorf("configuration %s: %w", path, err)
+	}
+	line := ""
+	if t := ye.GetToken(); t != nil && t.Position != nil {
+		line = fmt.Sprintf(" line %d:", t.Position.Line)
+	}
+	return fmt.Errorf("configuration %s:%s %s", path, line, ye.GetMessage())
 }
 
 // withDefaults fills what was left out and refuses what cannot work.
@@ -139,6 +167,18 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Engine.QueueDeadline == 0 {
 		c.Engine.QueueDeadline = 30 * time.Second
+	}
+	c.Limits.Drain = cmp.Or(c.Limits.Drain, 25*time.Second)
+	c.Limits.Write = cmp.Or(c.Limits.Write, 30*time.Second)
+	c.Limits.Bodies = cmp.Or(c.Limits.Bodies, 512<<20)
+	if c.Limits.Drain < 0 || c.Limits.Write < 0 || c.Limits.Bodies < 25_000_000 {
+		return c, errors.New("limits: drain and write must not be negative, and bodies at least 25000000, the largest body of one request")
+	}
+	if !arn.ValidAccount(c.Account) {
+		return c, fmt.Errorf("account: %q is not an account id of 12 digits", c.Account)
+	}
+	if c.Engine.MemoryLimit < 0 || c.Engine.Threads < 0 {
+		return c, errors.New("engine: memory_limit and threads must not be negative")
 	}
 	if c.Engine.Slots < 1 || c.Engine.Slots > 256 || c.Engine.MaxContext < 64 || c.Engine.QueueDeadline < 0 {
 		return c, errors.New("engine: slots must be 1 to 256, max_context at least 64 and queue_deadline not negative")

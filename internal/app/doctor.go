@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -27,7 +28,7 @@ func (Program) Doctor(ctx context.Context, o cli.Options) []cli.Check {
 	if _, err := os.Stat(filepath.Join(cfg.DataDir, "outcrop.db")); err != nil {
 		return append(checks, cli.Check{Name: "data directory", Detail: cfg.DataDir + " holds no installation yet", Fix: "outcrop serve"})
 	}
-	s, err := open(ctx, cfg)
+	s, err := open(ctx, cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return append(checks, cli.Check{Name: "data directory", Detail: err.Error(), Fix: "correct what the message names, or use another --data"})
 	}

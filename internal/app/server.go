@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/localca"
@@ -19,8 +20,8 @@ const (
 	headerTimeout = 10 * time.Second
 	idleTimeout   = 120 * time.Second
 	maxHeader     = 64 << 10
-	// drainTime is how long running calls may take after a stop was asked for.
-	drainTime = 25 * time.Second
+	// endTime is how long calls may take to end once their connections are cut.
+	endTime = 5 * time.Second
 )
 
 // newServer speaks HTTP/1.1, HTTP/2 over TLS, and HTTP/2 without TLS with prior
@@ -41,8 +42,11 @@ func newServer(h http.Handler, tc *tls.Config, log *slog.Logger) *http.Server {
 			MaxConcurrentStreams: 1000,
 			SendPingTimeout:      30 * time.Second,
 			PingTimeout:          15 * time.Second,
+			WriteByteTimeout:     30 * time.Second,
 		},
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// net/http would answer "OPTIONS *" itself, to anyone.
+		DisableGeneralOptionsHandler: true,
 	}
 }
 
@@ -73,15 +77,15 @@ func tlsConfig(c Config, dir string, now time.Time) (*tls.Config, error) {
 	}, nil
 }
 
-// serve runs srv on l until ctx ends, then lets running calls finish for
-// drainTime before it cuts them.
-func serve(ctx context.Context, srv *http.Server, l net.Listener) error {
+// serve takes calls until ctx ends, then lets running ones finish for the drain
+// time before it cuts them. When it returns, no call runs.
+func (s *Server) serve(ctx context.Context) error {
 	failed := make(chan error, 1)
 	go func() {
-		if srv.TLSConfig != nil {
-			failed <- srv.ServeTLS(l, "", "")
+		if s.http.TLSConfig != nil {
+			failed <- s.http.ServeTLS(s.listen, "", "")
 		} else {
-			failed <- srv.Serve(l)
+			failed <- s.http.Serve(s.listen)
 		}
 	}()
 	select {
@@ -89,16 +93,70 @@ func serve(ctx context.Context, srv *http.Server, l net.Listener) error {
 		return fmt.Errorf("serve HTTP: %w", err)
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTime)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Drain)
 	defer cancel()
-	if err := srv.Shutdown(drain); err != nil {
-		_ = srv.Close() // what is left is cut; Shutdown's error says why
+	if err := s.http.Shutdown(drain); err != nil {
+		_ = s.http.Close() // what is left is cut; Shutdown's error says why
 		if !errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("drain HTTP: %w", err)
 		}
+		s.log.Warn("calls were cut: they did not end within the drain time", "drain", s.cfg.Limits.Drain)
+	}
+	// A call still has its record to write after its connection is gone.
+	if n := s.calls.wait(endTime); n > 0 {
+		s.log.Error("calls did not end after their connections were cut", "calls", n)
 	}
 	if err := <-failed; err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil
+}
+
+// calls counts the requests that are being served.
+type calls struct {
+	mu   sync.Mutex
+	n    int
+	idle chan struct{} // closed while n is 0
+}
+
+func newCalls() *calls {
+	c := &calls{idle: make(chan struct{})}
+	close(c.idle)
+	return c
+}
+
+func (c *calls) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c.add(1)
+		defer c.add(-1)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (c *calls) add(d int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.n == 0 {
+		c.idle = make(chan struct{})
+	}
+	if c.n += d; c.n == 0 {
+		close(c.idle)
+	}
+}
+
+// wait waits until nothing is served, for at most d. It returns how many
+// requests are left.
+func (c *calls) wait(d time.Duration) int {
+	c.mu.Lock()
+	idle := c.idle
+	c.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-idle:
+	case <-timer.C:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
 }

@@ -58,6 +58,7 @@ type Weights struct {
 	Default       bool   `yaml:"default,omitempty"`    // installed on first run
 	SizeBytes     int64  `yaml:"size_bytes,omitempty"` // shown before a pull; checked against nothing
 	DefaultTokens int    `yaml:"default_max_tokens"`   // output limit when the caller gives none
+	TemplateBytes int    `yaml:"-"`                    // size of the chat template of local weights; 0 means not known
 }
 
 // Price is in US dollars per 1,000,000 tokens.

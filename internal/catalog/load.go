@@ -32,6 +32,10 @@ type Options struct {
 	// StandIns keeps the ids that are served by weights other than they name.
 	// False makes such ids unknown.
 	StandIns bool
+	// Local tells of the weights that the operator installed himself; nil means
+	// none. known reports which ids the catalogue has already: there the
+	// operator's file takes the place of the catalogue's.
+	Local func(known func(id string) bool) ([]Local, error)
 	// Profiles finds application inference profiles; nil means there are none.
 	Profiles Profiles
 	// Now is the clock that ends lives; nil means time.Now.
@@ -79,7 +83,15 @@ func New(o Options) (*Catalog, error) {
 	if err := d.validate(); err != nil {
 		return nil, err
 	}
-	return d.build(o), nil
+	c := d.build(o)
+	if o.Local != nil {
+		local, err := o.Local(func(id string) bool { _, ok := c.byWeight[id]; return ok })
+		if err != nil {
+			return nil, fmt.Errorf("local weights: %w", err)
+		}
+		c.addLocal(local)
+	}
+	return c, nil
 }
 
 // document is the merged text of the catalogue's files.

@@ -54,7 +54,7 @@ func (s *Service) Generate(ctx context.Context, c *call.Call, t catalog.Target, 
 	}
 	return func(yield func(llm.Event, error) bool) {
 		et := s.note(c, t)
-		if err := s.admit(ctx, et, t.Weights, r); err != nil {
+		if err := s.admit(ctx, c, et, t.Weights, r); err != nil {
 			yield(llm.Event{}, err)
 			return
 		}
@@ -83,6 +83,9 @@ func (s *Service) Generate(ctx context.Context, c *call.Call, t catalog.Target, 
 			if !yield(ev, err) || err != nil {
 				return
 			}
+		}
+		if !done { // no caller may take a cut reply for a whole one
+			yield(llm.Event{}, apierr.ModelStreamError("The model's reply broke off."))
 		}
 	}
 }
@@ -119,7 +122,7 @@ func (s *Service) note(c *call.Call, t catalog.Target) engine.Target {
 }
 
 // admit checks that input and output fit the context, and sets MaxTokens.
-func (s *Service) admit(ctx context.Context, t engine.Target, w catalog.Weights, r *llm.Request) error {
+func (s *Service) admit(ctx context.Context, c *call.Call, t engine.Target, w catalog.Weights, r *llm.Request) error {
 	limit := w.ContextTokens
 	if s.cfg.MaxContext > 0 && (limit == 0 || s.cfg.MaxContext < limit) {
 		limit = s.cfg.MaxContext
@@ -129,10 +132,11 @@ func (s *Service) admit(ctx context.Context, t engine.Target, w catalog.Weights,
 		want = *r.Params.MaxTokens
 	}
 	// A token is at least one byte of text, so a short request needs no count.
-	if inputBound(r)+want <= limit {
+	if inputBound(w, r)+want <= limit {
 		r.Params.MaxTokens = &want
 		return nil
 	}
+	c.Inferred = true
 	input, err := s.cfg.Engine.Count(ctx, t, r)
 	if err != nil {
 		return err
@@ -147,16 +151,16 @@ func (s *Service) admit(ctx context.Context, t engine.Target, w catalog.Weights,
 	return nil
 }
 
-// The template's own text is not known here; these bounds are far above that of
-// any template that the catalogue's weights carry.
+// These bounds are far above what any template of the catalogue's own weights
+// adds. Weights that an operator brought tell the size of theirs.
 const (
 	templateTokens        = 256 // once per request, a built-in system text included
 	templateTokensPerTurn = 16
 )
 
 // inputBound is an upper bound of the input tokens of r.
-func inputBound(r *llm.Request) int {
-	n := templateTokens
+func inputBound(w catalog.Weights, r *llm.Request) int {
+	n := max(templateTokens, w.TemplateBytes)
 	for _, s := range r.System {
 		n += len(s) + templateTokensPerTurn
 	}

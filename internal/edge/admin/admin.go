@@ -2,7 +2,13 @@
 // pages need no credentials and tell nothing but yes or no.
 package admin
 
-import "net/http"
+import (
+	"net/http"
+	"time"
+)
+
+// linger is how long net/http may wait for a body that nobody reads.
+const linger = time.Second
 
 // Handler serves GET and HEAD of /healthz and /readyz and hands every other
 // request to next.
@@ -19,6 +25,10 @@ func Handler(ready func() bool, next http.Handler) http.Handler {
 		default:
 			next.ServeHTTP(w, r)
 			return
+		}
+		if r.ContentLength != 0 && r.ProtoMajor == 1 {
+			w.Header().Set("Connection", "close")
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(linger)) // not every test writer has one
 		}
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -12,11 +11,14 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
-// A client must deliver its body at no less than this rate, after a grace
-// period: slower ones are cut off, so they cannot hold connections and memory.
 const (
-	bodyGrace   = 20 * time.Second
-	bodyMinRate = 32 << 10 // bytes per second
+	// firstRead is how much memory a body gets before its first byte has come.
+	// It grows with what really arrives, so that a declared length alone holds
+	// neither memory nor budget.
+	firstRead = 256 << 10
+	// lingerBytes is how much of a refused body is taken and dropped, so that a
+	// client that sends everything before it reads sees the answer.
+	lingerBytes = 64 << 20
 )
 
 // budget bounds the bytes that all request bodies hold together.
@@ -44,84 +46,111 @@ func (b *budget) give(n int64) {
 }
 
 // readBody reads the whole body under the operation's limit, the global budget
-// and a deadline. The bytes stay valid until the request ends.
+// and the rate that clients must keep. The bytes stay valid until the request
+// ends; ServeHTTP gives q.held back.
 func (g *Gateway) readBody(q *request) error {
-	limit := g.maxBody(q)
-	size := q.r.ContentLength
+	limit, size := g.maxBody(q), q.r.ContentLength
 	if size == 0 {
 		return nil
 	}
 	if size > limit {
+		q.linger = true
 		return tooLarge(limit)
 	}
-	hold := size
+	most := size
 	if size < 0 { // chunked: the size shows while reading
-		hold = min(limit, 1<<20)
+		most = limit
 	}
-	if !g.bodies.take(hold) {
-		return apierr.Unavailable("The server holds as many request bytes as it may. Try again.")
+	if err := g.fill(q, most); err != nil {
+		return err
 	}
-	q.release = func() { g.bodies.give(hold); q.release = nil }
-	allowed := bodyGrace + time.Duration(limit/bodyMinRate)*time.Second
-	if size > 0 {
-		allowed = bodyGrace + time.Duration(size/bodyMinRate)*time.Second
+	if size < 0 {
+		// One byte over the limit tells a body that fits from one that does not.
+		var over [1]byte
+		n, err := io.ReadFull(q.r.Body, over[:])
+		switch {
+		case n > 0:
+			q.linger = true
+			return tooLarge(limit)
+		case !errors.Is(err, io.EOF):
+			return bodyError(err)
+		}
 	}
-	_ = q.rc.SetReadDeadline(time.Now().Add(allowed)) // not every test writer has one
-	var err error
-	if size > 0 {
-		q.body = make([]byte, size)
-		_, err = io.ReadFull(q.r.Body, q.body)
-	} else {
-		q.body, err = g.readChunked(q.r.Body, limit, &hold)
-	}
-	if err != nil {
-		return bodyError(err, limit)
-	}
-	_ = q.rc.SetReadDeadline(time.Time{})
+	q.arrived = true
+	_ = q.rc.SetReadDeadline(time.Time{}) // not every test writer has one
 	return nil
 }
 
-// readChunked reads a body of unknown size and grows hold with it.
-func (g *Gateway) readChunked(r io.Reader, limit int64, hold *int64) ([]byte, error) {
-	var buf bytes.Buffer
+// fill reads up to most bytes of the body, fewer only when it is chunked.
+func (g *Gateway) fill(q *request, most int64) error {
+	start := time.Now()
 	for {
-		n, err := io.CopyN(&buf, r, 64<<10)
-		if int64(buf.Len()) > limit {
-			return nil, &http.MaxBytesError{Limit: limit}
+		got := int64(len(q.body))
+		if got == most {
+			return nil
 		}
-		if more := int64(buf.Len()) - *hold; more > 0 {
-			if !g.bodies.take(more) {
-				return nil, apierr.Unavailable("The server holds as many request bytes as it may. Try again.")
+		if got == int64(cap(q.body)) {
+			if err := g.grow(q, min(most, max(firstRead, 2*got))); err != nil {
+				return err
 			}
-			*hold += more
 		}
-		if errors.Is(err, io.EOF) {
-			return buf.Bytes(), nil
+		// The client must stay ahead of the rate all the time, not on average.
+		allowed := g.cfg.BodyGrace + time.Duration(float64(got)/float64(g.cfg.BodyRate)*float64(time.Second))
+		_ = q.rc.SetReadDeadline(start.Add(allowed))
+		n, err := q.r.Body.Read(q.body[got:cap(q.body)])
+		q.body = q.body[:got+int64(n)]
+		if errors.Is(err, io.EOF) && (int64(len(q.body)) == most || q.r.ContentLength < 0) {
+			return nil
 		}
 		if err != nil {
-			return nil, err
-		}
-		if n == 0 {
-			return buf.Bytes(), nil
+			return bodyError(err)
 		}
 	}
 }
 
-func bodyError(err error, limit int64) error {
-	var big *http.MaxBytesError
-	var api *apierr.Error
-	switch {
-	case errors.As(err, &big):
-		return tooLarge(limit)
-	case errors.As(err, &api):
-		return api
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return apierr.New("RequestTimeoutException", http.StatusRequestTimeout, "The request body did not arrive in time.")
-	default:
-		return apierr.New(apierr.CodeSerialization, http.StatusBadRequest, "The request body ended early.").WithCause(err)
+// grow gives the body room for n bytes.
+func (g *Gateway) grow(q *request, n int64) error {
+	if more := n - q.held; more > 0 {
+		if !g.bodies.take(more) {
+			return apierr.Unavailable("The server holds as many request bytes as it may. Try again.")
+		}
+		q.held = n
 	}
+	b := make([]byte, len(q.body), n)
+	copy(b, q.body)
+	q.body = b
+	return nil
+}
+
+func bodyError(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return apierr.New("RequestTimeoutException", http.StatusRequestTimeout, "The request body did not arrive in time.")
+	}
+	return apierr.New(apierr.CodeSerialization, http.StatusBadRequest, "The request body ended early.").WithCause(err)
 }
 
 func tooLarge(limit int64) error {
 	return apierr.New(apierr.CodeRequestTooLarge, http.StatusRequestEntityTooLarge, "The request body is larger than %d bytes.", limit)
+}
+
+// unread readies the connection of a request that is refused before its body
+// has arrived. The connection ends after the answer, and what still comes is
+// waited for only a short while: without this, net/http would wait for up to
+// 256 KiB of it without limit of time before it answers.
+func (g *Gateway) unread(q *request) {
+	if q.arrived || q.r.ContentLength == 0 || q.r.ProtoMajor != 1 { // HTTP/2 resets the stream
+		return
+	}
+	q.w.Header()["Connection"] = []string{"close"}
+	_ = q.rc.SetReadDeadline(time.Now().Add(g.cfg.BodyGrace / 4))
+}
+
+// drain drops what comes of a body that is too large, after the answer is out.
+// Only callers whose key is known get this far, and none who waits to be asked
+// for the body.
+func (q *request) drain() {
+	if !q.linger || q.r.ProtoMajor != 1 || q.r.Header.Get("Expect") != "" || q.rc.Flush() != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, q.r.Body, lingerBytes) // the answer is out already
 }

@@ -10,11 +10,10 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -64,6 +63,10 @@ type Config struct {
 	MaxBody int64
 	// BodyBudget bounds the bytes of all bodies in memory together; 0 means 512 MiB.
 	BodyBudget int64
+	// BodyGrace is how long a client may take for the first byte of a body; then
+	// it must stay above BodyRate. 0 means 20 s.
+	BodyGrace time.Duration
+	BodyRate  int64 // bytes per second; 0 means 32 KiB
 	// WriteTimeout is how long a client may take to accept one write; 0 means 30 s.
 	WriteTimeout time.Duration
 	Now          func() time.Time // nil means time.Now
@@ -100,6 +103,12 @@ func New(cfg Config) (*Gateway, error) {
 	}
 	if cfg.BodyBudget == 0 {
 		cfg.BodyBudget = 512 << 20
+	}
+	if cfg.BodyGrace == 0 {
+		cfg.BodyGrace = 20 * time.Second
+	}
+	if cfg.BodyRate == 0 {
+		cfg.BodyRate = 32 << 10
 	}
 	if cfg.WriteTimeout == 0 {
 		cfg.WriteTimeout = 30 * time.Second
@@ -152,8 +161,12 @@ type request struct {
 	scope   string           // service name in the credential scope
 	claimed call.Principal   // who the caller says to be; Principal only once it is proved
 	body    []byte
-	release func() // gives the body's bytes back to the budget
-	wrote   bool   // the status line is out
+	held    int64          // bytes taken from the budget
+	arrived bool           // the whole body is here
+	linger  bool           // drop what still comes of the body
+	wrote   bool           // the status line is out
+	stream  awsapi.ShapeID // of the events, once the first is out
+	aborted bool           // the connection must not look as if the answer were whole
 
 	writeTimeout time.Duration
 }
@@ -169,6 +182,9 @@ type codec interface {
 	writeError(q *request, e *apierr.Error)
 }
 
+// headerRequestID is spelt as AWS spells it; HTTP/2 and most clients do not care.
+const headerRequestID = "x-amzn-RequestId"
+
 // ServeHTTP serves one request of any service.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{
@@ -180,25 +196,27 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 		writeTimeout: g.cfg.WriteTimeout,
 	}
-	w.Header()["x-amzn-RequestId"] = []string{q.ID}
-	var err error
-	defer func() {
-		if p := recover(); p != nil {
-			if e, ok := p.(error); ok && errors.Is(e, http.ErrAbortHandler) {
-				g.finish(q, context.Canceled)
-				panic(p)
-			}
-			err = fmt.Errorf("panic while serving %s: %v", q.Operation, p)
-			g.fail(q, err)
-		}
-		if q.release != nil {
-			q.release()
-		}
-		g.finish(q, err)
-	}()
-	if err = g.serve(q); err != nil {
+	defer func() { g.bodies.give(q.held) }()
+	w.Header()[headerRequestID] = []string{q.ID}
+	err := g.attempt(q)
+	if err != nil {
 		g.fail(q, err)
 	}
+	q.drain()
+	g.finish(q, err)
+	if q.aborted { // net/http would end the answer as if it were whole, or make up a 200
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// attempt is serve with panics as errors.
+func (g *Gateway) attempt(q *request) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = caught(p)
+		}
+	}()
+	return g.serve(q)
 }
 
 func (g *Gateway) serve(q *request) error {
@@ -304,6 +322,9 @@ func (g *Gateway) maxBody(q *request) int64 {
 	return g.cfg.MaxBody
 }
 
+// maxWrite is the most bytes that a client must take within one WriteTimeout.
+const maxWrite = 256 << 10
+
 // write sends a whole response.
 func (g *Gateway) write(q *request, a restjson.Response) error {
 	h := q.w.Header()
@@ -316,8 +337,11 @@ func (g *Gateway) write(q *request, a restjson.Response) error {
 		h["X-Amzn-Bedrock-Output-Token-Count"] = []string{strconv.Itoa(q.Usage.OutputTokens)}
 	}
 	q.status(a.Status)
-	if _, err := q.w.Write(a.Body); err != nil {
-		return clientGone{err}
+	for piece := range slices.Chunk(a.Body, maxWrite) {
+		q.extendWrite()
+		if _, err := q.w.Write(piece); err != nil {
+			return clientGone{err}
+		}
 	}
 	return nil
 }
@@ -353,80 +377,4 @@ func (q *request) status(status int) {
 
 func (q *request) extendWrite() {
 	_ = q.rc.SetWriteDeadline(time.Now().Add(q.writeTimeout)) // not every test writer has one
-}
-
-// fail writes err as the protocol's error, unless the answer is already out.
-func (g *Gateway) fail(q *request, err error) {
-	if q.wrote || errors.As(err, new(clientGone)) {
-		return
-	}
-	if ctxErr := q.r.Context().Err(); ctxErr != nil { // nobody is there to read it
-		q.Status = 499
-		return
-	}
-	e := apierr.From(err)
-	q.modelHeaders()
-	retryAfter(q.w.Header(), e)
-	q.ErrorCode = e.Code
-	q.codec.writeError(q, e)
-}
-
-// clientGone marks an error of the connection, which no answer can reach.
-type clientGone struct{ error }
-
-func (c clientGone) Unwrap() error { return c.error }
-
-// finish closes the books of one call.
-func (g *Gateway) finish(q *request, err error) {
-	now := g.cfg.Now()
-	if err != nil && q.ErrorCode == "" {
-		switch {
-		case errors.As(err, new(clientGone)), errors.Is(err, context.Canceled):
-			q.ErrorCode = "ClientDisconnected"
-		default:
-			q.ErrorCode = apierr.From(err).Code
-		}
-	}
-	rec := meter.Record{
-		RequestID: q.ID, Time: q.Start, Account: q.Principal.Account, Region: q.Region,
-		Principal: q.Principal.ARN, AccessKeyID: q.Principal.AccessKeyID,
-		Service: q.Service, Operation: q.Operation,
-		ModelID: q.ModelID, ServedBy: q.ServedBy, StandIn: q.StandIn,
-		InputTokens: q.Usage.InputTokens, OutputTokens: q.Usage.OutputTokens, ReusedTokens: q.Usage.ReusedTokens,
-		Status: q.Status, ErrorCode: q.ErrorCode,
-		LatencyMS: q.Latency.Milliseconds(), FirstTokenMS: q.FirstToken.Milliseconds(), DurationMS: now.Sub(q.Start).Milliseconds(),
-	}
-	if merr := g.cfg.Meter.Add(rec); merr != nil {
-		g.cfg.Log.Error("usage record not stored", "request_id", q.ID, "error", merr)
-	}
-	level := slog.LevelInfo
-	attrs := []slog.Attr{
-		slog.String("request_id", q.ID), slog.String("operation", q.Operation), slog.Int("status", q.Status),
-		slog.String("account", q.Principal.Account), slog.String("key", q.Principal.AccessKeyID), slog.String("region", q.Region),
-		slog.Duration("duration", now.Sub(q.Start)),
-	}
-	if q.ServedBy != "" {
-		attrs = append(attrs, slog.String("model", q.ModelID), slog.String("served_by", q.ServedBy),
-			slog.Int("input_tokens", q.Usage.InputTokens), slog.Int("output_tokens", q.Usage.OutputTokens))
-	}
-	if q.ErrorCode != "" {
-		attrs = append(attrs, slog.String("error_code", q.ErrorCode))
-		if e := apierr.From(err); e != nil && e.Err != nil {
-			attrs = append(attrs, slog.String("cause", e.Err.Error()))
-			if e.HTTPStatus() >= 500 {
-				level = slog.LevelError
-			}
-		}
-	}
-	g.cfg.Log.LogAttrs(q.r.Context(), level, "call", attrs...)
-}
-
-// loopback reports whether the request came over this machine's own interface.
-func loopback(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }

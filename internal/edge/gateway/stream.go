@@ -3,33 +3,31 @@ package gateway
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	"github.com/outcrop/outcrop/internal/wire/eventstream"
 	"github.com/outcrop/outcrop/internal/wire/restjson"
 )
 
-const eventStreamType = "application/vnd.amazon.eventstream"
-
 // writeStream sends events as frames, each flushed as soon as it is made. The
 // status line waits for the first event, so an error before it is an ordinary
-// HTTP error; a later one is an exception frame.
+// HTTP error; fail makes an exception frame of a later one.
 func (g *Gateway) writeStream(q *request, a restjson.Response) error {
 	var frame []byte
 	for ev, err := range a.Events {
 		if err != nil {
-			if !q.wrote || q.r.Context().Err() != nil {
-				return err
-			}
-			return errors.Join(err, g.writeException(q, a.Stream, apierr.From(err)))
-		}
-		if !q.wrote {
-			setHeaders(q.w.Header(), a, eventStreamType)
-			q.modelHeaders()
-			q.status(a.Status)
+			return err
 		}
 		if frame, err = g.rest.AppendEventFrame(frame[:0], q.svc, a.Stream, ev); err != nil {
 			return err
+		}
+		if !q.wrote {
+			setHeaders(q.w.Header(), a, eventstream.ContentType)
+			q.modelHeaders()
+			q.status(a.Status)
+			q.stream = a.Stream
 		}
 		if err := q.writeFrame(frame); err != nil {
 			return err
@@ -42,9 +40,8 @@ func (g *Gateway) writeStream(q *request, a restjson.Response) error {
 }
 
 // writeException ends a stream with the frame that stands for e.
-func (g *Gateway) writeException(q *request, stream awsapi.ShapeID, e *apierr.Error) error {
-	q.ErrorCode = e.Code
-	frame, err := restjson.AppendErrorFrame(nil, q.svc, stream, inStream(q.svc, stream, e))
+func (g *Gateway) writeException(q *request, e *apierr.Error) error {
+	frame, err := restjson.AppendErrorFrame(nil, q.svc, q.stream, e)
 	if err != nil {
 		return err
 	}
@@ -59,12 +56,17 @@ func (q *request) writeFrame(frame []byte) error {
 	if err := q.rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return clientGone{err}
 	}
+	if q.r.ProtoMajor > 1 {
+		// In HTTP/1 a deadline matters only to a write. In HTTP/2 it resets the
+		// stream when it passes, also while the model thinks.
+		_ = q.rc.SetWriteDeadline(time.Time{})
+	}
 	return nil
 }
 
 // inStream returns e as this stream can say it. SDKs drop exception names that
-// the stream does not model, so an engine's failure takes the nearest name that
-// it does: ModelStreamErrorException.
+// the stream does not model: an engine's failure then takes the nearest name,
+// ModelStreamErrorException, and everything else InternalServerException.
 func inStream(svc *awsapi.Service, stream awsapi.ShapeID, e *apierr.Error) *apierr.Error {
 	models := func(code string) bool {
 		for _, m := range svc.Shape(stream).Members {
@@ -84,6 +86,9 @@ func inStream(svc *awsapi.Service, stream awsapi.ShapeID, e *apierr.Error) *apie
 			m.OriginalStatus, m.OriginalMessage = e.HTTPStatus(), e.Message
 			return m
 		}
+	}
+	if models(apierr.CodeInternal) {
+		return apierr.New(apierr.CodeInternal, http.StatusInternalServerError, "%s", e.Message)
 	}
 	return e
 }

@@ -44,24 +44,46 @@ func (s *Service) createProfile(ctx context.Context, c *call.Call, in *br.Create
 		ModelSource: *in.ModelSource.CopyFrom, ModelARNs: models, Tags: tags,
 		Created: now, Updated: now,
 	}
+	if err := s.put(ctx, &p, c.TokenID); err != nil {
+		return nil, err
+	}
+	return &br.CreateInferenceProfileOutput{InferenceProfileArn: new(p.ARN(arn.Partition(c.Region))), Status: new(br.InferenceProfileStatusActive)}, nil
+}
+
+// put stores a new profile under an id of its own. With a client token the id
+// follows from the token: when a crash came between the profile and its token,
+// the repeat finds the profile there and has nothing left to do.
+func (s *Service) put(ctx context.Context, p *profile.Profile, tokenID string) error {
+	var err error
 	for range 3 { // ids are random: a second try is already a wonder
-		p.ID = profile.NewID()
-		err = s.cfg.Profiles.PutProfile(ctx, p)
+		if p.ID = tokenID; tokenID == "" {
+			p.ID = profile.NewID()
+		}
+		err = s.cfg.Profiles.PutProfile(ctx, *p)
 		if err == nil {
-			return &br.CreateInferenceProfileOutput{InferenceProfileArn: new(p.ARN(arn.Partition(c.Region))), Status: new(br.InferenceProfileStatusActive)}, nil
+			return nil
 		}
 		if !errors.Is(err, profile.ErrExists) {
-			return nil, fmt.Errorf("create inference profile: %w", err)
+			return fmt.Errorf("create inference profile: %w", err)
+		}
+		if tokenID != "" {
+			old, err := s.cfg.Profiles.GetProfile(ctx, p.Account, p.Region, tokenID)
+			if err == nil && old.Name == p.Name {
+				return nil
+			}
+			if err != nil && !errors.Is(err, profile.ErrNotFound) {
+				return fmt.Errorf("look for an earlier inference profile: %w", err)
+			}
 		}
 		same, lerr := s.cfg.Profiles.ListProfiles(ctx, profile.Query{Account: p.Account, Region: p.Region, Name: p.Name, Limit: 1})
 		if lerr != nil {
-			return nil, fmt.Errorf("look for an inference profile of the same name: %w", lerr)
+			return fmt.Errorf("look for an inference profile of the same name: %w", lerr)
 		}
 		if len(same) > 0 {
-			return nil, apierr.Conflict("inferenceProfileName: an application inference profile named %s exists already", p.Name)
+			return apierr.Conflict("inferenceProfileName: an application inference profile named %s exists already", p.Name)
 		}
 	}
-	return nil, fmt.Errorf("create inference profile: no free id: %w", err)
+	return fmt.Errorf("create inference profile: no free id: %w", err)
 }
 
 // source returns the ARNs of the models that a new profile stands for.

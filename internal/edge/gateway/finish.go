@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/meter"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+// statusGone stands in records for a call whose client went away before the
+// answer. It is never sent. Source: the custom of nginx.
+const statusGone = 499
+
+// codeGone is the error code of such a call in records.
+const codeGone = "ClientDisconnected"
+
+// clientGone marks an error of the connection, which no answer can reach.
+type clientGone struct{ error }
+
+func (c clientGone) Unwrap() error { return c.error }
+
+// panicError is a panic that the gateway caught.
+type panicError struct {
+	text  string
+	stack []byte
+}
+
+func (p *panicError) Error() string { return p.text }
+
+// caught turns the value of a panic into an error. Only the runtime's own
+// values are quoted: any other may hold a caller's text.
+func caught(p any) error {
+	if e, ok := p.(error); ok {
+		if errors.Is(e, http.ErrAbortHandler) {
+			return clientGone{e}
+		}
+		if _, ok := errors.AsType[runtime.Error](e); ok {
+			return &panicError{"panic: " + e.Error(), debug.Stack()}
+		}
+	}
+	return &panicError{fmt.Sprintf("panic with a %T", p), debug.Stack()}
+}
+
+// fail answers with err: as the protocol's error, as the frame that ends a
+// stream, or, when neither can reach the client any more, by cutting the
+// connection.
+func (g *Gateway) fail(q *request, err error) {
+	e := apierr.From(err)
+	switch {
+	case errors.As(err, new(clientGone)):
+		q.aborted = true
+	case q.r.Context().Err() != nil: // nobody is there to read it
+		q.aborted = true
+		if !q.wrote {
+			q.Status = statusGone
+		}
+	case !q.wrote:
+		q.ErrorCode = e.Code
+		q.modelHeaders()
+		retryAfter(q.w.Header(), e)
+		g.unread(q)
+		q.codec.writeError(q, e)
+	case q.stream != 0:
+		e = inStream(q.svc, q.stream, e)
+		q.ErrorCode = e.Code
+		q.aborted = g.writeException(q, e) != nil
+	default:
+		q.ErrorCode = e.Code
+		q.aborted = true
+	}
+}
+
+// finish closes the books of one call.
+func (g *Gateway) finish(q *request, err error) {
+	now := g.cfg.Now()
+	if err != nil && q.ErrorCode == "" {
+		q.ErrorCode = codeGone
+	}
+	rec := meter.Record{
+		RequestID: q.ID, Time: q.Start, Account: q.Principal.Account, Region: q.Region,
+		Principal: q.Principal.ARN, AccessKeyID: q.Principal.AccessKeyID,
+		Service: q.Service, Operation: q.Operation,
+		ModelID: q.ModelID, ServedBy: q.ServedBy, StandIn: q.StandIn,
+		InputTokens: q.Usage.InputTokens, OutputTokens: q.Usage.OutputTokens, ReusedTokens: q.Usage.ReusedTokens,
+		Status: q.Status, ErrorCode: q.ErrorCode,
+		LatencyMS: q.Latency.Milliseconds(), FirstTokenMS: q.FirstToken.Milliseconds(), DurationMS: now.Sub(q.Start).Milliseconds(),
+	}
+	if merr := g.cfg.Meter.Add(rec); merr != nil {
+		g.cfg.Log.Error("usage record not stored", "request_id", q.ID, "error", merr)
+	}
+	g.log(q, err, now.Sub(q.Start))
+}
+
+// log writes the one line of a call. Messages of errors stay out of it, since
+// they may quote the request.
+func (g *Gateway) log(q *request, err error, took time.Duration) {
+	level := slog.LevelInfo
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = append(attrs,
+		slog.String("request_id", q.ID), slog.String("operation", q.Operation), slog.Int("status", q.Status),
+		slog.String("account", q.Principal.Account), slog.String("key", q.Principal.AccessKeyID), slog.String("region", q.Region),
+		slog.Duration("duration", took),
+	)
+	if q.ServedBy != "" {
+		attrs = append(attrs, slog.String("model", q.ModelID), slog.String("served_by", q.ServedBy),
+			slog.Int("input_tokens", q.Usage.InputTokens), slog.Int("output_tokens", q.Usage.OutputTokens))
+	}
+	if q.ErrorCode != "" {
+		attrs = append(attrs, slog.String("error_code", q.ErrorCode))
+	}
+	if q.ErrorCode != "" && q.ErrorCode != codeGone {
+		if e := apierr.From(err); e.Err != nil {
+			attrs = append(attrs, slog.String("cause", cause(q, e.Err)))
+		}
+		if apierr.From(err).HTTPStatus() >= http.StatusInternalServerError {
+			level = slog.LevelError
+		}
+		if p, ok := errors.AsType[*panicError](err); ok {
+			attrs = append(attrs, slog.String("stack", string(p.stack)))
+		}
+	}
+	g.cfg.Log.LogAttrs(context.WithoutCancel(q.r.Context()), level, "call", attrs...)
+}
+
+// cause is what the log tells of the reason behind an error. Once an engine was
+// asked, an error may quote a prompt or a reply, so only the types of the chain
+// are told; engines log their own failures.
+func cause(q *request, err error) string {
+	if _, own := errors.AsType[*panicError](err); own || !q.Inferred {
+		return err.Error()
+	}
+	var b strings.Builder
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if b.Len() > 0 {
+			b.WriteString(": ")
+		}
+		fmt.Fprintf(&b, "%T", e)
+	}
+	return b.String()
+}
+
+// loopback reports whether the request came over this machine's own interface.
+func loopback(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
