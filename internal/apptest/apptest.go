@@ -50,7 +50,6 @@ func RealEngine() Option {
 	return func(o *options) {
 		o.real = true
 		o.cfg.Engine.Slots, o.cfg.Engine.MaxContext, o.cfg.Engine.Threads = 2, 4096, 1
-		o.cfg.Engine.MemoryLimit = -1
 	}
 }
 
