@@ -151,6 +151,20 @@ func TestGenerate(t *testing.T) {
 	}
 }
 
+// A pattern that compiles is replaced where the overlay tells a mistake in it.
+func TestGenerateCorrects(t *testing.T) {
+	t.Parallel()
+	files, err := generate(fakeRoot(map[string]string{
+		"api/overlay/patterns.yaml": "- {pattern: '[a-z]+', go: '[a-z]{2,}', mistake: one letter is refused}\n",
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if shapes := string(files[awsapiDir+"bedrockruntime/shapes_gen.go"]); !strings.Contains(shapes, `Pattern: "[a-z]+", GoPattern: "[a-z]{2,}"`) {
+		t.Errorf("shapes_gen.go lacks the corrected pattern: %s", shapes)
+	}
+}
+
 func TestGenerateIsDeterministic(t *testing.T) {
 	t.Parallel()
 	first, err := generate(fakeRoot(nil))
@@ -187,6 +201,7 @@ func TestGenerateRefuses(t *testing.T) {
 		"pattern_overlay_unused":       {map[string]string{"api/overlay/patterns.yaml": "- {pattern: '(?!a)b', go: b, why: idle}\n"}, "of no use"},
 		"pattern_overlay_needless":     {map[string]string{"api/overlay/patterns.yaml": "- {pattern: 'b', go: b, why: idle}\n"}, "compiles as it is"},
 		"pattern_overlay_bad_go":       {map[string]string{"api/overlay/patterns.yaml": "- {pattern: '(?!a)b', go: '(', why: idle}\n"}, "missing closing"},
+		"pattern_overlay_two_reasons":  {map[string]string{"api/overlay/patterns.yaml": "- {pattern: 'b', go: b, why: idle, mistake: '/d'}\n"}, "or two"},
 		"pattern_overlay_no_reason":    {map[string]string{"api/overlay/patterns.yaml": "- {pattern: '(?!a)b', go: b}\n"}, "has no reason"},
 		"overlay_unknown_key":          {map[string]string{overlayFile: "maxbody: 7\n"}, "unknown field"},
 		"overlay_unknown_operation":    {map[string]string{overlayFile: "operations: {Fly: {action: X}}\n"}, "unknown operation Fly"},

@@ -31,11 +31,13 @@ type opOverlay struct {
 	NoBearer bool `yaml:"noBearer"`
 }
 
-// patternOverlay gives the Go form of one pattern that Go cannot compile.
+// patternOverlay gives the Go form of one pattern that Go cannot compile, or
+// that does not say what its authors meant.
 type patternOverlay struct {
 	Pattern string `yaml:"pattern"` // as modelled
-	Go      string `yaml:"go"`      // RE2 syntax, matches the same texts
+	Go      string `yaml:"go"`      // RE2 syntax, matches the same texts, or those that were meant
 	Why     string `yaml:"why"`     // what Go refuses and why the two are equal
+	Mistake string `yaml:"mistake"` // instead of Why: what the model has wrong, and how that is known
 }
 
 // readOverlay reads api/overlay/<service>.yaml. A missing file is empty.
@@ -54,14 +56,14 @@ func readPatterns(root fs.FS) (map[string]string, error) {
 	}
 	out := map[string]string{}
 	for _, p := range list {
-		if _, err := regexp.Compile(p.Pattern); err == nil {
+		if _, err := regexp.Compile(p.Pattern); err == nil && p.Mistake == "" {
 			return nil, fmt.Errorf("%s: %q compiles as it is", name, p.Pattern)
 		}
 		if _, err := regexp.Compile(p.Go); err != nil {
 			return nil, fmt.Errorf("%s: %q: %w", name, p.Go, err)
 		}
-		if p.Why == "" {
-			return nil, fmt.Errorf("%s: %q has no reason", name, p.Pattern)
+		if (p.Why == "") == (p.Mistake == "") {
+			return nil, fmt.Errorf("%s: %q has no reason, or two", name, p.Pattern)
 		}
 		out[p.Pattern] = p.Go
 	}

@@ -219,7 +219,8 @@ func TestPatterns(t *testing.T) {
 	})
 }
 
-// Patterns that Go cannot compile as modelled, and the anchors.
+// Patterns that Go cannot compile as modelled or that the models have wrong, and
+// the anchors.
 func TestPatternMatches(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", 1025)
@@ -246,6 +247,18 @@ func TestPatternMatches(t *testing.T) {
 			&bedrock.Model, "ModelPackageArn",
 			[]string{"arn:aws:sagemaker:us-east-1:123456789012:model-package/a/1", "arn:aws:sagemaker:us-east-1:123456789012:model-package/" + long + long[2:]},
 			[]string{"arn:aws:sagemaker:us-east-1:123456789012:model-package/", "arn:aws:sagemaker:us-east-1:123456789012:model-package/" + long + long},
+		},
+		{
+			&bedrockagent.Model, "TaggableResourcesArn",
+			[]string{
+				"arn:aws:bedrock:us-east-1:123456789012:agent/ABCDEFGHIJ", "arn:aws:bedrock:us-east-1:123456789012:agent-alias/ABCDEFGHIJ/KLMNOPQRST",
+				"arn:aws:bedrock:us-east-1:123456789012:flow/ABCDEFGHIJ/alias/KLMNOPQRST", "arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDEFGHIJ:12",
+				"arn:aws:bedrock:us-east-1:123456789012:retrieval-instruction/abcdefghij",
+			},
+			[]string{
+				"arn:aws:bedrock:us-east-1:/dddddddddddd:agent/ABCDEFGHIJ", "arn:aws:bedrock:us-east-1:12345678901:agent/ABCDEFGHIJ",
+				"arn:aws:bedrock:us-east-1:123456789012:prompt/ABCDEFGHIJ:/d", "xarn:aws:bedrock:us-east-1:123456789012:agent/ABCDEFGHIJ",
+			},
 		},
 		{&bedrockruntime.Model, "AsyncInvokeIdempotencyToken", []string{"", "a-1"}, []string{"a b", "a\n", "\na"}},
 		{&bedrockruntime.Model, "GuardrailVersion", []string{"", "1", "DRAFT"}, []string{"0", "draft", "1.0"}},
