@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -140,6 +141,8 @@ open-weight models.`,
 		Example:       "  outcrop serve                 start the server; installs what it needs on first use\n  eval \"$(outcrop env)\"         point this shell's AWS clients at it",
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          noCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().StringVar(&o.Data, "data", "", "data directory (default: the user's data folder)")
 	root.PersistentFlags().StringVar(&o.Config, "config", "", "configuration file in YAML")
@@ -149,6 +152,30 @@ open-weight models.`,
 		newDoctor(std, p, &o), newVersion(std, p), newChat(std, p, &o),
 	)
 	return root
+}
+
+// noCommand refuses what stands where a command should.
+func noCommand(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return &usageError{fmt.Errorf("unknown command %q", args[0])}
+	}
+	return nil
+}
+
+// group makes cmd a group of commands that does nothing by itself. cobra would
+// print help and call it a success.
+func group(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = noCommand
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		var names []string
+		for _, c := range cmd.Commands() {
+			if !c.Hidden && c.Name() != "help" {
+				names = append(names, c.Name())
+			}
+		}
+		return &usageError{fmt.Errorf("a command is missing: %s", strings.Join(names, ", "))}
+	}
+	return cmd
 }
 
 // exactly checks the number of arguments and names them when they are wrong.

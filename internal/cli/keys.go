@@ -12,12 +12,11 @@ import (
 )
 
 func newKeys(std IO, p Program, o *Options) *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := group(&cobra.Command{
 		Use:     "keys",
 		Short:   "Make, list, disable and delete the keys of callers",
 		Example: "  outcrop keys create\n  outcrop keys create --bearer --account 222233334444\n  outcrop keys disable AKIAEXAMPLE",
-		Args:    exactly("a command (create, list, disable, enable or delete)"),
-	}
+	})
 	cmd.AddCommand(newKeysCreate(std, p, o), newKeysList(std, p, o),
 		newKeysChange(std, p, o, "disable", "Refuse a key from now on; enable takes it back", "disabled",
 			func(cmd *cobra.Command, l *Local, id string) error { return l.Keys.Disable(cmd.Context(), id) }),

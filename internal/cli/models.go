@@ -16,12 +16,11 @@ import (
 )
 
 func newModels(std IO, p Program, o *Options) *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := group(&cobra.Command{
 		Use:     "models",
 		Short:   "List, install, show and remove models",
 		Example: "  outcrop models list\n  outcrop models pull gemma-3-270m\n  outcrop models import ./my-model.gguf",
-		Args:    exactly("a command (list, pull, show, rm or import)"),
-	}
+	})
 	cmd.AddCommand(newModelsList(std, p, o), newModelsPull(std, p, o), newModelsShow(std, p, o), newModelsRemove(std, p, o), newModelsImport(std, p, o))
 	return cmd
 }
