@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/localca"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
 // Limits of the HTTP server. Bodies and writes have deadlines of their own in
@@ -22,6 +23,9 @@ const (
 	maxHeader     = 64 << 10
 	// endTime is how long calls may take to end once their connections are cut.
 	endTime = 5 * time.Second
+	// lastWord is how long calls may take to tell their clients that the server
+	// stops, before their connections are cut.
+	lastWord = time.Second
 )
 
 // newServer speaks HTTP/1.1, HTTP/2 over TLS, and HTTP/2 without TLS with prior
@@ -78,8 +82,12 @@ func tlsConfig(c Config, dir string, now time.Time) (*tls.Config, error) {
 }
 
 // serve takes calls until ctx ends, then lets running ones finish for the drain
-// time before it cuts them. When it returns, no call runs.
+// time before it ends them with ServiceUnavailableException. When it returns, no
+// call runs.
 func (s *Server) serve(ctx context.Context) error {
+	calls, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	s.http.BaseContext = func(net.Listener) context.Context { return calls }
 	failed := make(chan error, 1)
 	go func() {
 		if s.http.TLSConfig != nil {
@@ -96,11 +104,13 @@ func (s *Server) serve(ctx context.Context) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Drain)
 	defer cancel()
 	if err := s.http.Shutdown(drain); err != nil {
+		end(apierr.Unavailable("The server is stopping."))
+		s.calls.wait(lastWord)
 		_ = s.http.Close() // what is left is cut; Shutdown's error says why
 		if !errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("drain HTTP: %w", err)
 		}
-		s.log.Warn("calls were cut: they did not end within the drain time", "drain", s.cfg.Limits.Drain)
+		s.log.Warn("calls were ended: they took longer than the drain time", "drain", s.cfg.Limits.Drain)
 	}
 	// A call still has its record to write after its connection is gone.
 	if n := s.calls.wait(endTime); n > 0 {

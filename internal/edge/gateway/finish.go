@@ -53,12 +53,19 @@ func caught(p any) error {
 // fail answers with err: as the protocol's error, as the frame that ends a
 // stream, or, when neither can reach the client any more, by cutting the
 // connection.
+//
+// The context of a request ends when its client goes away, or when the server
+// stops and waits no longer: then its cause is an *apierr.Error, for the client.
 func (g *Gateway) fail(q *request, err error) {
 	e := apierr.From(err)
+	stopped, ok := errors.AsType[*apierr.Error](context.Cause(q.r.Context()))
+	if ok {
+		e = stopped
+	}
 	switch {
 	case errors.As(err, new(clientGone)):
 		q.aborted = true
-	case q.r.Context().Err() != nil: // nobody is there to read it
+	case !ok && q.r.Context().Err() != nil: // nobody is there to read it
 		q.aborted = true
 		if !q.wrote {
 			q.Status = statusGone
