@@ -1,0 +1,109 @@
+package apptest_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"flag"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+
+	"github.com/outcrop/outcrop/internal/app"
+	"github.com/outcrop/outcrop/internal/apptest"
+	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/coverage"
+)
+
+var update = flag.Bool("update", false, "write docs/coverage.md")
+
+// TestCoverage asks a running server for every operation of every API and holds
+// docs/coverage.md against what it answers: an operation without a handler gives
+// 501 in the form of an AWS error that names it, and is missing in the document.
+// With -update it writes the document.
+func TestCoverage(t *testing.T) {
+	t.Parallel()
+	srv := apptest.Start(t)
+	bound := map[string]bool{}
+	for _, s := range app.Services() {
+		for i := range s.Operations {
+			bound[s.Name+"."+s.Operations[i].Name] = isBound(t, srv, s, &s.Operations[i])
+		}
+	}
+	want := coverage.Render(app.Services(), func(service, operation string) bool { return bound[service+"."+operation] })
+	path := filepath.Join("..", "..", "docs", "coverage.md")
+	if *update {
+		if err := os.WriteFile(path, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("docs/coverage.md is not what the server serves (%v): run go test ./internal/apptest -run TestCoverage -update", err)
+	}
+}
+
+var label = regexp.MustCompile(`\{\w+\+?\}`)
+
+// isBound calls an operation with "x" for every label and no input. A handler
+// refuses that, or lists something.
+func isBound(t *testing.T, srv *apptest.Server, s *awsapi.Service, op *awsapi.Operation) bool {
+	t.Helper()
+	body, kind := "{}", "application/json"
+	if s.Protocol == "query" {
+		body, kind = "Action="+op.Name+"&Version="+s.APIVersion, "application/x-www-form-urlencoded"
+	}
+	if op.Method == http.MethodGet {
+		body = ""
+	}
+	r, err := http.NewRequestWithContext(t.Context(), op.Method, srv.Endpoint+label.ReplaceAllString(op.URI, "x"), strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", kind)
+	cfg := srv.AWS(srv.Key)
+	who, err := cfg.Credentials.Retrieve(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(body))
+	if err := v4.NewSigner().SignHTTP(t.Context(), who, r, hex.EncodeToString(sum[:]), s.SigningName, cfg.Region, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatalf("%s %s: %v", s.Name, op.Name, err)
+	}
+	defer resp.Body.Close()
+	answer, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatalf("%s %s: %v", s.Name, op.Name, err)
+	}
+	if code := resp.StatusCode; code != http.StatusNotImplemented {
+		if code == http.StatusForbidden || code == http.StatusNotFound && bytes.Contains(answer, []byte("UnknownOperation")) || code >= 500 {
+			t.Errorf("%s %s: %s %s", s.Name, op.Name, resp.Status, answer)
+		}
+		return true
+	}
+	if !bytes.Contains(answer, []byte(op.Name)) || resp.Header.Get("x-amzn-RequestId") == "" {
+		t.Errorf("%s %s: %s %v does not name the operation", s.Name, op.Name, answer, resp.Header)
+	}
+	if s.Protocol == "query" {
+		if !bytes.Contains(answer, []byte("<Code>")) {
+			t.Errorf("%s %s: %s is no error of the query protocol", s.Name, op.Name, answer)
+		}
+		return false
+	}
+	var said struct{ Message string }
+	if err := json.Unmarshal(answer, &said); err != nil || said.Message == "" || resp.Header.Get("x-amzn-ErrorType") != "NotImplementedException" {
+		t.Errorf("%s %s: %v %s is no error of AWS", s.Name, op.Name, resp.Header, answer)
+	}
+	return false
+}
