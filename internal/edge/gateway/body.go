@@ -15,7 +15,7 @@ const (
 	// firstRead is how much memory a body gets before its first byte has come.
 	// It grows with what really arrives, so that a declared length alone holds
 	// neither memory nor budget.
-	firstRead = 256 << 10
+	firstRead = 16 << 10
 	// lingerBytes is how much of a refused body is taken and dropped, so that a
 	// client that sends everything before it reads sees the answer.
 	lingerBytes = 64 << 20
@@ -133,12 +133,16 @@ func tooLarge(limit int64) error {
 	return apierr.New(apierr.CodeRequestTooLarge, http.StatusRequestEntityTooLarge, "The request body is larger than %d bytes.", limit)
 }
 
+// whole reports whether the body has arrived. Before that, net/http also ends
+// the request's context when the body only comes too slowly.
+func (q *request) whole() bool { return q.arrived || q.r.ContentLength == 0 }
+
 // unread readies the connection of a request that is refused before its body
 // has arrived. The connection ends after the answer, and what still comes is
 // waited for only a short while: without this, net/http would wait for up to
 // 256 KiB of it without limit of time before it answers.
 func (g *Gateway) unread(q *request) {
-	if q.arrived || q.r.ContentLength == 0 || q.r.ProtoMajor != 1 { // HTTP/2 resets the stream
+	if q.whole() || q.r.ProtoMajor != 1 { // HTTP/2 resets the stream
 		return
 	}
 	q.w.Header()["Connection"] = []string{"close"}
