@@ -69,7 +69,7 @@ func (c *client) call(ctx context.Context, path string, body, out any) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close() // read only
 	if resp.StatusCode != http.StatusOK {
 		return readError(resp)
 	}
@@ -93,7 +93,7 @@ func (c *client) get(ctx context.Context, path string, out any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close() // read only
 	if resp.StatusCode != http.StatusOK {
 		return readError(resp)
 	}

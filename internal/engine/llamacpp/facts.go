@@ -42,7 +42,7 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 	if err != nil {
 		return nil, fmt.Errorf("open weights: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close() // read only
 	st, err := f.Stat()
 	if err != nil {
 		return nil, fmt.Errorf("open weights: %w", err)
@@ -162,7 +162,7 @@ func testChat(ctx context.Context, c *client, fa *facts) error {
 	if err != nil {
 		return err
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close() // read only
 	if resp.StatusCode != 200 {
 		return fmt.Errorf("self-test: %w", readError(resp))
 	}

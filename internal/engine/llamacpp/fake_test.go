@@ -198,7 +198,7 @@ func fakeEngine() int {
 		fmt.Println(`cmd_child_to_router:state:{"state":"loading","payload":{"value":0.5}}`)
 		fmt.Println(`cmd_child_to_router:state:{"state":"ready","payload":{}}`)
 	}
-	return exit(http.Serve(l, f.handler(first))) //nolint:gosec // a test
+	return exit(http.Serve(l, f.handler(first))) // #nosec G114 -- a test
 }
 
 func exit(err error) int {

@@ -126,7 +126,7 @@ func seed(s *int64) *uint32 {
 	if s == nil {
 		return nil
 	}
-	n := uint32(*s) ^ uint32(*s>>32) //nolint:gosec // folding is meant
+	n := uint32(*s) ^ uint32(*s>>32) // #nosec G115 -- folding is meant
 	if n == ^uint32(0) {
 		n--
 	}
@@ -218,7 +218,7 @@ func (g *generation) ask(ctx context.Context, inst *instance, lease limit.Lease)
 		inst.suspect()
 		return !inst.stalled.Load(), g.failure(inst, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // closing it early is how a reply is broken off
+	defer resp.Body.Close() // closing it early is how a reply is broken off
 	if resp.StatusCode != http.StatusOK {
 		return false, g.failure(inst, readError(resp))
 	}
@@ -303,6 +303,7 @@ func (g *generation) read(s *stream, inst *instance, lease limit.Lease) error {
 			return g.finished(g.stops.Reason(hit), hit)
 		}
 		if c.done || c.Stop {
+			s.rest() // so that the connection can be used again
 			if g.stops != nil && !g.delta(g.stops.Rest()) {
 				return nil
 			}

@@ -86,7 +86,7 @@ func Probe(ctx context.Context, path string) (Host, error) {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	run := func(arg string) (string, error) {
-		cmd := exec.CommandContext(ctx, path, arg) //nolint:gosec // the operator's own binary
+		cmd := exec.CommandContext(ctx, path, arg) // #nosec G204 -- the operator's own binary
 		cmd.Env = environ(nil)
 		cmd.WaitDelay = time.Second
 		out, err := cmd.CombinedOutput()

@@ -114,7 +114,7 @@ type histogram struct{ counts [40]atomic.Uint32 }
 
 func (h *histogram) add(d time.Duration) {
 	us := max(d.Microseconds(), 0)
-	h.counts[min(bits.Len64(uint64(us)), len(h.counts)-1)].Add(1) //nolint:gosec // not negative
+	h.counts[min(bits.Len64(uint64(us)), len(h.counts)-1)].Add(1) // #nosec G115 -- not negative
 }
 
 // p99 is an upper bound of the 99th percentile; 0 without data.

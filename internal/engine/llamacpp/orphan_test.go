@@ -70,7 +70,7 @@ func TestNoOrphans(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cmd := exec.Command(exe) //nolint:gosec // this test binary
+			cmd := exec.Command(exe) // #nosec G204 -- this test binary
 			cmd.Env = append(os.Environ(), roleVar+"=server", "DOOMED_WHEN="+when, "DOOMED_MODEL="+r.files[chatWeights].Path,
 				"DOOMED_PYTHON="+r.host.Python, "DOOMED_SITE="+r.host.Site, "DOOMED_DIR="+shortDir(t))
 			cmd.Stderr = os.Stderr

@@ -52,7 +52,7 @@ type process struct {
 func start(argv, env []string, dir string) (*process, error) {
 	p := &process{ready: make(chan struct{}), exited: make(chan struct{})}
 	p.output.Store(time.Now().UnixNano())
-	cmd := exec.Command(argv[0], argv[1:]...) //nolint:gosec // argv is built by Host.command
+	cmd := exec.Command(argv[0], argv[1:]...) // #nosec G204 -- built by Host.command
 	cmd.Env, cmd.Dir = env, dir
 	cmd.SysProcAttr = sysProcAttr()
 	cmd.WaitDelay = waitDelay

@@ -49,7 +49,7 @@ func (b *bare) post(t *testing.T, path string, in, out any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // a test
+	defer resp.Body.Close() // a test
 	raw, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("%s: %d %s %v", path, resp.StatusCode, raw, err)
@@ -88,7 +88,7 @@ func header(t *testing.T, path string) *gguf.Header {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close() // read only
 	st, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)

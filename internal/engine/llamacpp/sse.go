@@ -106,6 +106,9 @@ func (s *stream) next(c *chunk) error {
 	}
 }
 
+// rest reads what follows the last event: the end of the body, at once.
+func (s *stream) rest() { _, _ = io.CopyN(io.Discard, s.r, 4<<10) }
+
 // detail reads the last event once more, with all its members.
 func (s *stream) detail(c *chunk) error {
 	if json.Unmarshal(s.data, c) != nil {
@@ -192,9 +195,6 @@ func unquote(b []byte) (text string, n int, ok bool) {
 		switch c := b[i]; c {
 		case '"':
 			return string(out), i, utf8.Valid(out)
-		default:
-			out = append(out, c)
-			i++
 		case '\\':
 			if i+1 == len(b) {
 				return "", 0, false
@@ -233,6 +233,9 @@ func unquote(b []byte) (text string, n int, ok bool) {
 			}
 			out = utf8.AppendRune(out, r)
 			i += 2
+		default:
+			out = append(out, c)
+			i++
 		}
 	}
 	return "", 0, false

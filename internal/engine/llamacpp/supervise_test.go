@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http/httptrace"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -272,5 +274,30 @@ func TestBeforeRun(t *testing.T) {
 	defer cancel()
 	if err := e.Load(ctx, targetA); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v, want the context's", err)
+	}
+}
+
+// A connection is kept for the next request, and broken off with a reply.
+func TestConnections(t *testing.T) {
+	t.Parallel()
+	e := begin(t, fake{}.config(t))
+	if err := e.Load(t.Context(), targetA); err != nil {
+		t.Fatal(err)
+	}
+	var reused []bool
+	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = append(reused, i.Reused) }})
+	for range 3 {
+		if _, err := llm.Collect(e.Generate(ctx, targetA, enginetest.Ask("x", 3))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range e.Generate(ctx, targetA, enginetest.Ask("x", 300)) {
+		break
+	}
+	if _, err := llm.Collect(e.Generate(ctx, targetA, enginetest.Ask("x", 3))); err != nil {
+		t.Fatal(err)
+	}
+	if want := []bool{true, true, true, true, false}; !slices.Equal(reused, want) {
+		t.Errorf("connections reused %v, want %v", reused, want)
 	}
 }

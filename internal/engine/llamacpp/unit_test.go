@@ -443,7 +443,7 @@ func TestProbe(t *testing.T) {
 	write := func(name, help string) string {
 		path := dir + "/" + name
 		body := "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'version: 11434 (abc)'; else cat <<'X'\n" + help + "\nX\nfi\n"
-		if err := os.WriteFile(path, []byte(body), 0o700); err != nil { //nolint:gosec // a program
+		if err := os.WriteFile(path, []byte(body), 0o700); err != nil { // #nosec G306 -- a program
 			t.Fatal(err)
 		}
 		return path
