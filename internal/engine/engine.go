@@ -33,6 +33,11 @@ type Target struct {
 type Info struct {
 	ContextTokens int // tokens one request may use, input and output together
 	Dimensions    int // length of an embedding; 0 for text weights
+	// TokenBytes is how many bytes of text one token stands for at most, and
+	// TokenInk the same with white space (space, tab, line ends) left out of the
+	// count. They tell a text that cannot fit without counting it. 0 means
+	// unknown.
+	TokenBytes, TokenInk int
 }
 
 // Engine runs requests against one kind of model server. It is safe for

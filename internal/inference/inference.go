@@ -5,6 +5,7 @@ package inference
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/call"
@@ -137,6 +138,14 @@ func (s *Service) admit(ctx context.Context, c *call.Call, t engine.Target, w ca
 		return nil
 	}
 	c.Inferred = true
+	// Counting costs time and memory in proportion to the text, outside the slots.
+	info, err := s.cfg.Engine.Info(ctx, t)
+	if err != nil {
+		return err
+	}
+	if least := inputLeast(info, r); least > limit {
+		return apierr.Validation("Input is too long for requested model. The input has at least %d tokens and the output limit is %d tokens; together they may be at most %d.", least, want, limit)
+	}
 	input, err := s.cfg.Engine.Count(ctx, t, r)
 	if err != nil {
 		return err
@@ -171,4 +180,33 @@ func inputBound(w catalog.Weights, r *llm.Request) int {
 		}
 	}
 	return n
+}
+
+// inputLeast is a lower bound of the input tokens of r; 0 when the weights give
+// none. White space around texts is left out, since templates trim it.
+func inputLeast(info engine.Info, r *llm.Request) int {
+	if info.TokenBytes < 1 || info.TokenInk < 1 {
+		return 0
+	}
+	all, ink := 0, 0
+	add := func(text string) {
+		text = strings.TrimSpace(text)
+		all += len(text)
+		ink += len(text)
+		for i := range len(text) {
+			switch text[i] {
+			case ' ', '\t', '\n', '\r':
+				ink--
+			}
+		}
+	}
+	for _, s := range r.System {
+		add(s)
+	}
+	for i := range r.Messages {
+		for _, b := range r.Messages[i].Content {
+			add(b.Text)
+		}
+	}
+	return max(all/info.TokenBytes, ink/info.TokenInk)
 }

@@ -28,6 +28,8 @@ type facts struct {
 	pooling string
 	guard   *guard
 
+	tokenBytes, tokenInk int // see engine.Info
+
 	// from the self-test
 	tested bool
 	echo   bool            // a prefill comes back at the beginning of the reply
@@ -64,6 +66,7 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 		}
 	}
 	fa := &facts{file: file, context: limit, guard: newGuard(h.Tokenizer.SpecialTokens()), edges: map[string]edge{}}
+	fa.tokenBytes, fa.tokenInk = h.Tokenizer.Longest()
 	vocab, batch := int64(len(h.Tokenizer.Tokens)), int64(512)
 	outputs := vocab
 	if mode == engine.Embed {

@@ -288,7 +288,7 @@ func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error)
 		return engine.Info{}, err
 	}
 	fa := r.facts.Load()
-	return engine.Info{ContextTokens: fa.context, Dimensions: fa.dims}, nil
+	return engine.Info{ContextTokens: fa.context, Dimensions: fa.dims, TokenBytes: fa.tokenBytes, TokenInk: fa.tokenInk}, nil
 }
 
 // Load loads weights that are not loaded and waits for it, up to LoadWait.

@@ -268,3 +268,26 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// TestLongest holds the bounds on what one token stands for against tokens whose
+// length is known.
+func TestLongest(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		tok      gguf.Tokenizer
+		all, ink int
+	}{
+		"byte pairs":       {gguf.Tokenizer{Model: "gpt2", Tokens: []string{"a", "ĊĠĠĠ", "ĠcafÃ©"}}, 6, 7},
+		"sentence pieces":  {gguf.Tokenizer{Model: "llama", Tokens: []string{"a", "▁▁▁▁▁▁▁", "▁the"}}, 7, 3},
+		"added as text":    {gguf.Tokenizer{Model: "gpt2", Tokens: []string{"Ġa", "ĠĠ"}, Types: []gguf.TokenType{1, 4}}, 4, 4},
+		"plain newlines":   {gguf.Tokenizer{Model: "llama", Tokens: []string{"ab", "\n\n\n"}, Types: []gguf.TokenType{1, 4}}, 3, 2},
+		"word pieces":      {gguf.Tokenizer{Model: "bert", Tokens: []string{"a"}}, 0, 0},
+		"no vocabulary":    {gguf.Tokenizer{Model: "gpt2"}, 0, 0},
+		"no tokenizer":     {gguf.Tokenizer{}, 0, 0},
+		"three byte signs": {gguf.Tokenizer{Model: "llama", Tokens: []string{"\u4f60\u597d"}}, 6, 6},
+	} {
+		if all, ink := c.tok.Longest(); all != c.all || ink != c.ink {
+			t.Errorf("%s: Longest() = %d, %d; want %d, %d", name, all, ink, c.all, c.ink)
+		}
+	}
+}

@@ -1,6 +1,9 @@
 package gguf
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // TokenType is the class of a token in the vocabulary.
 type TokenType uint8
@@ -57,6 +60,39 @@ func (t *Tokenizer) SpecialTokens() []string {
 		}
 	}
 	return out
+}
+
+// Longest tells how many bytes of text one token stands for at most, and how
+// many of those that are not white space (space, tab, line ends). Both are 0
+// where that has no bound: tokenizers other than byte pairs ("gpt2") and
+// sentence pieces ("llama") turn text of any length into one unknown token.
+func (t *Tokenizer) Longest() (all, ink int) {
+	if t.Model != "gpt2" && t.Model != "llama" {
+		return 0, 0
+	}
+	for id, text := range t.Tokens {
+		plain := t.Types == nil || t.Types[id] == TokenNormal
+		n, marks := len(text), 0
+		for _, r := range text {
+			switch {
+			case r == ' ', r == '\t', r == '\n', r == '\r':
+				n--
+			// How the two kinds write white space. Where a vocabulary means the
+			// character itself, the bound is only larger.
+			case plain && t.Model == "gpt2" && (r == 'Ġ' || r == 'Ċ' || r == 'ĉ' || r == 'č'):
+				n -= 2
+			case plain && t.Model == "llama" && r == '▁':
+				n -= 3
+				marks++
+			}
+		}
+		size := len(text) - 2*marks
+		if plain && t.Model == "gpt2" { // one character for each byte
+			size = utf8.RuneCountInString(text)
+		}
+		all, ink = max(all, size), max(ink, n)
+	}
+	return all, ink
 }
 
 func (t *Tokenizer) special(id int, text string) bool {
