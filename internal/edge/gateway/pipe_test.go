@@ -87,3 +87,35 @@ func (c *raw) answer(t *testing.T) answer {
 	}
 	return read(t, resp)
 }
+
+// tcp is the gateway on a real port, for HTTP/1.1 and HTTP/2 without TLS.
+type tcp struct{ url string }
+
+func (f *fixture) listenTCP(t *testing.T) tcp {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
+	s := &http.Server{Handler: f.handler, Protocols: protocols}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = s.Serve(l)
+	}()
+	t.Cleanup(func() {
+		_ = s.Close()
+		<-done
+	})
+	return tcp{"http://" + l.Addr().String()}
+}
+
+func (tcp) client(major int) *http.Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(major == 1)
+	protocols.SetUnencryptedHTTP2(major == 2)
+	return &http.Client{Transport: &http.Transport{Protocols: protocols}}
+}

@@ -36,6 +36,7 @@ func (g *Gateway) writeStream(q *request, a restjson.Response) error {
 	if !q.wrote {
 		return apierr.ModelError("The model ended its reply before the first event.")
 	}
+	q.extendWrite() // for the end of the body, which net/http writes
 	return nil
 }
 
