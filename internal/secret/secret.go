@@ -1,25 +1,41 @@
 // Package secret holds values that must never be printed.
 package secret
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 const mask = "***"
 
 // Value is a secret. fmt, slog and encoding/json all show "***"; only Reveal
 // gives the bytes.
-type Value struct{ b []byte }
+type Value struct {
+	// fmt calls no methods of a Value in an unexported field but prints what is
+	// in it. Of a function that is an address.
+	reveal func() []byte
+}
 
 // New wraps b. The caller must not keep or change b.
-func New(b []byte) Value { return Value{b: b} }
+func New(b []byte) Value { return Value{reveal: func() []byte { return b }} }
 
 // NewString wraps s.
-func NewString(s string) Value { return Value{b: []byte(s)} }
+func NewString(s string) Value { return New([]byte(s)) }
 
 // Reveal returns the secret itself. The result must not be logged or changed.
-func (v Value) Reveal() []byte { return v.b }
+func (v Value) Reveal() []byte {
+	if v.reveal == nil {
+		return nil
+	}
+	return v.reveal()
+}
 
 // IsZero reports whether there is no secret.
-func (v Value) IsZero() bool { return len(v.b) == 0 }
+func (v Value) IsZero() bool { return len(v.Reveal()) == 0 }
+
+// Format writes "***" for every verb.
+func (Value) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, mask) }
 
 // String is "***".
 func (Value) String() string { return mask }
