@@ -24,8 +24,8 @@ type decoder struct {
 }
 
 const (
-	baseBudget = 1 << 20 // bytes of Go values that any body may make
-	perByte    = 16      // and as many more for each byte of the body
+	baseBudget = 4 << 20 // bytes of Go values that any body may make
+	perByte    = 4       // and as many more for each byte of the body
 	mapEntry   = 48      // bytes that an entry takes besides its value
 	arenaChunk = 4 << 10 // bytes
 )

@@ -278,3 +278,19 @@ func TestTokenOf(t *testing.T) {
 		t.Error("a token where the input has none", err)
 	}
 }
+
+// A body of the largest size that is made of the smallest blocks must not cost
+// many times its size, while a request with very many blocks is still read.
+func TestDecodeLimitsSmallBlocks(t *testing.T) {
+	t.Parallel()
+	for n, refused := range map[int]bool{25_000: false, 1_900_000: true} {
+		body := `{"messages":[{"role":"user","content":[` + strings.Repeat(`{"text":"a"},`, n) + `{"text":"a"}]}]}`
+		_, err := decodeConverse(t, New(), body)
+		if !refused && err != nil {
+			t.Errorf("%d blocks: %v", n, err)
+		}
+		if refused {
+			wantError(t, err, apierr.CodeSerialization, "for the size of the body")
+		}
+	}
+}
