@@ -175,16 +175,9 @@ func (s *Server) handler() (http.Handler, error) {
 	st := s.state
 	s.meter = meter.NewWriter(meter.Config{Store: st.store, Strict: s.cfg.Usage.Strict, Log: s.log})
 	s.tokens = idempotency.NewService(idempotency.Config{Store: st.store, Log: s.log})
-	infer := inference.New(inference.Config{Engine: s.engine, Fit: &embedfit.Fitter{}, MaxContext: s.cfg.Engine.MaxContext})
 	g, err := gateway.New(gateway.Config{
-		Services: Services(),
-		Routes: routes(
-			bedrocksvc.New(bedrocksvc.Config{Catalog: st.catalog, Profiles: st.store, Accepted: st.weights.Accepted}),
-			runtimesvc.New(runtimesvc.Config{
-				Catalog: st.catalog, Inference: infer, Families: Families(), Converse: converse.Codec{}, StrictParity: s.cfg.StrictParity,
-			}),
-			stssvc.New(),
-		),
+		Services:    Services(),
+		Routes:      s.routes(),
 		Keys:        st.keys,
 		Access:      access.Authorizer{},
 		Meter:       s.meter,
@@ -201,11 +194,20 @@ func (s *Server) handler() (http.Handler, error) {
 	return admin.Handler(s.isReady, g), nil
 }
 
-// routes joins what the services bind.
-func routes(services ...interface{ Routes() []service.Route }) []service.Route {
+// routes are the operations that are served. A new service is one line here and
+// one in Services.
+func (s *Server) routes() []service.Route {
+	st := s.state
+	infer := inference.New(inference.Config{Engine: s.engine, Fit: &embedfit.Fitter{}, MaxContext: s.cfg.Engine.MaxContext})
 	var all []service.Route
-	for _, s := range services {
-		all = append(all, s.Routes()...)
+	for _, svc := range []interface{ Routes() []service.Route }{
+		bedrocksvc.New(bedrocksvc.Config{Catalog: st.catalog, Profiles: st.store, Accepted: st.weights.Accepted}),
+		runtimesvc.New(runtimesvc.Config{
+			Catalog: st.catalog, Inference: infer, Families: Families(), Converse: converse.Codec{}, StrictParity: s.cfg.StrictParity,
+		}),
+		stssvc.New(),
+	} {
+		all = append(all, svc.Routes()...)
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,6 +67,7 @@ type Server struct {
 	Key      keys.Created // an access key of Account
 	Data     string
 	app      *app.Server
+	stop     func() error // once; waits until the server has ended
 }
 
 // Start runs a server on a free port until the test ends, and fails the test
@@ -116,13 +118,21 @@ func Start(t testing.TB, opts ...Option) *Server {
 		stop()
 		t.Fatalf("the server did not start: %v", err)
 	}
-	t.Cleanup(func() {
+	srv.stop = sync.OnceValue(func() error {
 		stop()
-		if err := <-done; err != nil {
-			t.Errorf("the server did not stop cleanly: %v", err)
-		}
+		return <-done
 	})
+	t.Cleanup(func() { srv.Stop(t) })
 	return srv
+}
+
+// Stop asks the server to stop and waits until it has, as SIGTERM does. A second
+// call does nothing.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	if err := s.stop(); err != nil {
+		t.Errorf("the server did not stop cleanly: %v", err)
+	}
 }
 
 // NewKey makes a key of an account.
