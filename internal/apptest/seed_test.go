@@ -50,9 +50,10 @@ func callModel(t *testing.T, rt *bedrockruntime.Client, m bedrocktypes.Foundatio
 	t.Helper()
 	_, err := rt.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: m.ModelId, Messages: user("hi")})
 	refused, isRefused := errors.AsType[*types.ValidationException](err)
-	if m.OutputModalities[0] == bedrocktypes.ModelModalityEmbedding {
+	base := strings.HasPrefix(*m.ModelId, "google.gemma-3-270m") // base weights, without a chat template
+	if base || m.OutputModalities[0] == bedrocktypes.ModelModalityEmbedding {
 		if !isRefused {
-			return fmt.Errorf("an embedding model converses: %w", err)
+			return fmt.Errorf("a model that cannot converse says %w", err)
 		}
 	} else if err != nil {
 		return err
@@ -68,7 +69,7 @@ func callModel(t *testing.T, rt *bedrockruntime.Client, m bedrocktypes.Foundatio
 	if err != nil {
 		return err
 	}
-	_, err = rt.InvokeModel(t.Context(), &bedrockruntime.InvokeModelInput{ModelId: m.ModelId, Body: raw})
+	_, err = rt.InvokeModel(t.Context(), &bedrockruntime.InvokeModelInput{ModelId: m.ModelId, Body: raw, ContentType: aws.String("application/json")})
 	for _, served := range []string{"anthropic.", "amazon.titan-", "google.", "sentence-transformers."} {
 		if strings.HasPrefix(*m.ModelId, served) {
 			return err
@@ -94,7 +95,7 @@ func TestSeedParameters(t *testing.T) {
 	}{
 		{"code", "Write a Python function that adds two numbers.", 0.2, 0.8, 500, []string{"```", "//END"}},
 		{"creative", "Write one sentence about the sea.", 0.8, 0.9, 1500, []string{"THE END"}},
-		{"data", "Name three metals, then write a summary.", 0.1, 0.7, 800, []string{"—", "Summary:"}},
+		{"data", "Name three metals in one sentence.", 0.1, 0.7, 800, []string{"—", "Summary:"}},
 		{"service", "A customer thanks you. Answer in one sentence.", 0.4, 0.8, 300, []string{"Thanks", "Best regards"}},
 	} {
 		t.Run(row.task, func(t *testing.T) {
@@ -106,7 +107,7 @@ func TestSeedParameters(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			text := replyText(t, out)
+			text := replyText(t, out) // may be empty: a stop text can come first
 			for _, stop := range row.stops {
 				if strings.Contains(text, stop) {
 					t.Errorf("%q is in the reply %q", stop, text)
@@ -143,15 +144,20 @@ func TestSeedParameters(t *testing.T) {
 	})
 }
 
+// replyText joins the text of a reply.
 func replyText(t *testing.T, out *bedrockruntime.ConverseOutput) string {
 	t.Helper()
 	m, ok := out.Output.(*types.ConverseOutputMemberMessage)
-	if !ok || len(m.Value.Content) != 1 {
-		t.Fatalf("the reply is %+v", out.Output)
-	}
-	b, ok := m.Value.Content[0].(*types.ContentBlockMemberText)
 	if !ok {
-		t.Fatalf("the reply holds %T", m.Value.Content[0])
+		t.Fatalf("the reply is %T", out.Output)
 	}
-	return b.Value
+	text := ""
+	for _, block := range m.Value.Content {
+		b, ok := block.(*types.ContentBlockMemberText)
+		if !ok {
+			t.Fatalf("the reply holds %T", block)
+		}
+		text += b.Value
+	}
+	return text
 }
