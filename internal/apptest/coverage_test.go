@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"flag"
 	"io"
 	"net/http"
 	"os"
@@ -23,12 +22,10 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/awsapi/coverage"
 )
 
-var update = flag.Bool("update", false, "write docs/coverage.md")
-
 // TestCoverage asks a running server for every operation of every API and holds
 // docs/coverage.md against what it answers: an operation without a handler gives
 // 501 in the form of an AWS error that names it, and is missing in the document.
-// With -update it writes the document.
+// Package app's test of this name writes the document, with -update.
 func TestCoverage(t *testing.T) {
 	t.Parallel()
 	srv := apptest.Start(t)
@@ -39,14 +36,8 @@ func TestCoverage(t *testing.T) {
 		}
 	}
 	want := coverage.Render(app.Services(), func(service, operation string) bool { return bound[service+"."+operation] })
-	path := filepath.Join("..", "..", "docs", "coverage.md")
-	if *update {
-		if err := os.WriteFile(path, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
-		t.Errorf("docs/coverage.md is not what the server serves (%v): run go test ./internal/apptest -run TestCoverage -update", err)
+	if got, err := os.ReadFile(filepath.Join("..", "..", "docs", "coverage.md")); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("docs/coverage.md is not what the server answers (%v): run go test ./internal/app -run TestCoverage -update", err)
 	}
 }
 
