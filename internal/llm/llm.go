@@ -137,6 +137,9 @@ func (r *Response) Text() string {
 // EmbedRequest asks for one vector per text.
 type EmbedRequest struct {
 	Texts []string
+	// Check, when set, is called with the tokens of all texts before a vector is
+	// made. Its error ends the call.
+	Check func(tokens []int) error `json:"-"`
 }
 
 // EmbedResponse holds the vectors in the order of the texts. Vectors have the

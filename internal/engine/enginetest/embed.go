@@ -2,7 +2,9 @@ package enginetest
 
 import (
 	"context"
+	"errors"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -64,6 +66,15 @@ func (s *suite) embed(t *testing.T) {
 	}
 	if c := Cosine(resp.Vectors[0], resp.Vectors[1]); c > 0.9 {
 		t.Errorf("different texts: cosine %g", c)
+	}
+	refusal := errors.New("too many")
+	var told []int
+	none, err := s.Engine.Embed(t.Context(), s.Embed, &llm.EmbedRequest{Texts: texts, Check: func(tokens []int) error {
+		told = slices.Clone(tokens)
+		return refusal
+	}})
+	if none != nil || !errors.Is(err, refusal) || !slices.Equal(told, resp.Tokens) {
+		t.Errorf("Check was told %v of %v, and its error became %v", told, resp.Tokens, err)
 	}
 	if resp.Tokens[0] <= resp.Tokens[2] {
 		t.Errorf("tokens %v: a sentence has more than one letter", resp.Tokens)

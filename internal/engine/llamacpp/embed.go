@@ -114,6 +114,9 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 		took = time.Since(begin)
 		return nil
 	})
+	if err == nil && r.Check != nil {
+		err = r.Check(out.Tokens)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -162,8 +162,15 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 	begin := time.Now()
 	out := &llm.EmbedResponse{Vectors: make([][]float32, len(r.Texts)), Tokens: make([]int, len(r.Texts))}
 	for i, text := range r.Texts {
-		out.Vectors[i] = vector(text, e.dimensions())
 		out.Tokens[i] = words(text) + 2
+	}
+	if r.Check != nil {
+		if err := r.Check(out.Tokens); err != nil {
+			return nil, err
+		}
+	}
+	for i, text := range r.Texts {
+		out.Vectors[i] = vector(text, e.dimensions())
 	}
 	out.Latency = time.Since(begin)
 	return out, nil

@@ -66,7 +66,7 @@ func (f Family) ParseEmbedding(m family.Model, data []byte) (family.Embedding, e
 	if err := root.Err(); err != nil {
 		return nil, err
 	}
-	e.req = &llm.EmbedRequest{Texts: []string{input}}
+	e.req = &llm.EmbedRequest{Texts: []string{input}, Check: checkTokens}
 	return e, nil
 }
 
@@ -101,8 +101,18 @@ func (e *embedding) Request() *llm.EmbedRequest { return e.req }
 // that are not Titan's.
 func (e *embedding) Dimensions() int { return e.dims }
 
-// Response holds the vector, by type as well for V2. A text of more than 8,192
-// tokens is refused here, because only the weights' tokenizer can tell.
+// checkTokens refuses a text of more than 8,192 tokens. Only the weights'
+// tokenizer can tell, so the engine asks when it has counted them.
+func checkTokens(tokens []int) error {
+	for _, n := range tokens {
+		if n > maxTokens {
+			return apierr.Validation("400 Bad Request: Too many input tokens. Max input tokens: %d, request input token count: %d", maxTokens, n)
+		}
+	}
+	return nil
+}
+
+// Response holds the vector, by type as well for V2.
 func (e *embedding) Response(r *llm.EmbedResponse) ([]byte, error) {
 	if len(r.Vectors) != 1 || len(r.Tokens) != 1 {
 		return nil, fmt.Errorf("titan embedding: %d vectors and %d counts for 1 text", len(r.Vectors), len(r.Tokens))
@@ -110,9 +120,6 @@ func (e *embedding) Response(r *llm.EmbedResponse) ([]byte, error) {
 	v, tokens := r.Vectors[0], r.Tokens[0]
 	if len(v) != e.dims {
 		return nil, fmt.Errorf("titan embedding: vector has %d dimensions, want %d", len(v), e.dims)
-	}
-	if tokens > maxTokens {
-		return nil, apierr.Validation("400 Bad Request: Too many input tokens. Max input tokens: %d, request input token count: %d", maxTokens, tokens)
 	}
 	b := append(make([]byte, 0, 32*len(v)+128), '{')
 	if e.float {
