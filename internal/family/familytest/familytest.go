@@ -198,6 +198,11 @@ func (p parsed) request() ([]byte, error) {
 
 func (p parsed) response(r reply) ([]byte, error) {
 	if p.embedding != nil {
+		if check := p.embedding.Request().Check; check != nil { // as an engine does
+			if err := check([]int{r.Input}); err != nil {
+				return nil, err
+			}
+		}
 		return p.embedding.Response(&llm.EmbedResponse{Vectors: [][]float32{vector(p.embedding.Dimensions())}, Tokens: []int{r.Input}})
 	}
 	whole, err := llm.Collect(r.events())
