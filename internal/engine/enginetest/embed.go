@@ -97,7 +97,7 @@ func (s *suite) embedLong(t *testing.T) {
 		return
 	}
 	part := "Ships sail on the sea and carry goods from port to port. "
-	long := strings.Repeat(part, 120)
+	long := strings.Repeat(part, 85)
 	resp := s.vectors(t, long, "short", long)
 	if resp.Tokens[0] < 1000 || resp.Tokens[0] != resp.Tokens[2] {
 		t.Errorf("tokens %v, want more than 1000 for the long texts", resp.Tokens)

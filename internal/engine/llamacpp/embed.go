@@ -10,9 +10,13 @@ import (
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
-// embedBatch is how many windows one request to the server holds. The server
-// does not notice that a caller of this endpoint has gone, so it is small.
-const embedBatch = 8
+// One request to the server holds at most embedBatch windows and, unless it is
+// one window, embedTokensMax tokens: the server does not notice that a caller of
+// this endpoint has gone, and it must answer before it counts as hung.
+const (
+	embedBatch     = 8
+	embedTokensMax = 2048
+)
 
 // tokenize returns the ids of a text in which no special token is read. special
 // adds those that the tokenizer puts around every input.
@@ -122,7 +126,7 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 	}
 	sums := make([][]float64, len(r.Texts))
 	for len(all) > 0 {
-		part := all[:min(embedBatch, len(all))]
+		part := batch(all)
 		all = all[len(part):]
 		inputs := make([][]int, len(part))
 		for i := range part {
@@ -136,7 +140,6 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 		err = e.with(ctx, t, func(inst *instance) (err error) {
 			begin = time.Now()
 			vectors, err = embedTokens(ctx, inst.client, inputs)
-			inst.token()
 			return err
 		})
 		run.slots.Release(lease)
@@ -153,6 +156,16 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 	}
 	out.Latency = took
 	return out, nil
+}
+
+// batch returns the first windows that go into one request.
+func batch(all []window) []window {
+	n, sum := 0, 0
+	for n < len(all) && n < embedBatch && (n == 0 || sum+len(all[n].ids) <= embedTokensMax) {
+		sum += len(all[n].ids)
+		n++
+	}
+	return all[:n]
 }
 
 // add adds v, times weight, to sum.

@@ -19,3 +19,12 @@ func (e *Engine) Sanitized(ctx context.Context, t engine.Target, r *llm.Request)
 	c := run.facts.Load().converse(t.Mode, r)
 	return c.messages
 }
+
+// Estimate returns the memory that a load of t is admitted with.
+func (e *Engine) Estimate(ctx context.Context, t engine.Target) int64 {
+	run, err := e.runner(ctx, t)
+	if err != nil {
+		return 0
+	}
+	return run.facts.Load().bytes
+}

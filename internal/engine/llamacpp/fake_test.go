@@ -146,7 +146,7 @@ func fakeEngine() int {
 	fs := flag.NewFlagSet("llama-server", flag.ContinueOnError)
 	socket := fs.String("host", "", "")
 	safe := fs.Bool("no-repack", false, "")
-	for _, name := range []string{"metrics", "offline", "no-context-shift", "jinja", "embeddings"} {
+	for _, name := range []string{"metrics", "offline", "no-context-shift", "no-slots", "jinja", "embeddings"} {
 		fs.Bool(name, false, "")
 	}
 	for _, name := range []string{

@@ -210,7 +210,9 @@ func (g *generation) ask(ctx context.Context, inst *instance, lease limit.Lease)
 	g.stops = engine.NewStopper(g.req)
 	path, body := c.body(g.target.Mode, g.req, lease, g.stops != nil)
 	g.begin = time.Now()
+	inst.ask()
 	resp, err := inst.client.post(ctx, path, body)
+	inst.answered()
 	if err != nil {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -266,13 +268,17 @@ var errCutOff = errors.New("the engine's stream ended before its end mark")
 func (g *generation) read(s *stream, inst *instance, lease limit.Lease) error {
 	var c chunk
 	for {
-		if err := s.next(&c); err != nil {
+		waited := time.Now()
+		inst.ask()
+		err := s.next(&c)
+		inst.answered()
+		if err != nil {
 			if errors.Is(err, io.EOF) {
 				err = errCutOff
 			}
 			return err
 		}
-		inst.token()
+		inst.gaps.add(time.Since(waited))
 		if c.Error != nil {
 			return c.Error
 		}
@@ -416,7 +422,9 @@ func (e *Engine) with(ctx context.Context, t engine.Target, do func(*instance) e
 		if err != nil {
 			return err
 		}
+		inst.ask()
 		err = do(inst)
+		inst.answered()
 		inst.leave()
 		if err == nil {
 			return nil

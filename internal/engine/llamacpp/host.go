@@ -77,7 +77,7 @@ func Discover(path string, last Installer) Installer {
 var contract = []string{
 	"--host", "--model", "--alias", "--ctx-size", "--parallel", "--batch-size", "--ubatch-size", "--threads",
 	"--threads-batch", "--cache-ram", "--metrics", "--offline", "--embeddings", "--pooling", "--no-repack", "--fit",
-	"--no-context-shift", "--log-verbosity", "--jinja",
+	"--no-context-shift", "--no-slots", "--log-verbosity", "--jinja",
 }
 
 // Probe is the contract test of a llama-server binary: it runs, tells its
@@ -178,7 +178,7 @@ func (l launch) flags() []string {
 		"--ctx-size", n(l.slots * l.context), "--parallel", n(l.slots),
 		"--batch-size", n(l.batch), "--ubatch-size", n(l.batch),
 		"--threads", n(l.threads), "--threads-batch", n(l.threads),
-		"--cache-ram", "0", "--metrics", "--offline", "--fit", "off", "--no-context-shift", "--jinja",
+		"--cache-ram", "0", "--metrics", "--offline", "--fit", "off", "--no-context-shift", "--no-slots", "--jinja",
 		"--log-verbosity", n(logLevel),
 	}
 	if l.safe {

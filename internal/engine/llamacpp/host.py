@@ -44,6 +44,7 @@ p.cache_idle_slots = False
 p.kv_unified = False
 p.ctx_shift = False
 p.endpoint_metrics = True
+p.endpoint_slots = False  # would show prompts
 p.ui = False
 p.fit_params = False
 p.offline = True

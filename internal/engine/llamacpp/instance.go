@@ -21,10 +21,10 @@ type instance struct {
 	closed bool // no more users: it leaves, or is suspected dead
 	used   time.Time
 
-	stalled  atomic.Bool  // killed by the watchdog
-	heard    atomic.Int64 // unix nanoseconds of the last sign of work
-	gaps     histogram    // between tokens
-	requests atomic.Int64
+	stalled atomic.Bool  // killed by the watchdog
+	asking  atomic.Int64 // requests that wait for the server's next word
+	heard   atomic.Int64 // unix nanoseconds of the last sign of work
+	gaps    histogram    // between tokens
 }
 
 // enter takes the instance for one request; false means that it is no more.
@@ -34,10 +34,7 @@ func (i *instance) enter() bool {
 	if i.closed || i.proc.gone() {
 		return false
 	}
-	if i.users++; i.users == 1 {
-		i.heard.Store(time.Now().UnixNano())
-	}
-	i.requests.Add(1)
+	i.users++
 	return true
 }
 
@@ -90,10 +87,17 @@ func (i *instance) suspect() {
 	}
 }
 
-// token records a sign of work: a token, or a part of a prompt.
-func (i *instance) token() {
-	now := time.Now().UnixNano()
-	i.gaps.add(time.Duration(now - i.heard.Swap(now)))
+// ask begins a wait for the server, answered ends it. Only a server that is
+// waited for can be found hung: a reader who takes his time says nothing of it.
+func (i *instance) ask() {
+	if i.asking.Add(1) == 1 {
+		i.heard.Store(time.Now().UnixNano())
+	}
+}
+
+func (i *instance) answered() {
+	i.asking.Add(-1)
+	i.heard.Store(time.Now().UnixNano())
 }
 
 // stallAfter is how long a busy instance may be silent: 20 times the 99th
@@ -102,10 +106,10 @@ func (i *instance) stallAfter(floor time.Duration) time.Duration {
 	return max(floor, 20*i.gaps.p99())
 }
 
-// silent tells how long the busy instance has shown no sign of work.
-func (i *instance) silent() (time.Duration, bool) {
-	users, _ := i.load()
-	return time.Since(time.Unix(0, i.heard.Load())), users > 0
+// silent tells how long the server has kept everybody waiting who waits.
+func (i *instance) silent() (d time.Duration, waiting bool) {
+	waiting = i.asking.Load() > 0
+	return time.Since(time.Unix(0, i.heard.Load())), waiting
 }
 
 // histogram counts durations by powers of two of a microsecond. It is safe for

@@ -1,11 +1,9 @@
 // Package llamacpp drives llama.cpp's server: one supervised process per
 // weights and mode, spoken to over a unix socket.
 //
-// What is the server's and what is ours, and why, is in docs/architecture.md
-// under "Engine". In short: slots and context are set explicitly, never more
-// requests are sent than there are slots, every request streams, untrusted text
-// never becomes control tokens, and prompt state is never shared between
-// scopes.
+// Slots and context are set explicitly, never more requests are sent than there
+// are slots, every reply streams, untrusted text never becomes control tokens,
+// and prompt state is never shared between scopes.
 package llamacpp
 
 import (

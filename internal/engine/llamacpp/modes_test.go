@@ -72,6 +72,26 @@ func TestManyRequests(t *testing.T) {
 	}
 }
 
+// What a load is admitted with is what its process takes, or a little more.
+func TestEstimate(t *testing.T) {
+	t.Parallel()
+	e := begin(t, theReal(t).config(t))
+	_, err := llm.Collect(e.Generate(t.Context(), chatTarget("x"), enginetest.Ask(strings.Repeat("work ", 600), 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vectors := engine.Target{Weights: embedWeights, Mode: engine.Embed, Scope: "x"}
+	if _, err := e.Embed(t.Context(), vectors, &llm.EmbedRequest{Texts: []string{strings.Repeat("work ", 500)}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range e.Status() {
+		want := e.Estimate(t.Context(), engine.Target{Weights: s.Weights, Mode: s.Mode})
+		if s.RSS > 0 && (s.RSS > want || s.RSS < want*85/100) {
+			t.Errorf("%s: estimated %d MiB, measured %d MiB", s.Weights, want>>20, s.RSS>>20)
+		}
+	}
+}
+
 func TestTooLong(t *testing.T) {
 	t.Parallel()
 	c := theReal(t).config(t)

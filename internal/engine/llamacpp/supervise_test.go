@@ -78,6 +78,28 @@ func TestHungEngine(t *testing.T) {
 	}
 }
 
+// A reader who takes longer than a hung server is given costs nobody anything.
+func TestSlowReaderIsNoHang(t *testing.T) {
+	t.Parallel()
+	c := fake{Slow: true}.config(t)
+	c.Stall = 200 * time.Millisecond
+	e := begin(t, c)
+	n := 0
+	for ev, err := range e.Generate(t.Context(), targetA, enginetest.Ask("x", 4)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev.Kind == llm.Delta {
+			if n++; n == 1 {
+				<-time.After(600 * time.Millisecond)
+			}
+		}
+	}
+	if s := status(t, e); n != 4 || s.Restarts != 0 {
+		t.Errorf("%d tokens, %d restarts", n, s.Restarts)
+	}
+}
+
 func TestLoadFails(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -156,7 +178,7 @@ func TestMemory(t *testing.T) {
 	t.Parallel()
 	c := fake{Slow: true}.config(t)
 	c.LoadWait = time.Second
-	c.MemoryLimit = 104 << 20 // an estimate is some 99 MiB, the fake takes some 12
+	c.MemoryLimit = 40 << 20 // an estimate is some 35 MiB, the fake takes some 12
 	e := begin(t, c)
 	for range 2 {
 		for _, target := range []string{"a", "b"} {

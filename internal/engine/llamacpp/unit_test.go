@@ -437,6 +437,25 @@ func TestWindows(t *testing.T) {
 	}
 }
 
+func TestBatch(t *testing.T) {
+	t.Parallel()
+	of := func(sizes ...int) []window {
+		var out []window
+		for _, n := range sizes {
+			out = append(out, window{ids: make([]int, n)})
+		}
+		return out
+	}
+	for _, c := range []struct {
+		all  []window
+		want int
+	}{{of(), 0}, {of(5000, 1), 1}, {of(1000, 1000, 100), 2}, {of(1, 1, 1, 1, 1, 1, 1, 1, 1, 1), 8}} {
+		if got := len(batch(c.all)); got != c.want {
+			t.Errorf("%d windows of %d in a batch, want %d", got, len(c.all), c.want)
+		}
+	}
+}
+
 func TestProbe(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
