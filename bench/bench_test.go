@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -142,6 +144,57 @@ func TestStatistics(t *testing.T) {
 	}
 	if diff := cmp.Diff([]float64{1, 2000}, micros([]time.Duration{2 * time.Millisecond, time.Microsecond})); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestTakeKeepsTheCalmest(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		cores  []float64 // that others keep busy, try by try
+		want   []int     // tries that are kept, calmest first
+		tries  int
+		others float64
+	}{
+		"calm":        {[]float64{0, 0.05}, []int{0, 1}, 2, 0.05},
+		"one too bad": {[]float64{0.02, 1.5, 0.01}, []int{2, 0}, 3, 0.02},
+		"never calm":  {[]float64{0.9, 0.8, 0.7, 0.6, 0.5, 0.4}, []int{5, 4}, 6, 0.5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			i := -1
+			got, err := take(t.Context(), &patient{}, 2, func() (int, float64, error) { i++; return i, test.cores[i], nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(test.want, got.values); diff != "" || got.tries != test.tries || got.others != test.others {
+				t.Errorf("%s, %s", got, diff)
+			}
+		})
+	}
+	if _, err := take(t.Context(), &patient{}, 1, func() (int, float64, error) { return 0, 0, io.EOF }); !errors.Is(err, io.EOF) {
+		t.Errorf("error %v, want that of the try", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := take(ctx, &patient{}, 1, func() (int, float64, error) { return 0, 0, nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want that of the context", err)
+	}
+}
+
+func TestForeign(t *testing.T) {
+	t.Parallel()
+	at := time.Unix(1, 0)
+	before := usage{at: at, all: 1000, own: 100, known: true}
+	after := usage{at: at.Add(2 * time.Second), all: 1300, own: 200, known: true}
+	if got := foreign(before, after); got != 1 {
+		t.Errorf("others used %v cores, want 1", got)
+	}
+	after.own = 900
+	if got := foreign(before, after); got != 0 {
+		t.Errorf("others used %v cores, want 0", got)
+	}
+	if got := foreign(usage{}, after); got != 0 {
+		t.Errorf("unknown use is %v cores, want 0", got)
 	}
 }
 

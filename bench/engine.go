@@ -26,6 +26,7 @@ type engineRun struct {
 	tokens int // of every reply
 	folder string
 	log    func(format string, args ...any)
+	patient
 }
 
 // The slots of both processes, and the streams at a time with the least ratio
@@ -53,16 +54,20 @@ type sides struct {
 	stop    func() error
 }
 
-func (g engineRun) measure(ctx context.Context, s *section) (err error) {
+func (g *engineRun) measure(ctx context.Context, s *section) (err error) {
 	b, err := g.start(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.stop()) }()
 	for _, t := range streamTargets {
-		ratios, ours, bare, err := g.compare(b, t.streams)
+		pairs, err := g.compare(ctx, b, t.streams)
 		if err != nil {
 			return fmt.Errorf("%d streams: %w", t.streams, err)
+		}
+		var ratios, ours, bare []float64
+		for _, p := range pairs.values {
+			ratios, ours, bare = append(ratios, p[0]/p[1]), append(ours, p[0]), append(bare, p[1])
 		}
 		name := fmt.Sprintf("%d streams, aggregate rate", t.streams)
 		if t.streams == 1 {
@@ -70,7 +75,8 @@ func (g engineRun) measure(ctx context.Context, s *section) (err error) {
 		}
 		s.add(figure{
 			Name: name + ": ratio to the bare engine", Value: median(ratios), Interval: new(interval(ratios)),
-			Bound: t.least, Least: true, Note: fmt.Sprintf("median of %d pairs", len(ratios)),
+			Bound: t.least, Least: true,
+			Note: "median of the pairs, " + pairs.String(),
 		})
 		s.add(figure{Name: name + " through Outcrop", Value: median(ours), Unit: "tokens/s"})
 		s.add(figure{Name: name + ", bare engine", Value: median(bare), Unit: "tokens/s"})
@@ -79,26 +85,27 @@ func (g engineRun) measure(ctx context.Context, s *section) (err error) {
 }
 
 // compare measures pairs in the order A B, B A, A B, ... so that a drift of the
-// machine's speed meets both sides alike.
-func (g engineRun) compare(b *sides, streams int) (ratios, ours, bare []float64, err error) {
+// machine's speed meets both sides alike. A pair holds our rate and the bare one.
+func (g *engineRun) compare(ctx context.Context, b *sides, streams int) (*calm[[2]float64], error) {
 	order := [2]func(int) (float64, error){b.ours, b.bare}
 	for _, f := range order {
 		if _, err := f(streams); err != nil { // warm-up: fills the slots
-			return nil, nil, nil, err
+			return nil, err
 		}
 	}
-	for i := range g.pairs {
-		var rate [2]float64
+	i := 0
+	return take(ctx, &g.patient, g.pairs, func() (pair [2]float64, cores float64, err error) {
 		for j := range 2 {
-			side := (i + j) % 2
-			if rate[side], err = order[side](streams); err != nil {
-				return nil, nil, nil, err
+			side, before := (i+j)%2, look()
+			if pair[side], err = order[side](streams); err != nil {
+				return pair, 0, err
 			}
+			cores = max(cores, foreign(before, look()))
 		}
-		g.log("%d streams, pair %d: %.1f and %.1f tokens/s, ratio %.3f", streams, i+1, rate[0], rate[1], rate[0]/rate[1])
-		ours, bare, ratios = append(ours, rate[0]), append(bare, rate[1]), append(ratios, rate[0]/rate[1])
-	}
-	return ratios, ours, bare, nil
+		i++
+		g.log("%d streams, pair %d: %.1f and %.1f tokens/s, ratio %.3f; others: %.2f cores", streams, i, pair[0], pair[1], pair[0]/pair[1], cores)
+		return pair, cores, nil
+	})
 }
 
 // ours is the rate through the product: signed ConverseStream calls.
@@ -245,7 +252,7 @@ func (r *reply) readEvent(line []byte) error {
 }
 
 // start brings up the product and the bare engine, both loaded.
-func (g engineRun) start(ctx context.Context) (_ *sides, err error) {
+func (g *engineRun) start(ctx context.Context) (_ *sides, err error) {
 	dir, err := os.MkdirTemp("", "outcrop-bare-") // short: sockets lie in it
 	if err != nil {
 		return nil, fmt.Errorf("start the engines: %w", err)

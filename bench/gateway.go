@@ -26,6 +26,7 @@ type gatewayRun struct {
 	streams int // ConverseStream calls per round
 	deltas  int // events with text of a stream
 	load    func(context.Context, plan) (outcome, error)
+	patient
 }
 
 // levels are the numbers of connections.
@@ -39,23 +40,15 @@ const (
 	shortDeltas = 8
 )
 
-// series collects the rounds of one figure.
-type series struct {
-	figure
-	values []float64
-}
-
 // gatewayBench is the state of one run.
 type gatewayBench struct {
 	gatewayRun
-	srv    *product
-	eng    *scripted.Engine
-	order  []*series
-	series map[string]*series
+	srv *product
+	eng *scripted.Engine
 }
 
 func (g gatewayRun) measure(ctx context.Context, s *section) (err error) {
-	b := &gatewayBench{gatewayRun: g, series: map[string]*series{}}
+	b := &gatewayBench{gatewayRun: g}
 	b.eng = scripted.New(scripted.Reply{Deltas: scripted.Split("the quick brown fox jumps over the lazy dog and"), Endless: true})
 	b.srv, err = startProduct(ctx, app.Config{}, func(app.Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) { return b.eng, nil })
 	if err != nil {
@@ -65,33 +58,30 @@ func (g gatewayRun) measure(ctx context.Context, s *section) (err error) {
 	if err := b.refusals(ctx); err != nil {
 		return err
 	}
-	if err := b.round(ctx, true); err != nil {
+	if _, err := b.round(ctx); err != nil { // warm-up
 		return err
 	}
-	for range g.rounds {
-		if err := b.round(ctx, false); err != nil {
-			return err
-		}
+	rounds, err := take(ctx, &b.patient, g.rounds, func() ([]figure, float64, error) {
+		before := look()
+		f, err := b.round(ctx)
+		return f, foreign(before, look()), err
+	})
+	if err != nil {
+		return err
 	}
-	for _, f := range b.order {
-		f.Value = median(f.values)
-		if len(f.values) >= 5 {
-			f.Interval = new(interval(f.values))
+	s.Note = "Median of rounds, " + rounds.String() + "."
+	for i, f := range rounds.values[0] {
+		values := make([]float64, len(rounds.values))
+		for j, r := range rounds.values {
+			values[j] = r[i].Value
 		}
-		s.add(f.figure)
+		f.Value = median(values)
+		if len(values) >= 5 {
+			f.Interval = new(interval(values))
+		}
+		s.add(f)
 	}
 	return nil
-}
-
-// note adds the value of one round to a figure.
-func (b *gatewayBench) note(f figure, value float64) {
-	have, ok := b.series[f.Name]
-	if !ok {
-		have = &series{figure: f}
-		b.series[f.Name] = have
-		b.order = append(b.order, have)
-	}
-	have.values = append(have.values, value)
 }
 
 // plan makes one out of freshly signed requests.
@@ -171,26 +161,27 @@ func (b *gatewayBench) loaded(ctx context.Context, p plan) (o outcome, allocs, b
 		float64((after.cpu - before.cpu).Microseconds()) / n, nil
 }
 
-// round measures everything once. A warm-up keeps nothing.
-func (b *gatewayBench) round(ctx context.Context, warmUp bool) error {
-	note := b.note
-	if warmUp {
-		note = func(figure, float64) {}
+// round measures everything once: the same figures in the same order each time.
+func (b *gatewayBench) round(ctx context.Context) ([]figure, error) {
+	var all []figure
+	note := func(f figure, value float64) {
+		f.Value = value
+		all = append(all, f)
 	}
 	if err := b.firstToken(ctx, note); err != nil {
-		return err
+		return nil, err
 	}
 	for _, n := range levels {
 		if err := b.unary(ctx, n, note); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	for _, n := range levels {
 		if err := b.streamed(ctx, n, note); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return b.perChunk(ctx, note)
+	return all, b.perChunk(ctx, note)
 }
 
 // firstToken compares a call through the server with a direct call of its engine.

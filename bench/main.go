@@ -61,6 +61,7 @@ type options struct {
 	json                            string
 	folder                          string
 	cpuProfile, allocProfile        string
+	wait                            time.Duration
 
 	load func(context.Context, plan) (outcome, error)
 	log  io.Writer
@@ -76,6 +77,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.micro, "micro", false, "run the Go benchmarks of the hot path")
 	f.IntVar(&o.pairs, "pairs", 15, "pairs of -engine")
 	f.IntVar(&o.tokens, "tokens", 128, "tokens of a reply of -engine")
+	f.DurationVar(&o.wait, "wait", 10*time.Minute, "how long each part may wait in all for others to leave the machine alone")
 	f.BoolVar(&o.quick, "quick", false, "measure very little: a check of this program, not of the server")
 	f.BoolVar(&o.write, "write", false, "put the figures into docs/performance.md")
 	f.StringVar(&o.json, "json", "", "also write the figures to this `file`")
@@ -116,11 +118,12 @@ type part struct {
 }
 
 func (o *options) parts(root string) []part {
-	g := gatewayRun{rounds: 9, count: 4000, streams: 1000, deltas: 200, load: o.load}
-	e := engineRun{pairs: o.pairs, tokens: o.tokens, folder: o.folder, log: o.say}
+	g := gatewayRun{rounds: 9, count: 4000, streams: 1000, deltas: 200, load: o.load, patient: patient{o.wait}}
+	e := engineRun{pairs: o.pairs, tokens: o.tokens, folder: o.folder, log: o.say, patient: patient{o.wait}}
 	s := startupRun{starts: 15, idle: 3 * time.Second, root: root, folder: o.folder}
 	m := microRun{root: root, count: 5, time: "0.2s"}
 	if o.quick {
+		g.wait, e.wait = 0, 0
 		g.rounds, g.count, g.streams, g.deltas = 1, 128, 64, 2*shortDeltas
 		e.pairs, e.tokens = 1, 8
 		s.starts, s.idle = 1, 0

@@ -38,6 +38,7 @@ type section struct {
 	Time    time.Time `json:"time"`
 	Machine string    `json:"machine"`
 	Load    string    `json:"load_before"` // load average of the last minute
+	Note    string    `json:"note,omitempty"`
 	Figures []figure  `json:"figures"`
 }
 
@@ -57,7 +58,11 @@ func (s *section) missed() int {
 // markdown writes the section as the table that docs/performance.md shows.
 func (s *section) markdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "`%s`, %s, %s, load average before the run %s.\n\n", s.Command, s.Time.Format(time.DateOnly), s.Machine, s.Load)
+	fmt.Fprintf(&b, "`%s`, %s, %s, load average before the run %s.", s.Command, s.Time.Format(time.DateOnly), s.Machine, s.Load)
+	if s.Note != "" {
+		b.WriteString(" " + s.Note)
+	}
+	b.WriteString("\n\n")
 	b.WriteString("| figure | value | 95 % interval | target | met | remark |\n|---|---:|---|---|---|---|\n")
 	for _, f := range s.Figures {
 		between, target, met := "", "", ""
