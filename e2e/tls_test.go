@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 )
 
 // httpsClient trusts the server's own certificate authority and nothing else.
@@ -71,7 +72,7 @@ func TestTLS(t *testing.T) {
 	})
 	t.Run("go_wrong_bearer", func(t *testing.T) {
 		_, err := bearerClient(t, key.Secret[:len(key.Secret)-2]+"xx").Converse(t.Context(), in())
-		failsWith(t, err, "UnrecognizedClientException", 403)
+		fails[*types.AccessDeniedException](t, err, 403, "Authentication failed")
 	})
 	t.Run("go_unknown_authority", func(t *testing.T) {
 		_, err := newGoClients(srv, func(c *aws.Config) { c.RetryMaxAttempts = 1 }).rt.Converse(t.Context(), in())

@@ -16,43 +16,48 @@ async function short() {
   assert.equal(reply.usage.outputTokens, 2);
 }
 
-// longStream reads a few events of a stream that would go on for long.
-async function longStream(abortSignal) {
+// openStory reads a few events of a stream that would go on for long. Only its
+// abort signal ends it: this SDK reads on when the loop over the events is left
+// or the client destroyed.
+async function openStory() {
+  const abort = new AbortController();
   const { stream } = await rt.send(
     new runtime.ConverseStreamCommand({
       modelId: SMOLLM,
       messages: STORY,
       inferenceConfig: { maxTokens: 2000, temperature: 0 },
     }),
-    { abortSignal },
+    { abortSignal: abort.signal },
   );
   const events = stream[Symbol.asyncIterator]();
   assert.deepEqual((await events.next()).value.messageStart, { role: "assistant" });
   for (let i = 0; i < 3; i++) assert.ok((await events.next()).value.contentBlockDelta);
-  return events;
+  return abort;
 }
 
-test("left_stream_frees_the_slot", async () => {
-  const events = await longStream();
-  await events.return();
-  await short();
+test("aborted_stream_frees_the_slot", async () => {
+  for (let i = 0; i < 2; i++) {
+    (await openStory()).abort();
+    await short();
+  }
 });
 
-test("destroyed_client_frees_the_slot", async () => {
-  const own = new runtime.BedrockRuntimeClient({ maxAttempts: 1 });
-  const { stream } = await own.send(
-    new runtime.ConverseStreamCommand({ modelId: SMOLLM, messages: STORY, inferenceConfig: { maxTokens: 2000 } }),
+test("aborted_call_frees_the_slot", async () => {
+  const abort = new AbortController();
+  const call = rt.send(
+    new runtime.ConverseCommand({ modelId: SMOLLM, messages: STORY, inferenceConfig: { maxTokens: 2000 } }),
+    { abortSignal: abort.signal },
   );
-  for await (const event of stream) if (event.contentBlockDelta) break;
-  own.destroy();
+  setTimeout(() => abort.abort(), 300);
+  await rejects(call, "AbortError", null);
   await short();
 });
 
 test("throttled_while_the_slot_is_held", async () => {
-  const events = await longStream();
+  const story = await openStory();
   const e = await rejects(short(), "ThrottlingException", runtime.ThrottlingException);
   assert.equal(e.$metadata.httpStatusCode, 429);
-  await events.return();
+  story.abort();
   await short();
 });
 

@@ -30,6 +30,6 @@ const bearer = (token) => ({ token: { token }, authSchemePreference: ["httpBeare
 test("signed", () => call({}));
 test("bearer", () => call(bearer(process.env.BEARER)));
 test("wrong_bearer", () =>
-  rejects(call(bearer(process.env.BEARER.slice(0, -2) + "xx")), "UnrecognizedClientException", null));
+  rejects(call(bearer(process.env.BEARER.slice(0, -2) + "xx")), "AccessDeniedException", runtime.AccessDeniedException));
 
 main();
