@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/llm"
@@ -88,6 +89,43 @@ func (s *suite) embed(t *testing.T) {
 			t.Errorf("text %d alone: %d tokens, batched %d", i, one.Tokens[0], resp.Tokens[i])
 		}
 	}
+}
+
+// embedSame asks for the same vectors alone, together and from many callers at a
+// time. People find a text again by its vector, so it is the same to the last
+// bit, whatever else the engine works on.
+func (s *suite) embedSame(t *testing.T) {
+	if s.Embed.Weights == "" {
+		return
+	}
+	texts := []string{
+		"The tide was out.", "A", "Basalt columns stand in rows along the shore of the northern island.",
+		"Zwei Möwen streiten um ein Brötchen.", "rock, paper, scissors", strings.Repeat("grey gravel ", 40),
+	}
+	want := make([][]float32, len(texts))
+	for i, text := range texts {
+		want[i] = s.vectors(t, text).Vectors[0]
+	}
+	for i, v := range s.vectors(t, texts...).Vectors {
+		if !slices.Equal(v, want[i]) {
+			t.Errorf("text %d: another vector among others than alone", i)
+		}
+	}
+	var wg sync.WaitGroup
+	for caller := range 4 {
+		wg.Go(func() {
+			for i := range 3 * len(texts) {
+				i = (i + caller) % len(texts)
+				resp, err := s.Engine.Embed(t.Context(), s.Embed, &llm.EmbedRequest{Texts: texts[i : i+1]})
+				if err != nil {
+					t.Errorf("Embed: %v", err)
+				} else if !slices.Equal(resp.Vectors[0], want[i]) {
+					t.Errorf("text %d: another vector beside other callers than alone", i)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // embedLong reads a text that is over the input limit of common embedding

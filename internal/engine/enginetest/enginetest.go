@@ -87,6 +87,7 @@ func Run(t *testing.T, start func(t *testing.T) Subject) {
 		{"DeathMidStream", s.deathMidStream},
 		{"Info", s.info},
 		{"Embed", s.embed},
+		{"EmbedSame", s.embedSame},
 		{"EmbedLong", s.embedLong},
 	} {
 		t.Run(c.name, c.run)

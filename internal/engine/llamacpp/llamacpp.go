@@ -49,7 +49,10 @@ type Config struct {
 	Weights   Weights   // required
 	Installer Installer // required; see Discover
 
-	Slots      int // requests that one process runs at once; 0 means 4
+	// Slots is how many requests one process runs at once; 0 means 4. One that
+	// embeds has a single slot: texts that the server works on together get
+	// vectors that differ in their last digits from time to time.
+	Slots      int
 	MaxContext int // tokens per slot at most; 0 means 8192
 	Threads    int // of one process; 0 means the physical cores less one
 	// MemoryLimit is how many bytes all processes may take together; 0 means
@@ -68,6 +71,14 @@ type Config struct {
 
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil discards
+}
+
+// slots is how many requests a process of some mode runs at once.
+func (c *Config) slots(m engine.Mode) int {
+	if m == engine.Embed {
+		return 1
+	}
+	return c.Slots
 }
 
 // Engine is engine.Engine on llama.cpp. It starts processes only while Run
@@ -235,7 +246,7 @@ func (e *Engine) readFacts(ctx context.Context, k key) (*facts, error) {
 	if file.Mode != k.mode {
 		return nil, notReady(k.weights, fmt.Sprintf("its weights are for %s, not for %s.", file.Mode, k.mode), nil)
 	}
-	fa, err := readFacts(file, k.mode, e.cfg.Slots, e.cfg.MaxContext)
+	fa, err := readFacts(file, k.mode, e.cfg.slots(k.mode), e.cfg.MaxContext)
 	if err != nil {
 		return nil, notReady(k.weights, "its weights cannot be read; the server's log tells why.", err)
 	}

@@ -79,7 +79,7 @@ type runner struct {
 func newRunner(e *Engine, k key) *runner {
 	return &runner{
 		eng: e, key: k,
-		slots:   limit.NewSlots(limit.SlotsConfig{N: e.cfg.Slots, Wait: e.cfg.QueueWait}),
+		slots:   limit.NewSlots(limit.SlotsConfig{N: e.cfg.slots(k.mode), Wait: e.cfg.QueueWait}),
 		log:     e.cfg.Log.With("weights", k.weights, "mode", string(k.mode)),
 		wake:    make(chan struct{}, 1),
 		leave:   make(chan struct{}, 1),
@@ -343,7 +343,7 @@ func (r *runner) spawn(ctx context.Context, host Host, fa *facts, safe bool) (*i
 	}
 	cfg := &r.eng.cfg
 	argv, env, err := host.command(launch{
-		model: fa.file.Path, alias: r.key.weights, socket: socket, slots: cfg.Slots, context: fa.context,
+		model: fa.file.Path, alias: r.key.weights, socket: socket, slots: cfg.slots(r.key.mode), context: fa.context,
 		batch: fa.batch(r.key.mode), threads: cfg.Threads, embedding: r.key.mode == engine.Embed,
 		pooling: fa.pooling, safe: safe,
 	})
@@ -389,7 +389,7 @@ func (r *runner) spawn(ctx context.Context, host Host, fa *facts, safe bool) (*i
 	r.slots.Reset()
 	r.ready.Store(inst)
 	r.log.Info("engine process ready", "pid", p.pid, "build", host.Build, "safe", safe, "took", time.Since(begin),
-		"context", fa.context, "slots", cfg.Slots)
+		"context", fa.context, "slots", cfg.slots(r.key.mode))
 	return inst, nil
 }
 
