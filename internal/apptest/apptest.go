@@ -3,6 +3,7 @@
 package apptest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -86,8 +87,8 @@ func Start(t testing.TB, opts ...Option) *Server {
 		if err != nil {
 			t.Fatalf("the user's cache folder: %v", err)
 		}
-		o.cfg.ModelsDir = filepath.Join(cache, "outcrop", "models")
-		o.cfg.EnginesDir = filepath.Join(cache, "outcrop", "engines")
+		o.cfg.ModelsDir = cmp.Or(o.cfg.ModelsDir, filepath.Join(cache, "outcrop", "models"))
+		o.cfg.EnginesDir = cmp.Or(o.cfg.EnginesDir, filepath.Join(cache, "outcrop", "engines"))
 	case o.engine == nil:
 		o.engine = scripted.New()
 	}
