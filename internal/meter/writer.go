@@ -32,8 +32,9 @@ type Config struct {
 // exception to the rule that whatever was acknowledged survives.
 //
 // While the store fails, records wait and are tried again (a store takes a
-// record twice without counting it twice). When the queue is full, Add blocks:
-// calls slow down rather than go unmetered.
+// record twice without counting it twice). Before the queue is full, Ready tells
+// that no new call should be let in. When it is full, Add blocks: calls slow down
+// rather than go unmetered.
 //
 // It is safe for concurrent use.
 type Writer struct {
@@ -45,6 +46,7 @@ type Writer struct {
 	mu      sync.Mutex // guards what follows
 	pending []entry
 	stopped bool
+	failing bool // the store did not take the last batch
 }
 
 // entry is a record on its way. done is nil unless someone waits for it.
@@ -115,6 +117,14 @@ func (w *Writer) Add(r Record) error {
 		return <-e.done
 	}
 	return nil
+}
+
+// Ready reports whether new calls can be metered: it is false while the store
+// fails and half of the queue is taken. The other half is for the calls that run.
+func (w *Writer) Ready() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.failing || len(w.pending) < w.c.Queue/2
 }
 
 // signal puts a value into a channel that has room for one.
@@ -192,6 +202,9 @@ func (w *Writer) commit(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	err := w.c.Store.PutUsage(ctx, records)
+	w.mu.Lock()
+	w.failing = err != nil
+	w.mu.Unlock()
 	if err == nil || w.c.Strict {
 		w.remove(batch, err)
 	}

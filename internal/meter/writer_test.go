@@ -322,3 +322,31 @@ func BenchmarkAdd(b *testing.B) {
 		b.Fatal(err)
 	}
 }
+
+// While the store fails, half of the queue is kept for the calls that run.
+func TestReady(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fake{err: errDisk}
+		w, stop := run(t, meter.Config{Store: f, Batch: 4, Queue: 20})
+		add(t, w, 0, 9)
+		time.Sleep(time.Second)
+		if !w.Ready() {
+			t.Error("not ready with 9 of 20 waiting")
+		}
+		add(t, w, 9, 1)
+		if w.Ready() {
+			t.Error("ready with 10 of 20 waiting while the store fails")
+		}
+		f.mu.Lock()
+		f.err = nil
+		f.mu.Unlock()
+		time.Sleep(time.Minute)
+		if !w.Ready() || len(f.ids()) != 10 {
+			t.Errorf("ready %v with %d records stored, want 10", w.Ready(), len(f.ids()))
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -92,6 +92,14 @@ func (g *Gateway) finish(q *request, err error) {
 	if err != nil && q.ErrorCode == "" {
 		q.ErrorCode = codeGone
 	}
+	if q.Principal.Account != "" && !q.unmetered {
+		g.meter(q, now)
+	}
+	g.log(q, err, now.Sub(q.Start))
+}
+
+// meter hands over the record of a call.
+func (g *Gateway) meter(q *request, now time.Time) {
 	rec := meter.Record{
 		RequestID: q.ID, Time: q.Start, Account: q.Principal.Account, Region: q.Region,
 		Principal: q.Principal.ARN, AccessKeyID: q.Principal.AccessKeyID,
@@ -101,10 +109,9 @@ func (g *Gateway) finish(q *request, err error) {
 		Status: q.Status, ErrorCode: q.ErrorCode,
 		LatencyMS: q.Latency.Milliseconds(), FirstTokenMS: q.FirstToken.Milliseconds(), DurationMS: now.Sub(q.Start).Milliseconds(),
 	}
-	if merr := g.cfg.Meter.Add(rec); merr != nil {
-		g.cfg.Log.Error("usage record not stored", "request_id", q.ID, "error", merr)
+	if err := g.cfg.Meter.Add(rec); err != nil {
+		g.cfg.Log.Error("usage record not stored", "request_id", q.ID, "error", err)
 	}
-	g.log(q, err, now.Sub(q.Start))
 }
 
 // log writes the one line of a call. Messages of errors stay out of it, since

@@ -5,7 +5,8 @@
 //	-> decode -> resources -> authorise -> validate -> serve -> encode -> finish
 //
 // finish runs on every path, so a refused call is metered and logged like any
-// other.
+// other. Only calls of strangers are not metered: they belong to no account, and
+// anyone could fill the disk with them.
 package gateway
 
 import (
@@ -38,9 +39,12 @@ type Authorizer interface {
 	Authorize(p call.Principal, action string, resources []string) error
 }
 
-// Meter takes the record of each finished call. meter.Writer implements it.
+// Meter takes the record of each finished call whose caller is known.
+// meter.Writer implements it.
 type Meter interface {
 	Add(r meter.Record) error
+	// Ready reports whether new calls can be metered.
+	Ready() bool
 }
 
 // Idempotency replays create operations. idempotency.Service implements it.
@@ -150,23 +154,24 @@ func New(cfg Config) (*Gateway, error) {
 // request is the state of one request inside the gateway.
 type request struct {
 	*call.Call
-	w       http.ResponseWriter
-	r       *http.Request
-	rc      *http.ResponseController
-	codec   codec // how errors and answers are written
-	svc     *awsapi.Service
-	op      *awsapi.Operation
-	match   route.Match
-	params  *awsquery.Params // query protocols
-	scope   string           // service name in the credential scope
-	claimed call.Principal   // who the caller says to be; Principal only once it is proved
-	body    []byte
-	held    int64          // bytes taken from the budget
-	arrived bool           // the whole body is here
-	linger  bool           // drop what still comes of the body
-	wrote   bool           // the status line is out
-	stream  awsapi.ShapeID // of the events, once the first is out
-	aborted bool           // the connection must not look as if the answer were whole
+	w         http.ResponseWriter
+	r         *http.Request
+	rc        *http.ResponseController
+	codec     codec // how errors and answers are written
+	svc       *awsapi.Service
+	op        *awsapi.Operation
+	match     route.Match
+	params    *awsquery.Params // query protocols
+	scope     string           // service name in the credential scope
+	claimed   call.Principal   // who the caller says to be; Principal only once it is proved
+	body      []byte
+	held      int64          // bytes taken from the budget
+	arrived   bool           // the whole body is here
+	linger    bool           // drop what still comes of the body
+	wrote     bool           // the status line is out
+	stream    awsapi.ShapeID // of the events, once the first is out
+	unmetered bool           // no record can be kept
+	aborted   bool           // the connection must not look as if the answer were whole
 
 	writeTimeout time.Duration
 }
@@ -232,6 +237,10 @@ func (g *Gateway) serve(q *request) error {
 	}
 	if err := cred.verify(q); err != nil {
 		return err
+	}
+	if !g.cfg.Meter.Ready() {
+		q.unmetered = true
+		return apierr.Unavailable("The server cannot store usage records now. Try again later.")
 	}
 	if q.op == nil { // query protocols name the operation in the body
 		if err := g.query.route(q); err != nil {

@@ -221,6 +221,8 @@ func TestMeterFails(t *testing.T) {
 
 type brokenMeter struct{}
 
+func (brokenMeter) Ready() bool { return true }
+
 func (brokenMeter) Add(meter.Record) error { return errors.New("full") }
 
 // The request id is spelt as AWS spells it.
@@ -231,5 +233,21 @@ func TestHeaderSpelling(t *testing.T) {
 	f.handler.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/foundation-models", nil))
 	if len(w.Header()["x-amzn-RequestId"]) != 1 || len(w.Header()[restjson.HeaderErrorType]) != 1 {
 		t.Errorf("headers %v", w.Header())
+	}
+}
+
+// While no record can be kept, known callers are told so at once, and strangers
+// hear no more than ever.
+func TestMeterNotReady(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.records.full.Store(true)
+	a := f.post(t, http.MethodPost, "/model/m/converse", converseBody)
+	if a.status != 503 || a.code != apierr.CodeServiceUnavailable || f.handled() != 0 || f.records.count() != 0 {
+		t.Errorf("%d %s, %d handled, %d records; want 503 and none", a.status, a.code, f.handled(), f.records.count())
+	}
+	f.records.full.Store(false)
+	if a := f.post(t, http.MethodPost, "/model/m/converse", converseBody); a.status != 200 || f.records.count() != 1 {
+		t.Errorf("after that: %d, %d records", a.status, f.records.count())
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,6 +44,7 @@ func services() []*awsapi.Service {
 type records struct {
 	mu   sync.Mutex
 	all  []meter.Record
+	full atomic.Bool       // not ready
 	came chan meter.Record // every record too, when set
 }
 
@@ -54,6 +56,15 @@ func (r *records) Add(rec meter.Record) error {
 		r.came <- rec
 	}
 	return nil
+}
+
+func (r *records) Ready() bool { return !r.full.Load() }
+
+// count is how many records there are.
+func (r *records) count() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.all)
 }
 
 func (r *records) last(t *testing.T) meter.Record {
