@@ -13,12 +13,12 @@ import (
 // Names of the query parameters of a presigned request.
 const (
 	paramAlgorithm     = "X-Amz-Algorithm"
-	paramCredential    = "X-Amz-Credential"
+	paramCredential    = "X-Amz-Credential" // #nosec G101 -- a name
 	paramDate          = "X-Amz-Date"
 	paramExpires       = "X-Amz-Expires"
 	paramSignedHeaders = "X-Amz-SignedHeaders"
 	paramSignature     = "X-Amz-Signature"
-	paramToken         = "X-Amz-Security-Token"
+	paramToken         = "X-Amz-Security-Token" // #nosec G101 -- a name
 )
 
 // authParts is what a request says about its signature, in either form.
