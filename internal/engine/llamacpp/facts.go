@@ -71,14 +71,18 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 	outputs, program := vocab, int64(32<<20)
 	if mode == engine.Embed {
 		fa.dims = h.EmbeddingLength
-		batch, outputs, program = int64(limit), int64(h.EmbeddingLength), 64<<20
+		batch, outputs, program = int64(limit), int64(h.EmbeddingLength), 96<<20
 		if h.Pooling == gguf.PoolingUnset || h.Pooling == gguf.PoolingNone {
 			fa.pooling = "MEAN"
 		}
 	}
 	// Weights, keys and values in f16, buffers for one batch, and the program
 	// itself: within 10 % of what was measured (TestEstimate).
-	fa.bytes = st.Size() + h.KVBytes(slots*limit, 2) + batch*4*(outputs/4+16*int64(h.EmbeddingLength)) + program
+	kv := h.KVBytes(slots*limit, 2)
+	if strings.Contains(h.Architecture, "bert") { // reads each input at once and keeps none
+		kv = 0
+	}
+	fa.bytes = st.Size() + kv + batch*4*(outputs/4+16*int64(h.EmbeddingLength)) + program
 	return fa, nil
 }
 

@@ -171,7 +171,8 @@ func runDir(dir string) (path string, remove func(), err error) {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return "", nil, fmt.Errorf("folder for sockets: %w", err)
 		}
-		if err := os.Chmod(dir, 0o700); err != nil { // #nosec G302 -- a folder must be entered
+		// #nosec G302 -- a folder must be entered
+		if err := os.Chmod(dir, 0o700); err != nil {
 			return "", nil, fmt.Errorf("folder for sockets: %w", err)
 		}
 		stale, err := filepath.Glob(filepath.Join(dir, "*.sock"))
