@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -122,8 +123,31 @@ func LlamaCpp(cfg Config, cat *catalog.Catalog, store *weights.Store, log *slog.
 // newLlamaCpp makes the engine constructor of a real server.
 func newLlamaCpp(log *slog.Logger) func(Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) {
 	return func(cfg Config, cat *catalog.Catalog, store *weights.Store) (engine.Engine, error) {
-		return llamacpp.New(LlamaCpp(cfg, cat, store, log)), nil
+		c := LlamaCpp(cfg, cat, store, log)
+		c.RunDir = socketDir(cfg.DataDir)
+		return llamacpp.New(c), nil
 	}
+}
+
+// socketDir is the folder for the engines' sockets. It lies in the data
+// directory, which is private and locked by the server, so that a killed server
+// leaves nothing behind that the next one does not clear. "" lets the engine
+// make a temporary one: where the path is too long for a socket, or the file
+// system takes none.
+func socketDir(dataDir string) string {
+	const longest = 103 // bytes of a socket's path
+	dir := filepath.Join(dataDir, "run")
+	probe := filepath.Join(dir, "e9999.sock") // no name in there is longer
+	if len(probe) > longest || os.MkdirAll(dir, 0o700) != nil {
+		return ""
+	}
+	_ = os.Remove(probe) // of a server that was killed right here
+	l, err := net.Listen("unix", probe)
+	if err != nil {
+		return ""
+	}
+	_ = l.Close() // removes it
+	return dir
 }
 
 // modelFiles tells the engine where the weights of the catalogue lie.

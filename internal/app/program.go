@@ -57,6 +57,7 @@ func config(o cli.Options) (Config, error) {
 // Serve implements cli.Program.
 func (p Program) Serve(ctx context.Context, o cli.Options, progress weights.Progress, ready func(cli.Ready)) error {
 	started := time.Now()
+	forbidCores()
 	cfg, err := config(o)
 	if err != nil {
 		return err

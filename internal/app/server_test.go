@@ -148,6 +148,21 @@ func TestDrainTimeIsOver(t *testing.T) {
 	}
 }
 
+// soonest runs f until it takes no longer than limit, at most 5 times: a busy
+// machine may make one run slow, a fault makes all of them slow.
+func soonest(t *testing.T, limit time.Duration, what string, f func() time.Duration) {
+	t.Helper()
+	var took []time.Duration
+	for range 5 {
+		d := f()
+		if d <= limit {
+			return
+		}
+		took = append(took, d)
+	}
+	t.Errorf("%s took %v, want at most %v", what, took, limit)
+}
+
 // A reader that goes away frees the engine at once, and what it got is counted.
 func TestReaderLeaves(t *testing.T) {
 	t.Parallel()
@@ -160,21 +175,22 @@ func TestReaderLeaves(t *testing.T) {
 		return ctx.Err()
 	}}), ended}
 	s := apptest.Start(t, apptest.Engine(e), apptest.Config(strict))
-	out, err := s.Runtime().ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: new(haiku), Messages: said("hi")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for range out.GetStream().Events() {
-		if n++; n == 6 { // messageStart and 5 deltas
-			break
+	c := s.Runtime()
+	soonest(t, 200*time.Millisecond, "freeing the engine", func() time.Duration {
+		out, err := c.ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: new(haiku), Messages: said("hi")})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	left := time.Now()
-	_ = out.GetStream().Close()
-	if took := (<-ended).Sub(left); took > 200*time.Millisecond {
-		t.Errorf("the engine was free after %v", took)
-	}
+		n := 0
+		for range out.GetStream().Events() {
+			if n++; n == 6 { // messageStart and 5 deltas
+				break
+			}
+		}
+		left := time.Now()
+		_ = out.GetStream().Close()
+		return (<-ended).Sub(left)
+	})
 	s.Stop(t)
 	if r := s.Usage(t, s.Account, 1); len(r) != 1 || r[0].OutputTokens != 5 || r[0].InputTokens == 0 || r[0].ErrorCode != "ClientDisconnected" {
 		t.Errorf("recorded %+v", r)
@@ -197,7 +213,6 @@ func (w watched) Generate(ctx context.Context, t engine.Target, r *llm.Request) 
 func TestSecondServer(t *testing.T) {
 	t.Parallel()
 	s := apptest.Start(t)
-	begin := time.Now()
 	_, err := app.New(t.Context(), app.Config{DataDir: s.Data, Listen: "127.0.0.1:0"}, nil, scriptedEngine)
 	var used *datadir.InUseError
 	if !errors.As(err, &used) || used.PID != os.Getpid() {
@@ -207,9 +222,13 @@ func TestSecondServer(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "--listen") {
 		t.Errorf("a second server on the port: %v", err)
 	}
-	if took := time.Since(begin); took > time.Second {
-		t.Errorf("refused after %v", took)
-	}
+	soonest(t, time.Second, "a refusal", func() time.Duration {
+		begin := time.Now()
+		if _, err := app.New(t.Context(), app.Config{DataDir: s.Data, Listen: "127.0.0.1:0"}, nil, scriptedEngine); err == nil {
+			t.Error("started")
+		}
+		return time.Since(begin)
+	})
 }
 
 func scriptedEngine(app.Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) {
@@ -325,14 +344,15 @@ func (f failing) Run(context.Context) error { return f.err }
 func TestSecondStart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for i := range 2 {
+	start := func() time.Duration {
 		begin := time.Now()
 		s := apptest.Start(t, apptest.Config(func(c *app.Config) { c.DataDir = dir }))
-		if took := time.Since(begin); i == 1 && took > time.Second {
-			t.Errorf("ready after %v", took)
-		}
+		took := time.Since(begin)
 		s.Stop(t)
+		return took
 	}
+	start()
+	soonest(t, time.Second, "a second start", start)
 }
 
 // converse sends a signed Converse request with an HTTP client.
