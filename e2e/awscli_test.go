@@ -91,14 +91,14 @@ func TestAWSCLI(t *testing.T) {
 		}
 	})
 	t.Run("invoke", func(t *testing.T) {
-		if a := awsInvoke(t, srv, claudeV2, `{"prompt":"Say hello.","max_tokens_to_sample":6}`); a["stop_reason"] != "max_tokens" || a["completion"] == "" {
+		if a := awsInvoke(t, srv, claudeV2, `{"prompt":"Say hello.","max_tokens_to_sample":6,"temperature":0}`); a["stop_reason"] != "max_tokens" || a["completion"] == "" {
 			t.Errorf("answer %v", a)
 		}
-		a := awsInvoke(t, srv, "arn:aws:bedrock:us-east-1::foundation-model/"+claudeHaiku, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":6,"messages":[{"role":"user","content":"Say hello."}]}`)
+		a := awsInvoke(t, srv, "arn:aws:bedrock:us-east-1::foundation-model/"+claudeHaiku, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":6,"temperature":0,"messages":[{"role":"user","content":"Say hello."}]}`)
 		if usage, _ := a["usage"].(map[string]any); usage["output_tokens"] != 6.0 {
 			t.Errorf("answer %v", a)
 		}
-		a = awsInvoke(t, srv, titanText, `{"inputText":"Say hello.","textGenerationConfig":{"maxTokenCount":6}}`)
+		a = awsInvoke(t, srv, titanText, `{"inputText":"Say hello.","textGenerationConfig":{"maxTokenCount":6,"temperature":0}}`)
 		if results, _ := a["results"].([]any); len(results) != 1 {
 			t.Errorf("answer %v", a)
 		}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -111,6 +112,17 @@ func TestGoSDKErrors(t *testing.T) {
 		long := []types.Message{{Role: types.ConversationRoleUser, Content: []types.ContentBlock{&types.ContentBlockMemberText{Value: strings.Repeat("stone ", 9000)}}}}
 		err := converse(&bedrockruntime.ConverseInput{Messages: long, InferenceConfig: maxTokens(77)})
 		fails[*types.ValidationException](t, err, 400, "Input is too long for requested model", " 77 ", "8192")
+	})
+	t.Run("too_many_tags", func(t *testing.T) {
+		in := &bedrock.CreateInferenceProfileInput{
+			InferenceProfileName: aws.String("e2e"),
+			ModelSource:          &bedrocktypes.InferenceProfileModelSourceMemberCopyFrom{Value: "arn:aws:bedrock:us-east-1::foundation-model/" + claudeHaiku},
+		}
+		for i := range 51 {
+			in.Tags = append(in.Tags, bedrocktypes.Tag{Key: aws.String(fmt.Sprint("k", i)), Value: aws.String("v")})
+		}
+		_, err := c.control.CreateInferenceProfile(ctx, in)
+		fails[*bedrocktypes.TooManyTagsException](t, err, 400)
 	})
 	t.Run("not_implemented", func(t *testing.T) {
 		_, err := c.control.ListGuardrails(ctx, &bedrock.ListGuardrailsInput{})

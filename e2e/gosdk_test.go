@@ -150,9 +150,9 @@ func TestGoSDKInvoke(t *testing.T) {
 	}{
 		{"claude_text", claudeV2, `{"prompt":"\n\nHuman: Say hello.\n\nAssistant:","max_tokens_to_sample":6,"temperature":0}`,
 			func(a map[string]any) any { return a["completion"] }},
-		{"claude_messages", claudeHaiku, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":6,"messages":[{"role":"user","content":"Say hello."}]}`,
+		{"claude_messages", claudeHaiku, `{"anthropic_version":"bedrock-2023-05-31","max_tokens":6,"temperature":0,"messages":[{"role":"user","content":"Say hello."}]}`,
 			func(a map[string]any) any { return a["content"].([]any)[0].(map[string]any)["text"] }},
-		{"titan_text", titanText, `{"inputText":"Say hello.","textGenerationConfig":{"maxTokenCount":6}}`,
+		{"titan_text", titanText, `{"inputText":"Say hello.","textGenerationConfig":{"maxTokenCount":6,"temperature":0}}`,
 			func(a map[string]any) any { return a["results"].([]any)[0].(map[string]any)["outputText"] }},
 	} {
 		t.Run(v.name, func(t *testing.T) {
@@ -194,7 +194,7 @@ func TestGoSDKInvokeStream(t *testing.T) {
 	c := newGoClients(s.server)
 	out, err := c.rt.InvokeModelWithResponseStream(t.Context(), &bedrockruntime.InvokeModelWithResponseStreamInput{
 		ModelId: aws.String(claudeV2), ContentType: aws.String("application/json"),
-		Body: []byte(`{"prompt":"Count from one to ten.","max_tokens_to_sample":20}`),
+		Body: []byte(`{"prompt":"Count from one to ten.","max_tokens_to_sample":20,"temperature":0}`),
 	})
 	if err != nil {
 		t.Fatal(err)

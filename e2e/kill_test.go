@@ -16,13 +16,15 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/bedrock"
+	bedrocktypes "github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 )
 
 // TestKillServer kills the server with SIGKILL in the middle of streams, 3 times
 // or with -full 20: no engine may survive 1 s, the next start must work, and
-// keys and catalogue must be what they were.
+// keys, catalogue and what was acknowledged must be what they were.
 func TestKillServer(t *testing.T) {
 	t.Parallel()
 	rounds := 3
@@ -32,6 +34,14 @@ func TestKillServer(t *testing.T) {
 	srv := startFor(t, options{})
 	extra := createKey(t, srv, "--account", "222233334444")
 	keys, models := listKeys(t, srv), cliOutput(t, srv, "models", "list", "--json")
+	create := &bedrock.CreateInferenceProfileInput{
+		InferenceProfileName: aws.String("e2e-kill"), ClientRequestToken: aws.String("e2e-kill-1"),
+		ModelSource: &bedrocktypes.InferenceProfileModelSourceMemberCopyFrom{Value: "arn:aws:bedrock:us-east-1::foundation-model/" + claudeHaiku},
+	}
+	made, err := newGoClients(srv).control.CreateInferenceProfile(t.Context(), create)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if len(keys) != 2 {
 		t.Fatalf("%d keys, want 2", len(keys))
 	}
@@ -82,11 +92,44 @@ func TestKillServer(t *testing.T) {
 		if got := cliOutput(t, srv, "models", "list", "--json"); string(got) != string(models) {
 			t.Error("the catalogue has changed")
 		}
+		again, err := newGoClients(srv).control.CreateInferenceProfile(t.Context(), create)
+		if err != nil || *again.InferenceProfileArn != *made.InferenceProfileArn {
+			t.Errorf("the repeat of a request from before the kill: %v, %v, want %s", again, err, *made.InferenceProfileArn)
+		}
 		t.Logf("kill %d: %d engine processes gone, ready again after %s", round+1, len(engines), srv.took)
 	}
 	srv.env["AWS_ACCESS_KEY_ID"], srv.env["AWS_SECRET_ACCESS_KEY"] = extra.ID, extra.Secret
 	if _, err := newGoClients(srv).rt.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: aws.String(smollm), Messages: ask(), InferenceConfig: maxTokens(2)}); err != nil {
 		t.Errorf("the second key after %d kills: %v", rounds, err)
+	}
+}
+
+// TestKillWhileLoading kills the server while an engine process loads its model,
+// when that process listens to nobody.
+func TestKillWhileLoading(t *testing.T) {
+	t.Parallel()
+	for range 3 {
+		srv := startFor(t, options{})
+		done := make(chan error, 1)
+		go func() {
+			_, err := newGoClients(srv).rt.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: aws.String(smollm), Messages: ask(), InferenceConfig: maxTokens(2)}, func(o *bedrockruntime.Options) { o.RetryMaxAttempts = 1 })
+			done <- err
+		}()
+		var engines []process
+		for loading := false; !loading; {
+			var err error
+			if engines, err = descendants(srv.cmd.Process.Pid); err != nil {
+				t.Fatal(err)
+			}
+			loading = slices.ContainsFunc(engines, func(p process) bool { return strings.Contains(p.args, s.models) })
+		}
+		srv.kill()
+		if err := gone(engines, time.Second); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err == nil {
+			t.Error("the call was answered before the model can have been loaded")
+		}
 	}
 }
 

@@ -99,18 +99,24 @@ func TestModelIDsOnTheWire(t *testing.T) {
 	}
 }
 
+// priorKnowledge is a client that speaks HTTP/2 without TLS and without asking.
+func priorKnowledge(t *testing.T) *http.Client {
+	t.Helper()
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: protocols}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
+}
+
 // TestHTTPVersions calls over HTTP/1.1 and over HTTP/2 without TLS, with prior
 // knowledge. TestTLS has the ones with TLS.
 func TestHTTPVersions(t *testing.T) {
 	t.Parallel()
-	priorKnowledge := new(http.Protocols)
-	priorKnowledge.SetUnencryptedHTTP2(true)
-	h2c := &http.Transport{Protocols: priorKnowledge}
-	defer h2c.CloseIdleConnections()
 	for _, v := range []struct {
 		proto  string
 		client *http.Client
-	}{{"HTTP/1.1", http.DefaultClient}, {"HTTP/2.0", &http.Client{Transport: h2c}}} {
+	}{{"HTTP/1.1", http.DefaultClient}, {"HTTP/2.0", priorKnowledge(t)}} {
 		resp, body := answer(t, v.client, signed(t, s.server, "POST", "/model/"+smollm+"/converse", []byte(tinyConverse)))
 		if resp.StatusCode != 200 || resp.Proto != v.proto {
 			t.Errorf("%s %s, want 200 over %s: %s", resp.Proto, resp.Status, v.proto, body)
@@ -137,9 +143,15 @@ func TestBodyLimit(t *testing.T) {
 	body := bytes.Repeat([]byte(" "), limit+1)
 	copy(body, `{"prompt":"hi","colour":1}`)
 	target := "/model/" + claudeV2 + "/invoke"
-	resp, text := answer(t, http.DefaultClient, signed(t, s.server, "POST", target, body[:limit]))
-	if resp.StatusCode != 400 || !strings.Contains(text, "colour") {
-		t.Errorf("%d bytes: %s %s", limit, resp.Status, text)
+	h2c := priorKnowledge(t)
+	for _, client := range []*http.Client{http.DefaultClient, h2c} {
+		resp, text := answer(t, client, signed(t, s.server, "POST", target, body[:limit]))
+		if resp.StatusCode != 400 || !strings.Contains(text, "colour") {
+			t.Errorf("%d bytes over %s: %s %s", limit, resp.Proto, resp.Status, text)
+		}
+	}
+	if resp, text := answer(t, h2c, signed(t, s.server, "POST", target, body)); resp.StatusCode != 413 {
+		t.Errorf("%d bytes over %s: %s %s", limit+1, resp.Proto, resp.Status, text)
 	}
 	for _, chunked := range []bool{false, true} {
 		r := signed(t, s.server, "POST", target, body)

@@ -4,6 +4,8 @@ import json
 import math
 import re
 import time
+import urllib.error
+import urllib.request
 import uuid
 
 import boto3
@@ -139,7 +141,7 @@ def model_ids_in_all_spellings():
         SMOLLM,
     ]
     for model in ids:
-        reply = runtime.converse(modelId=model, messages=ASK, inferenceConfig={"maxTokens": 2})
+        reply = runtime.converse(modelId=model, messages=ASK, inferenceConfig={"maxTokens": 2, "temperature": 0})
         served = reply["ResponseMetadata"]["HTTPHeaders"]["x-outcrop-served-by"]
         contains(served, "smollm2-135m-instruct")
         equal("stand-in" in served, model != SMOLLM)
@@ -217,7 +219,7 @@ def invoke_stop_sequence():
 
 @case
 def stream_claude_text():
-    chunks, metrics = stream(CLAUDE_V2, {"prompt": "Count from one to ten.", "max_tokens_to_sample": 20})
+    chunks, metrics = stream(CLAUDE_V2, {"prompt": "Count from one to ten.", "max_tokens_to_sample": 20, "temperature": 0})
     assert all("completion" in c for c in chunks), chunks
     assert len(chunks) > 5
     assert all(c["stop_reason"] is None for c in chunks[:-1])
@@ -233,6 +235,7 @@ def stream_claude_messages():
         {
             "anthropic_version": "bedrock-2023-05-31",
             "max_tokens": 12,
+            "temperature": 0,
             "messages": [{"role": "user", "content": "Count from one to twenty."}],
         },
     )
@@ -252,7 +255,7 @@ def stream_claude_messages():
 @case
 def stream_titan_text():
     chunks, metrics = stream(
-        TITAN, {"inputText": "Count from one to twenty.", "textGenerationConfig": {"maxTokenCount": 12}}
+        TITAN, {"inputText": "Count from one to twenty.", "textGenerationConfig": {"maxTokenCount": 12, "temperature": 0}}
     )
     assert len(chunks) > 3 and all("outputText" in c for c in chunks)
     equal(chunks[-1]["totalOutputTextTokenCount"], metrics["outputTokenCount"])
@@ -290,7 +293,7 @@ def converse():
 @case
 def converse_max_tokens():
     for limit in (1, 5):
-        reply = runtime.converse(modelId=SMOLLM, messages=ASK, inferenceConfig={"maxTokens": limit})
+        reply = runtime.converse(modelId=SMOLLM, messages=ASK, inferenceConfig={"maxTokens": limit, "temperature": 0})
         equal((reply["stopReason"], reply["usage"]["outputTokens"]), ("max_tokens", limit))
 
 
@@ -308,7 +311,7 @@ def converse_stop_sequence():
 
 @case
 def converse_stream():
-    plain = runtime.converse(modelId=HAIKU, messages=ASK, system=BRIEF, inferenceConfig={"maxTokens": 1})
+    plain = runtime.converse(modelId=HAIKU, messages=ASK, system=BRIEF, inferenceConfig={"maxTokens": 1, "temperature": 0})
     reply = runtime.converse_stream(
         modelId=HAIKU, messages=ASK, system=BRIEF, inferenceConfig={"maxTokens": 100, "temperature": 0}
     )
@@ -380,6 +383,15 @@ def sts_get_caller_identity():
 
 
 @case
+def sts_presigned_get_caller_identity():
+    url = sts.generate_presigned_url("get_caller_identity", HttpMethod="GET", ExpiresIn=60)
+    with urllib.request.urlopen(url) as reply:
+        contains(reply.read().decode(), f"<Account>{account()}</Account>")
+    request = urllib.request.Request(url[:-1] + ("0" if url[-1] != "0" else "1"))
+    equal(raises(urllib.error.HTTPError, urllib.request.urlopen, request).code, 403)
+
+
+@case
 def inference_profiles_system():
     pages = bedrock.get_paginator("list_inference_profiles").paginate(
         typeEquals="SYSTEM_DEFINED", PaginationConfig={"PageSize": 5}
@@ -425,7 +437,7 @@ def inference_profiles_own():
     pages = bedrock.get_paginator("list_inference_profiles").paginate(typeEquals="APPLICATION")
     arns = [p["inferenceProfileArn"] for page in pages for p in page["inferenceProfileSummaries"]]
     equal(arns.count(arn), 1)
-    reply = runtime.converse(modelId=arn, messages=ASK, inferenceConfig={"maxTokens": 2})
+    reply = runtime.converse(modelId=arn, messages=ASK, inferenceConfig={"maxTokens": 2, "temperature": 0})
     equal(reply["usage"]["outputTokens"], 2)
 
     bedrock.delete_inference_profile(inferenceProfileIdentifier=arn)
@@ -588,7 +600,7 @@ def error_clock_ten_minutes_off():
             equal((code(e), status(e)), ("InvalidSignatureException", 403))
             contains(str(e), words)
         shift = datetime.timedelta(minutes=4)
-        bare.converse(modelId=HAIKU, messages=ASK, inferenceConfig={"maxTokens": 1})
+        bare.converse(modelId=HAIKU, messages=ASK, inferenceConfig={"maxTokens": 1, "temperature": 0})
     finally:
         botocore.auth.get_current_datetime = now
 
@@ -600,6 +612,18 @@ def error_not_implemented():
     contains(str(e), "ListGuardrails")
     e = raises(ClientError, boto3.client("bedrock-agent").list_agents)
     equal((code(e), status(e)), ("NotImplementedException", 501))
+
+
+@case
+def error_too_many_tags():
+    e = raises(
+        bedrock.exceptions.TooManyTagsException,
+        bedrock.create_inference_profile,
+        inferenceProfileName="e2e",
+        modelSource={"copyFrom": f"{ARN}::foundation-model/{HAIKU}"},
+        tags=[{"key": f"k{i}", "value": "v"} for i in range(51)],
+    )
+    equal(status(e), 400)
 
 
 @case

@@ -10,7 +10,7 @@ test("bearer_from_the_environment", async () => {
   const request = {
     modelId: "huggingface.smollm2-135m-instruct-v1:0",
     messages: [{ role: "user", content: [{ text: "hi" }] }],
-    inferenceConfig: { maxTokens: 2 },
+    inferenceConfig: { maxTokens: 2, temperature: 0 },
   };
   const rt = new runtime.BedrockRuntimeClient({});
   assert.equal((await rt.send(new runtime.ConverseCommand(request))).usage.outputTokens, 2);

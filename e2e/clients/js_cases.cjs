@@ -67,7 +67,7 @@ async function stream(modelId, body) {
 }
 
 test("default_handler_is_http2_without_tls", async () => {
-  await converse({ inferenceConfig: { maxTokens: 1 } });
+  await converse({ inferenceConfig: { maxTokens: 1, temperature: 0 } });
   assert.equal(rt.config.requestHandler.metadata.handlerProtocol, "h2");
   assert.equal((await rt.config.endpoint?.())?.protocol ?? new URL(process.env.AWS_ENDPOINT_URL).protocol, "http:");
 });
@@ -96,7 +96,7 @@ test("get_model", async () => {
 test("model_ids_in_all_spellings", async () => {
   const profile = `${ARN}:${await account()}:inference-profile/us.${HAIKU}`;
   for (const modelId of [HAIKU, `us.${HAIKU}`, `${ARN}::foundation-model/${HAIKU}`, profile, `${HAIKU}:48k`, SMOLLM]) {
-    const reply = await converse({ modelId, inferenceConfig: { maxTokens: 2 } });
+    const reply = await converse({ modelId, inferenceConfig: { maxTokens: 2, temperature: 0 } });
     assert.equal(reply.usage.outputTokens, 2, modelId);
   }
 });
@@ -116,6 +116,7 @@ test("invoke_claude_messages", async () => {
   const { answer, headers, tokens } = await invoke(HAIKU, {
     anthropic_version: "bedrock-2023-05-31",
     max_tokens: 6,
+    temperature: 0,
     messages: [{ role: "user", content: "Say hello." }],
   });
   assert.ok(answer.content[0].text.trim());
@@ -134,7 +135,7 @@ test("invoke_titan_text", async () => {
 });
 
 test("stream_claude_text", async () => {
-  const { chunks, metrics } = await stream(CLAUDE_V2, { prompt: "Count from one to ten.", max_tokens_to_sample: 20 });
+  const { chunks, metrics } = await stream(CLAUDE_V2, { prompt: "Count from one to ten.", max_tokens_to_sample: 20, temperature: 0 });
   assert.ok(chunks.length > 5 && chunks.every((c) => "completion" in c));
   assert.ok(metrics.outputTokenCount <= 20);
 });
@@ -143,6 +144,7 @@ test("stream_claude_messages", async () => {
   const { chunks, metrics } = await stream(HAIKU, {
     anthropic_version: "bedrock-2023-05-31",
     max_tokens: 12,
+    temperature: 0,
     messages: [{ role: "user", content: "Count from one to twenty." }],
   });
   const kinds = chunks.map((c) => c.type);
@@ -154,7 +156,7 @@ test("stream_claude_messages", async () => {
 test("stream_titan_text", async () => {
   const { chunks, metrics } = await stream(TITAN, {
     inputText: "Count from one to twenty.",
-    textGenerationConfig: { maxTokenCount: 12 },
+    textGenerationConfig: { maxTokenCount: 12, temperature: 0 },
   });
   assert.ok(chunks.length > 3);
   assert.equal(chunks.at(-1).totalOutputTextTokenCount, metrics.outputTokenCount);
@@ -172,7 +174,7 @@ test("converse", async () => {
 });
 
 test("converse_stop_reasons", async () => {
-  const cut = await converse({ inferenceConfig: { maxTokens: 5 } });
+  const cut = await converse({ inferenceConfig: { maxTokens: 5, temperature: 0 } });
   assert.deepEqual([cut.stopReason, cut.usage.outputTokens], ["max_tokens", 5]);
   const stopped = await converse({
     system: BRIEF,
@@ -210,7 +212,7 @@ test("streams_side_by_side", async () => {
   // Several streams on one HTTP/2 connection.
   const count = async () => {
     const { stream: events } = await rt.send(
-      new runtime.ConverseStreamCommand({ modelId: SMOLLM, messages: ASK, inferenceConfig: { maxTokens: 8 } }),
+      new runtime.ConverseStreamCommand({ modelId: SMOLLM, messages: ASK, inferenceConfig: { maxTokens: 8, temperature: 0 } }),
     );
     let last;
     for await (const event of events) last = event;
@@ -272,7 +274,7 @@ test("inference_profiles_own", async () => {
   assert.equal(conflict.$metadata.httpStatusCode, 400);
   const got = await control.send(new bedrock.GetInferenceProfileCommand({ inferenceProfileIdentifier: arn }));
   assert.ok(got.createdAt instanceof Date && Math.abs(got.createdAt - Date.now()) < 300_000);
-  assert.equal((await converse({ modelId: arn, inferenceConfig: { maxTokens: 2 } })).usage.outputTokens, 2);
+  assert.equal((await converse({ modelId: arn, inferenceConfig: { maxTokens: 2, temperature: 0 } })).usage.outputTokens, 2);
   await control.send(new bedrock.DeleteInferenceProfileCommand({ inferenceProfileIdentifier: arn }));
   await rejects(
     control.send(new bedrock.GetInferenceProfileCommand({ inferenceProfileIdentifier: arn })),
@@ -388,7 +390,7 @@ test("clock_ten_minutes_off_is_corrected", async () => {
   // The SDK learns the time from the refusal's Date header and tries again.
   for (const shift of [600_000, -600_000]) {
     const client = new runtime.BedrockRuntimeClient({});
-    const reply = await at(shift, () => converse({ inferenceConfig: { maxTokens: 2 } }, client));
+    const reply = await at(shift, () => converse({ inferenceConfig: { maxTokens: 2, temperature: 0 } }, client));
     assert.equal(reply.usage.outputTokens, 2);
     assert.equal(reply.$metadata.attempts, 2);
   }

@@ -11,7 +11,7 @@ const rt = new runtime.BedrockRuntimeClient({ maxAttempts: 1 });
 
 async function short() {
   const reply = await rt.send(
-    new runtime.ConverseCommand({ modelId: SMOLLM, messages: STORY, inferenceConfig: { maxTokens: 2 } }),
+    new runtime.ConverseCommand({ modelId: SMOLLM, messages: STORY, inferenceConfig: { maxTokens: 2, temperature: 0 } }),
   );
   assert.equal(reply.usage.outputTokens, 2);
 }
@@ -45,7 +45,7 @@ test("aborted_stream_frees_the_slot", async () => {
 test("aborted_call_frees_the_slot", async () => {
   const abort = new AbortController();
   const call = rt.send(
-    new runtime.ConverseCommand({ modelId: SMOLLM, messages: STORY, inferenceConfig: { maxTokens: 2000 } }),
+    new runtime.ConverseCommand({ modelId: SMOLLM, messages: STORY, inferenceConfig: { maxTokens: 2000, temperature: 0 } }),
     { abortSignal: abort.signal },
   );
   setTimeout(() => abort.abort(), 300);

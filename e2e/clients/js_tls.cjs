@@ -10,7 +10,7 @@ const SMOLLM = "huggingface.smollm2-135m-instruct-v1:0";
 const request = {
   modelId: SMOLLM,
   messages: [{ role: "user", content: [{ text: "hi" }] }],
-  inferenceConfig: { maxTokens: 2 },
+  inferenceConfig: { maxTokens: 2, temperature: 0 },
 };
 
 async function call(config) {
