@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/catalog"
@@ -70,9 +71,6 @@ func (p Program) Serve(ctx context.Context, o cli.Options, progress weights.Prog
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
-	if err := writeEndpoint(cfg.DataDir, s.Endpoint()); err != nil {
-		return errors.Join(err, s.Close())
-	}
 	return s.Run(ctx, func(ctx context.Context) error {
 		if p.Engine == nil {
 			if err := s.Install(ctx, progress); err != nil {
@@ -97,11 +95,17 @@ func (s *Server) firstKey(ctx context.Context) (*cli.Credentials, error) {
 }
 
 // endpointFile remembers where the last server of a data directory listened, so
-// that `outcrop env` finds it without being told.
+// that `outcrop env` finds it without being told. It stays when the server
+// stops: the next one mostly listens there again.
 const endpointFile = "endpoint"
 
 func writeEndpoint(dir, endpoint string) error {
-	if err := os.WriteFile(filepath.Join(dir, endpointFile), []byte(endpoint+"\n"), 0o600); err != nil {
+	path := filepath.Join(dir, endpointFile)
+	err := os.WriteFile(path+".new", []byte(endpoint+"\n"), 0o600)
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
 		return fmt.Errorf("remember the endpoint: %w", err)
 	}
 	return nil
@@ -109,10 +113,11 @@ func writeEndpoint(dir, endpoint string) error {
 
 func readEndpoint(cfg Config) string {
 	b, err := os.ReadFile(filepath.Join(cfg.DataDir, endpointFile))
-	if err != nil || len(b) < 2 {
+	last := strings.TrimSpace(string(b))
+	if err != nil || !strings.HasPrefix(last, "http") {
 		return endpoint(cfg, cfg.Listen)
 	}
-	return string(b[:len(b)-1])
+	return last
 }
 
 // endpoint is the URL for clients of a listen address.
