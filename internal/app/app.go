@@ -240,6 +240,9 @@ func (s *Server) WeightsFile(id string) (string, bool) { return s.state.weights.
 // Errors: why serving or installing failed, or what could not be put in order at
 // the end. A stop that was asked for is none.
 func (s *Server) Run(ctx context.Context, install func(context.Context) error) error {
+	if err := writeEndpoint(s.cfg.DataDir, s.Endpoint()); err != nil {
+		return errors.Join(err, s.Close())
+	}
 	// The engine and the meter outlive the last call. When one of them fails, the
 	// server ends too.
 	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))

@@ -76,12 +76,12 @@ func (c *Catalog) addLocal(list []Local) {
 		}
 		c.byWeight[l.ID] = len(c.weights)
 		c.weights = append(c.weights, l.weights())
-		id := localID(l.ID)
+		id := LocalID(l.ID)
 		for n := 2; ; n++ {
 			if _, taken := c.byID[id]; !taken {
 				break
 			}
-			id = fmt.Sprintf("%s-%d", localID(l.ID), n)
+			id = fmt.Sprintf("%s-%d", LocalID(l.ID), n)
 		}
 		c.byID[id] = len(c.models)
 		c.models = append(c.models, l.model(id))
@@ -90,7 +90,7 @@ func (c *Catalog) addLocal(list []Local) {
 
 // localID is the id of the API for weights: what a model id may not hold becomes
 // a hyphen.
-func localID(weights string) string {
+func LocalID(weights string) string {
 	b := []byte(strings.ToLower(weights))
 	for i, c := range b {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {

@@ -10,15 +10,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
 	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/wire/arn"
 	"github.com/outcrop/outcrop/internal/wire/eventstream"
 	"github.com/outcrop/outcrop/internal/wire/sigv4"
 )
@@ -30,10 +33,16 @@ func newChat(std IO, p Program, o *Options) *cobra.Command {
 		Use:   "chat MODEL",
 		Short: "Talk with a model in the terminal, through the server's own API",
 		Long: `Talks with a model of a running server over ConverseStream. An empty line or
-end of input (Ctrl-D) ends the talk; Ctrl-C stops a reply.`,
+end of input (Ctrl-D) ends the talk, and so does Ctrl-C, at once.`,
 		Example: "  outcrop chat anthropic.claude-3-haiku-20240307-v1:0\n  echo 'What is a lava outcrop?' | outcrop chat huggingface.smollm2-135m-instruct-v1:0",
 		Args:    exactly("MODEL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if !arn.ValidRegion(region) {
+				return &usageError{fmt.Errorf("--region %q is not the name of an AWS region, e.g. us-east-1", region)}
+			}
+			if maxTokens < 0 {
+				return &usageError{errors.New("--max-tokens must not be negative")}
+			}
 			return with(cmd.Context(), p, o, func(l *Local) error {
 				c, err := ownKey(cmd.Context(), l)
 				if err != nil {
@@ -44,7 +53,7 @@ end of input (Ctrl-D) ends the talk; Ctrl-C stops a reply.`,
 				if err != nil {
 					return err
 				}
-				t := &talk{std: std, client: client, endpoint: l.Endpoint, cred: c, model: args[0], maxTokens: maxTokens}
+				t := &talk{std: std, terminal: isTerminal(std.Out), client: client, endpoint: l.Endpoint, cred: c, model: args[0], maxTokens: maxTokens}
 				if system != "" {
 					t.system = []textBlock{{system}}
 				}
@@ -97,6 +106,7 @@ type inferenceConfig struct {
 // talk is one conversation in the terminal.
 type talk struct {
 	std       IO
+	terminal  bool // Out is a terminal, which must not get control characters
 	client    *http.Client
 	endpoint  string
 	cred      Credentials
@@ -108,27 +118,68 @@ type talk struct {
 
 func (t *talk) run(ctx context.Context) error {
 	person := isTerminal(t.std.In)
-	in := bufio.NewScanner(t.std.In)
-	in.Buffer(nil, 1<<20)
+	in := lines(ctx, t.std.In)
 	for {
 		if person {
 			fmt.Fprint(t.std.Out, "> ")
 		}
-		if !in.Scan() || strings.TrimSpace(in.Text()) == "" {
-			break
+		var words line
+		select {
+		case words = <-in:
+		case <-ctx.Done(): // Ctrl-C
+			fmt.Fprintln(t.std.Out)
+			return nil
 		}
-		t.turns = append(t.turns, turn{Role: "user", Content: []textBlock{{in.Text()}}})
+		if words.err != nil {
+			return fmt.Errorf("read your words: %w", words.err)
+		}
+		if strings.TrimSpace(words.text) == "" {
+			return nil
+		}
+		t.turns = append(t.turns, turn{Role: "user", Content: []textBlock{{words.text}}})
 		reply, err := t.ask(ctx)
+		fmt.Fprintln(t.std.Out)
+		if ctx.Err() != nil {
+			return errSilent
+		}
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(t.std.Out)
 		t.turns = append(t.turns, turn{Role: "assistant", Content: []textBlock{{reply}}})
 	}
-	if err := in.Err(); err != nil {
-		return fmt.Errorf("read your words: %w", err)
-	}
-	return nil
+}
+
+// line is one line of input; the empty text without an error is its end.
+type line struct {
+	text string
+	err  error
+}
+
+// lines reads beside the talk, because a read from a terminal cannot be broken
+// off. The goroutine ends with the input, or with the process.
+func lines(ctx context.Context, r io.Reader) <-chan line {
+	out := make(chan line)
+	go func() {
+		in := bufio.NewScanner(r)
+		in.Buffer(nil, 1<<20)
+		for {
+			var l line
+			if in.Scan() {
+				l.text = in.Text()
+			} else {
+				l.err = in.Err()
+			}
+			select {
+			case out <- l:
+			case <-ctx.Done():
+				return
+			}
+			if l.text == "" {
+				return
+			}
+		}
+	}()
+	return out
 }
 
 // ask sends the conversation and prints the reply as it is made.
@@ -152,8 +203,11 @@ func (t *talk) ask(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("sign the request: %w", err)
 	}
 	resp, err := t.client.Do(r)
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
+		return "", fmt.Errorf("no server answers on %s; start one with: outcrop serve (%w)", t.endpoint, op)
+	}
 	if err != nil {
-		return "", fmt.Errorf("no server answers on %s; start one with: outcrop serve (%w)", t.endpoint, err)
+		return "", fmt.Errorf("talk to the server: %w", err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -176,6 +230,9 @@ func (t *talk) print(r io.Reader) (string, error) {
 		if name := f.Text(eventstream.HeaderExceptionType); name != "" {
 			return "", fmt.Errorf("%s: %s", name, message(f.Payload))
 		}
+		if code := f.Text(eventstream.HeaderErrorCode); code != "" {
+			return "", fmt.Errorf("%s: %s", code, f.Text(eventstream.HeaderErrorMessage))
+		}
 		if f.Text(eventstream.HeaderEventType) != "contentBlockDelta" {
 			continue
 		}
@@ -186,8 +243,23 @@ func (t *talk) print(r io.Reader) (string, error) {
 			return "", fmt.Errorf("the server sent an event that is not JSON: %w", err)
 		}
 		reply.WriteString(ev.Delta.Text)
-		fmt.Fprint(t.std.Out, ev.Delta.Text)
+		shown := ev.Delta.Text
+		if t.terminal {
+			shown = printable(shown)
+		}
+		fmt.Fprint(t.std.Out, shown)
 	}
+}
+
+// printable takes out what could steer a terminal: a model says what it likes,
+// and an escape sequence can do more than show text.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 // serverError is what the server said, in its own words.

@@ -97,6 +97,14 @@ var errSilent = errors.New("failed")
 type IO struct {
 	In       io.Reader
 	Out, Err io.Writer
+	Getenv   func(string) string // nil means os.Getenv
+}
+
+func (i IO) getenv(name string) string {
+	if i.Getenv == nil {
+		return os.Getenv(name)
+	}
+	return i.Getenv(name)
 }
 
 // Main runs one command line and returns the exit status: 0 done, 1 failed, 2

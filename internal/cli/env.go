@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/wire/arn"
 )
 
 func newEnv(std IO, p Program, o *Options) *cobra.Command {
@@ -21,10 +22,14 @@ func newEnv(std IO, p Program, o *Options) *cobra.Command {
 		Short: "Print what points this shell's AWS clients at the server",
 		Long: `Prints export lines of the endpoint, an access key and a region, and unsets
 variables that would win over them. Only the user who owns the data directory
-can read the key.`,
+can read the key. The endpoint is that of the server that runs on the data
+directory, or else of the last one that did.`,
 		Example: "  eval \"$(outcrop env)\"\n  outcrop env --region eu-central-1 --json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !arn.ValidRegion(region) {
+				return &usageError{fmt.Errorf("--region %q is not the name of an AWS region, e.g. us-east-1", region)}
+			}
 			return with(cmd.Context(), p, o, func(l *Local) error {
 				c, err := ownKey(cmd.Context(), l)
 				if err != nil {
@@ -32,9 +37,9 @@ can read the key.`,
 				}
 				c.Region = region
 				if asJSON {
-					return writeJSON(std.Out, envMap(l.Endpoint, l.CAFile, c))
+					return writeJSON(std.Out, envMap(l.Endpoint, l.CAFile, c, std.getenv))
 				}
-				_, err = fmt.Fprint(std.Out, envLines(l.Endpoint, l.CAFile, c))
+				_, err = fmt.Fprint(std.Out, envLines(l.Endpoint, l.CAFile, c, std.getenv))
 				return err
 			})
 		},
@@ -63,52 +68,71 @@ func ownKey(ctx context.Context, l *Local) (Credentials, error) {
 	return Credentials{}, errors.New("there is no active access key; make one with: outcrop keys create")
 }
 
-// Variables that would win over the ones that env sets.
-var unset = []string{"AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_BEARER_TOKEN_BEDROCK"}
+// unset are variables that would win over the ones that env sets, or that the
+// SDKs refuse beside an endpoint of one's own.
+func unset() []string {
+	return []string{
+		"AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_BEARER_TOKEN_BEDROCK",
+		"AWS_ENDPOINT_URL_BEDROCK", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME", "AWS_ENDPOINT_URL_BEDROCK_AGENT",
+		"AWS_ENDPOINT_URL_BEDROCK_AGENT_RUNTIME", "AWS_ENDPOINT_URL_STS", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+		"AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
+	}
+}
 
-func envMap(endpoint, ca string, c Credentials) map[string]string {
+// caVariables name the certificate authorities to trust: for AWS's own tools and
+// SDKs, and for Node.js, which does not know AWS's.
+func caVariables() []string { return []string{"AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"} }
+
+func envMap(endpoint, ca string, c Credentials, getenv func(string) string) map[string]string {
 	m := map[string]string{
 		"AWS_ENDPOINT_URL":      endpoint,
 		"AWS_ACCESS_KEY_ID":     c.AccessKeyID,
 		"AWS_SECRET_ACCESS_KEY": c.Secret,
 		"AWS_REGION":            c.Region,
 		"AWS_DEFAULT_REGION":    c.Region,
-		"NO_PROXY":              noProxy(endpoint, os.Getenv("NO_PROXY")),
+		"NO_PROXY":              noProxy(endpoint, getenv("NO_PROXY"), getenv("no_proxy")),
 	}
 	m["no_proxy"] = m["NO_PROXY"]
 	if ca != "" {
-		m["AWS_CA_BUNDLE"] = ca
+		for _, k := range caVariables() {
+			m[k] = ca
+		}
 	}
 	return m
 }
 
-func envLines(endpoint, ca string, c Credentials) string {
-	m := envMap(endpoint, ca, c)
+func envLines(endpoint, ca string, c Credentials, getenv func(string) string) string {
+	m := envMap(endpoint, ca, c, getenv)
 	var b strings.Builder
-	for _, k := range []string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_CA_BUNDLE", "NO_PROXY", "no_proxy"} {
+	for _, k := range slices.Concat(
+		[]string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_DEFAULT_REGION"},
+		caVariables(), []string{"NO_PROXY", "no_proxy"},
+	) {
 		if v, ok := m[k]; ok {
 			fmt.Fprintf(&b, "export %s=%s\n", k, quote(v))
 		}
 	}
-	fmt.Fprintf(&b, "unset %s\n", strings.Join(unset, " "))
+	fmt.Fprintf(&b, "unset %s\n", strings.Join(unset(), " "))
 	return b.String()
 }
 
-// noProxy adds the endpoint's host to a list of hosts that need no proxy.
-func noProxy(endpoint, list string) string {
-	u, err := url.Parse(endpoint)
-	if err != nil {
-		return list
-	}
-	for _, h := range strings.Split(list, ",") {
-		if strings.TrimSpace(h) == u.Hostname() {
-			return list
+// noProxy joins lists of hosts that need no proxy and adds the endpoint's host.
+func noProxy(endpoint string, lists ...string) string {
+	var hosts []string
+	add := func(h string) {
+		if h = strings.TrimSpace(h); h != "" && !slices.Contains(hosts, h) {
+			hosts = append(hosts, h)
 		}
 	}
-	if list == "" {
-		return u.Hostname()
+	for _, list := range lists {
+		for h := range strings.SplitSeq(list, ",") {
+			add(h)
+		}
 	}
-	return list + "," + u.Hostname()
+	if u, err := url.Parse(endpoint); err == nil {
+		add(u.Hostname())
+	}
+	return strings.Join(hosts, ",")
 }
 
 // quote makes s one word of a POSIX shell.

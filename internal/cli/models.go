@@ -55,7 +55,7 @@ func newModelsList(std IO, p Program, o *Options) *cobra.Command {
 }
 
 func listModels(w io.Writer, l *Local, asJSON bool) error {
-	var views []modelView
+	views := []modelView{}
 	for _, m := range l.Catalog.List(catalog.Filter{}) {
 		_, ok := l.Weights.Path(m.Weights)
 		views = append(views, modelView{m.ID, m.Provider, m.Output, m.Weights, m.StandIn, ok})
@@ -94,7 +94,7 @@ func listWeights(w io.Writer, l *Local, asJSON bool) error {
 	for _, m := range installed {
 		size[m.ID] = m.Size
 	}
-	var views []weightsView
+	views := []weightsView{}
 	for _, c := range l.Catalog.Weights() {
 		v := weightsView{ID: c.ID, Name: c.Name, License: c.License, Mode: c.Mode, Context: c.ContextTokens, Size: c.SizeBytes}
 		if n, ok := size[c.ID]; ok {
@@ -195,9 +195,9 @@ func newModelsShow(std IO, p Program, o *Options) *cobra.Command {
 					return err
 				}
 				if asJSON {
-					return writeJSON(std.Out, showView(w, d, installed))
+					return writeJSON(std.Out, showView(l, w, d, installed))
 				}
-				return printShow(std.Out, w, d, installed)
+				return printShow(std.Out, showView(l, w, d, installed))
 			})
 		},
 	}
@@ -209,6 +209,7 @@ func newModelsShow(std IO, p Program, o *Options) *cobra.Command {
 type shown struct {
 	ID           string    `json:"id"`
 	Name         string    `json:"name"`
+	Models       []string  `json:"models"` // ids of the API, stand-ins left out
 	License      string    `json:"license"`
 	LicenseURL   string    `json:"license_url,omitempty"`
 	Mode         string    `json:"mode"`
@@ -224,8 +225,8 @@ type shown struct {
 	Template     bool      `json:"chat_template"`
 }
 
-func showView(w catalog.Weights, d weights.Details, installed bool) shown {
-	v := shown{ID: w.ID, Name: w.Name, License: w.License, LicenseURL: w.LicenseURL, Mode: w.Mode, Context: w.ContextTokens, Dimensions: w.Dimensions, Installed: installed}
+func showView(l *Local, w catalog.Weights, d weights.Details, installed bool) shown {
+	v := shown{ID: w.ID, Name: w.Name, Models: served(l, w.ID), License: w.License, LicenseURL: w.LicenseURL, Mode: w.Mode, Context: w.ContextTokens, Dimensions: w.Dimensions, Installed: installed}
 	if installed {
 		v.Origin, v.SHA256, v.Size, v.At, v.Path = d.Origin, d.SHA256, d.Size, d.Installed, d.Path
 		v.Architecture, v.Template = d.Header.Architecture, d.Header.ChatTemplate != ""
@@ -233,14 +234,16 @@ func showView(w catalog.Weights, d weights.Details, installed bool) shown {
 	return v
 }
 
-func printShow(out io.Writer, w catalog.Weights, d weights.Details, installed bool) error {
-	v := showView(w, d, installed)
+func printShow(out io.Writer, v shown) error {
 	return table(out, v.ID+"\t"+v.Name, func(w io.Writer) {
+		if len(v.Models) > 0 {
+			fmt.Fprintf(w, "models\t%s\n", strings.Join(v.Models, ", "))
+		}
 		fmt.Fprintf(w, "licence\t%s %s\nmode\t%s\ncontext\t%d tokens\n", v.License, v.LicenseURL, v.Mode, v.Context)
 		if v.Dimensions > 0 {
 			fmt.Fprintf(w, "dimensions\t%d\n", v.Dimensions)
 		}
-		if !installed {
+		if !v.Installed {
 			fmt.Fprintf(w, "installed\tno; outcrop models pull %s\n", v.ID)
 			return
 		}
@@ -254,14 +257,16 @@ func newModelsRemove(std IO, p Program, o *Options) *cobra.Command {
 		Use: "rm WEIGHTS", Short: "Remove installed weights", Args: exactly("WEIGHTS"), Example: "  outcrop models rm gemma-3-270m",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return with(cmd.Context(), p, o, func(l *Local) error {
-				w, err := find(l, args[0])
-				if err != nil {
+				id := args[0]
+				if w, err := find(l, id); err == nil {
+					id = w.ID
+				} else if _, installed := l.Weights.Path(id); !installed { // what is installed may be of a kind that is not served
 					return err
 				}
-				if err := l.Weights.Remove(cmd.Context(), w.ID); err != nil {
+				if err := l.Weights.Remove(cmd.Context(), id); err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(std.Out, "%s is removed.\n", w.ID)
+				_, err := fmt.Fprintf(std.Out, "%s is removed.\n", id)
 				return err
 			})
 		},
@@ -278,19 +283,45 @@ weights in the catalogue it takes their place.`,
 		Example: "  outcrop models import ./my-model.gguf\n  outcrop models import ./my-model.gguf --id my-model",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if id == "" {
-				base := filepath.Base(args[0])
-				id = strings.ToLower(strings.TrimSuffix(base, filepath.Ext(base)))
+				id = fileID(args[0])
 			}
 			return with(cmd.Context(), p, o, func(l *Local) error {
 				prog := progressOn(std.Err)
 				if err := l.Weights.Import(cmd.Context(), id, args[0], prog); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(std.Out, "%s is installed. The next start of the server serves it.\n", id)
+				as := catalog.LocalID(id)
+				if ids := served(l, id); len(ids) > 0 {
+					as = ids[0]
+				}
+				_, err := fmt.Fprintf(std.Out, "%s is installed. The next start of the server serves it as %s.\n", id, as)
 				return err
 			})
 		},
 	}
 	cmd.Flags().StringVar(&id, "id", "", "id of the weights (default: the file's name)")
 	return cmd
+}
+
+// fileID is the id that a file gets from its name.
+func fileID(path string) string {
+	base := filepath.Base(path)
+	id := []byte(strings.ToLower(strings.TrimSuffix(base, filepath.Ext(base))))
+	for i, c := range id {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && (i == 0 || !strings.ContainsRune("._-", rune(c))) {
+			id[i] = '-'
+		}
+	}
+	return strings.TrimLeft(string(id), "-")
+}
+
+// served are the ids of the API that stand for some weights, stand-ins left out.
+func served(l *Local, weightsID string) []string {
+	ids := []string{}
+	for _, m := range l.Catalog.List(catalog.Filter{}) {
+		if m.Weights == weightsID && !m.StandIn {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
 }

@@ -25,7 +25,7 @@ Ctrl-C or SIGTERM lets running calls finish, for 25 seconds at most.`,
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			prog := progressOn(std.Err)
-			return p.Serve(cmd.Context(), *o, prog, func(r Ready) { announce(std.Out, p.Version(), r) })
+			return p.Serve(cmd.Context(), *o, prog, func(r Ready) { announce(std, p.Version(), r) })
 		},
 	}
 	cmd.Flags().StringVar(&o.Listen, "listen", "", "HOST:PORT to listen on (default 127.0.0.1:8686)")
@@ -33,16 +33,16 @@ Ctrl-C or SIGTERM lets running calls finish, for 25 seconds at most.`,
 }
 
 // announce prints what a person needs to start.
-func announce(w io.Writer, v Version, r Ready) {
+func announce(std IO, v Version, r Ready) {
 	var b strings.Builder
 	if len(r.StandIns) > 0 {
-		fmt.Fprintf(&b, "\nStand-ins: %d well-known ids (%s, ...) are served by %s.\n", len(r.StandIns), r.StandIns[0].ID, served(r))
+		fmt.Fprintf(&b, "\nStand-ins: %d well-known ids (%s, ...) are served by %s.\n", len(r.StandIns), r.StandIns[0].ID, standingIn(r))
 		b.WriteString("Replies say so in the header x-outcrop-served-by; `outcrop models list` shows each; `stand_ins: false` switches them off.\n")
 	}
 	fmt.Fprintf(&b, "\nOutcrop %s is ready on %s (%s). Data: %s\n", v.Version, r.Endpoint, r.Took.Round(time.Millisecond), r.Data)
 	if r.FirstKey != nil {
 		b.WriteString("\nPaste this into the shell of your AWS program:\n\n")
-		for line := range strings.Lines(envLines(r.Endpoint, r.CAFile, *r.FirstKey)) {
+		for line := range strings.Lines(envLines(r.Endpoint, r.CAFile, *r.FirstKey, std.getenv)) {
 			b.WriteString("  " + line)
 		}
 		b.WriteString("\nThen, for example:\n\n")
@@ -50,11 +50,11 @@ func announce(w io.Writer, v Version, r Ready) {
 		b.WriteString("\nIn the shell of your AWS program: eval \"$(outcrop env)\". Then, for example:\n\n")
 	}
 	b.WriteString(`  python3 -c 'import boto3; print(boto3.client("bedrock-runtime").converse(modelId="anthropic.claude-3-haiku-20240307-v1:0", messages=[{"role": "user", "content": [{"text": "Say hello."}]}])["output"]["message"]["content"][0]["text"])'` + "\n\n")
-	_, _ = io.WriteString(w, b.String()) // nobody may be reading
+	_, _ = io.WriteString(std.Out, b.String()) // nobody may be reading
 }
 
-// served names the weights behind the stand-ins.
-func served(r Ready) string {
+// standingIn names the weights behind the stand-ins.
+func standingIn(r Ready) string {
 	var names []string
 	seen := map[string]bool{}
 	for _, m := range r.StandIns {
