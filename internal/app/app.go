@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"time"
@@ -66,16 +67,29 @@ type state struct {
 	catalog *catalog.Catalog
 }
 
+// databaseFile is the name of the database in the data directory. It is made
+// after the root key.
+const databaseFile = "outcrop.db"
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
 // open opens the data directory of a configuration, and makes it on first use.
 func open(ctx context.Context, cfg Config, log *slog.Logger) (*state, error) {
 	if err := datadir.Create(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	root, err := keys.LoadRootKey(filepath.Join(cfg.DataDir, "root.key"))
+	rootFile, database := filepath.Join(cfg.DataDir, keys.RootKeyFile), filepath.Join(cfg.DataDir, databaseFile)
+	if !exists(rootFile) && exists(database) { // a new root key would open none of its secrets
+		return nil, fmt.Errorf("%s is missing: restore it from a backup; without it none of the keys in %s can be used", rootFile, database)
+	}
+	root, err := keys.LoadRootKey(rootFile)
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqlite.Open(ctx, sqlite.Config{Path: filepath.Join(cfg.DataDir, "outcrop.db")})
+	db, err := sqlite.Open(ctx, sqlite.Config{Path: database})
 	if err != nil {
 		return nil, err
 	}

@@ -9,9 +9,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/lexer"
 
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/wire/arn"
@@ -114,23 +116,52 @@ func LoadConfig(path string) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("read the configuration: %w", err)
 	}
-	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict()).Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c, located(path, err)
+	if err := yaml.NewDecoder(bytes.NewReader(b), yaml.Strict(), yaml.CustomUnmarshaler(readDuration)).Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return c, located(path, b, err)
 	}
 	return c, nil
 }
 
+// durationError is a value that is no duration. The YAML reader does not tell
+// where it stands.
+type durationError struct{ text string }
+
+func (e durationError) Error() string {
+	return fmt.Sprintf("%q is not a duration, e.g. 30s or 2m", e.text)
+}
+
+func readDuration(d *time.Duration, text []byte) error {
+	word := strings.Trim(strings.TrimSpace(string(text)), `"'`)
+	v, err := time.ParseDuration(word)
+	if err != nil {
+		return durationError{word}
+	}
+	*d = v
+	return nil
+}
+
 // located adds the line to an error of the YAML reader.
-func located(path string, err error) error {
-	ye, ok := errors.AsType[yaml.Error](err)
-	if !ok {
-		return fmt.Errorf("configuration %s: %w", path, err)
+func located(path string, text []byte, err error) error {
+	line, message := 0, err.Error()
+	if ye, ok := errors.AsType[yaml.Error](err); ok {
+		message = ye.GetMessage()
+		if t := ye.GetToken(); t != nil && t.Position != nil {
+			line = t.Position.Line
+		}
 	}
-	line := ""
-	if t := ye.GetToken(); t != nil && t.Position != nil {
-		line = fmt.Sprintf(" line %d:", t.Position.Line)
+	if de, ok := errors.AsType[durationError](err); ok {
+		message = de.Error()
+		for _, t := range lexer.Tokenize(string(text)) {
+			if t.Value == de.text {
+				line = t.Position.Line
+				break
+			}
+		}
 	}
-	return fmt.Errorf("configuration %s:%s %s", path, line, ye.GetMessage())
+	if line == 0 {
+		return fmt.Errorf("configuration %s: %s", path, message)
+	}
+	return fmt.Errorf("configuration %s: line %d: %s", path, line, message)
 }
 
 // withDefaults fills what was left out and refuses what cannot work.

@@ -25,7 +25,7 @@ func (Program) Doctor(ctx context.Context, o cli.Options) []cli.Check {
 		return []cli.Check{{Name: "configuration", Detail: err.Error(), Fix: "correct the configuration and run the doctor again"}}
 	}
 	checks := []cli.Check{{Name: "configuration", OK: true, Detail: "listen " + cfg.Listen}}
-	if _, err := os.Stat(filepath.Join(cfg.DataDir, "outcrop.db")); err != nil {
+	if !exists(filepath.Join(cfg.DataDir, databaseFile)) {
 		return append(checks, cli.Check{Name: "data directory", Detail: cfg.DataDir + " holds no installation yet", Fix: "outcrop serve"})
 	}
 	s, err := open(ctx, cfg, slog.New(slog.DiscardHandler))
