@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sync"
@@ -68,6 +69,7 @@ type Server struct {
 	Key      keys.Created // an access key of Account
 	Data     string
 	app      *app.Server
+	http     *http.Client // of all SDK clients
 	stop     func() error // once; waits until the server has ended
 }
 
@@ -99,7 +101,7 @@ func Start(t testing.TB, opts ...Option) *Server {
 		t.Fatalf("compose the server: %v", err)
 	}
 	done := make(chan error, 1)
-	srv := &Server{Endpoint: s.Endpoint(), Account: keys.DefaultAccount, Data: o.cfg.DataDir, app: s}
+	srv := &Server{Endpoint: s.Endpoint(), Account: keys.DefaultAccount, Data: o.cfg.DataDir, app: s, http: newClient()}
 	srv.Key = srv.NewKey(t, keys.DefaultAccount, keys.SigV4)
 	ready := make(chan struct{})
 	go func() {
@@ -123,7 +125,10 @@ func Start(t testing.TB, opts ...Option) *Server {
 		stop()
 		return <-done
 	})
-	t.Cleanup(func() { srv.Stop(t) })
+	t.Cleanup(func() {
+		srv.http.CloseIdleConnections()
+		srv.Stop(t)
+	})
 	return srv
 }
 
@@ -191,6 +196,7 @@ func (s *Server) AWS(k keys.Created) aws.Config {
 		BaseEndpoint: aws.String(s.Endpoint),
 		Credentials:  credentials.NewStaticCredentialsProvider(k.ID, string(k.Secret.Reveal()), ""),
 		Retryer:      func() aws.Retryer { return aws.NopRetryer{} },
+		HTTPClient:   s.http,
 	}
 }
 

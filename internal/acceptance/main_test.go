@@ -1,0 +1,107 @@
+package acceptance
+
+import (
+	"flag"
+	"hash/fnv"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
+
+	"github.com/outcrop/outcrop/internal/app"
+	"github.com/outcrop/outcrop/internal/apptest"
+	"github.com/outcrop/outcrop/internal/keys"
+)
+
+var (
+	full = flag.Bool("full", false, "run the whole corpora instead of a tenth")
+	seed = flag.Uint64("seed", 1, "which tenth to run without -full")
+)
+
+// The ids under test.
+const (
+	smollm       = "huggingface.smollm2-135m-instruct-v1:0"
+	claudeText   = "anthropic.claude-v2"
+	claudeChat   = "anthropic.claude-3-haiku-20240307-v1:0"
+	titanText    = "amazon.titan-text-express-v1"
+	minilm       = "sentence-transformers.all-minilm-l6-v2-v1:0"
+	titanEmbedV1 = "amazon.titan-embed-text-v1"
+	titanEmbedV2 = "amazon.titan-embed-text-v2:0"
+)
+
+// The weights under test.
+const (
+	chatWeights  = "smollm2-135m-instruct"
+	embedWeights = "all-minilm-l6-v2"
+)
+
+// contextTokens is what one request of the servers under test may use.
+const contextTokens = 4096
+
+// tenth returns all items with -full, else a tenth of them, at least least.
+func tenth[T any](items []T, least int) []T {
+	if *full {
+		return items
+	}
+	n := min(len(items), max(least, (len(items)+9)/10))
+	out := slices.Clone(items)
+	rand.New(rand.NewPCG(*seed, 0)).Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return out[:n]
+}
+
+// pick returns a number below n that depends on the words alone.
+func pick(n int, words ...string) int {
+	h := fnv.New64a()
+	for _, w := range words {
+		_, _ = io.WriteString(h, w+"\x00")
+	}
+	return int(h.Sum64() % uint64(n)) //nolint:gosec // below n
+}
+
+// product is a whole server on the real engine.
+type product struct {
+	*apptest.Server
+	accounts atomic.Int64
+	one      sync.Mutex // held while a reply must not share the engine's batches with another
+}
+
+func startProduct(t testing.TB) *product {
+	t.Helper()
+	p := &product{}
+	p.Server = apptest.Start(t, apptest.RealEngine(), apptest.Config(func(c *app.Config) {
+		c.Engine.MaxContext = contextTokens
+		c.Usage.Strict = true
+		c.Engine.QueueDeadline = 10 * time.Minute // a busy machine is no reason to fail
+	}))
+	return p
+}
+
+// account is a client with an account of its own. State of prompts is never
+// shared between accounts, so its first reply is computed from nothing, as the
+// bare engine does it: the same numbers come out to the last bit.
+func (p *product) account(t testing.TB) *client {
+	t.Helper()
+	c := &client{account: accountID(int(p.accounts.Add(1)))}
+	c.Client = bedrockruntime.NewFromConfig(p.AWS(p.NewKey(t, c.account, keys.SigV4)))
+	return c
+}
+
+func accountID(n int) string {
+	b := []byte("700000000000")
+	for i := len(b) - 1; n > 0; i-- {
+		b[i] += byte(n % 10)
+		n /= 10
+	}
+	return string(b)
+}
+
+// client calls as the owner of one account.
+type client struct {
+	*bedrockruntime.Client
+	account string
+}
