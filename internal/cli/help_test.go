@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/outcrop/outcrop/internal/catalog"
 )
 
 // Every command tells what it is for and shows how it is used.
@@ -96,5 +99,31 @@ func TestFileID(t *testing.T) {
 		if got := fileID(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
+	}
+}
+
+func TestAnnounce(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	std := IO{Out: &out, Getenv: func(string) string { return "" }}
+	r := Ready{
+		Endpoint: "http://127.0.0.1:8686", Data: "/data", Took: 123 * time.Millisecond,
+		StandIns: []catalog.Model{{ID: "anthropic.claude-v2", Weights: "smollm2"}, {ID: "amazon.titan-embed-text-v1", Weights: "minilm"}},
+		FirstKey: &Credentials{AccessKeyID: "AKIA", Secret: "s3cret", Region: "us-east-1"},
+	}
+	announce(std, Version{Version: "1"}, r)
+	for _, want := range []string{
+		"2 well-known ids (anthropic.claude-v2, ...) are served by smollm2 and minilm", "x-outcrop-served-by", "is ready on http://127.0.0.1:8686 (123ms)",
+		"  export AWS_ENDPOINT_URL=http://127.0.0.1:8686\n", "  export AWS_SECRET_ACCESS_KEY=s3cret\n", "boto3",
+	} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %s", want, out.String())
+		}
+	}
+	out.Reset()
+	r.FirstKey, r.StandIns = nil, nil
+	announce(std, Version{}, r)
+	if text := out.String(); strings.Contains(text, "Stand-ins") || strings.Contains(text, "SECRET") || !strings.Contains(text, `eval "$(outcrop env)"`) {
+		t.Errorf("later starts: %s", text)
 	}
 }

@@ -106,10 +106,43 @@ func TestLargeTemplate(t *testing.T) {
 	}
 }
 
+// A text that cannot fit, whatever its tokens are, is refused uncounted.
+func TestHopelessText(t *testing.T) {
+	t.Parallel()
+	counted := &counting{Engine: scripted.New(), info: engine.Info{TokenBytes: 8, TokenInk: 4}}
+	s := inference.New(inference.Config{Engine: counted})
+	for name, c := range map[string]struct {
+		text  string
+		least string // tokens; "" when the text is counted
+	}{
+		"long":             {strings.Repeat("a", 8001), "at least 2000 tokens"},
+		"long white space": {"a" + strings.Repeat(" ", 8100) + "b", "at least 1012 tokens"},
+		"outer space":      {strings.Repeat(" ", 9000), ""},
+		"may fit":          {strings.Repeat("a ", 1990), ""},
+	} {
+		counted.n = 0
+		r := said(0, nil)
+		r.System, r.Messages[0].Content[0].Text = []string{"x"}, c.text
+		_, err := llm.Collect(s.Generate(t.Context(), newCall(), target(1000, 100), r))
+		if c.least == "" {
+			if counted.n != 1 {
+				t.Errorf("%s: counted %d times", name, counted.n)
+			}
+			continue
+		}
+		if apierr.From(err).Code != apierr.CodeValidation || !strings.Contains(err.Error(), c.least) || counted.n != 0 {
+			t.Errorf("%s: %v, counted %d times", name, err, counted.n)
+		}
+	}
+}
+
 type counting struct {
 	*scripted.Engine
-	n int
+	n    int
+	info engine.Info
 }
+
+func (c *counting) Info(context.Context, engine.Target) (engine.Info, error) { return c.info, nil }
 
 func (c *counting) Count(ctx context.Context, t engine.Target, r *llm.Request) (int, error) {
 	c.n++

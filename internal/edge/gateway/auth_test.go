@@ -348,10 +348,13 @@ func (a *attempt) send(t *testing.T) (answer, int) {
 	return read(t, w.Result()), b.read
 }
 
+// requestIDs reads the header under the very spelling that AWS uses.
+func requestIDs(h http.Header) []string { return map[string][]string(h)["x-amzn-RequestId"] }
+
 // wellFormed checks that an answer has the form of its protocol.
 func wellFormed(t *testing.T, name string, svc *awsapi.Service, a answer) {
 	t.Helper()
-	if ids := a.header["x-amzn-RequestId"]; len(ids) != 1 || len(ids[0]) != 36 {
+	if ids := requestIDs(a.header); len(ids) != 1 || len(ids[0]) != 36 {
 		t.Errorf("%s: request ids %q", name, ids)
 	}
 	if a.status < 400 {
