@@ -253,6 +253,54 @@ func TestInvokeModelWithResponseStream(t *testing.T) {
 	wantCode(t, "stream of vectors", err, "ValidationException")
 }
 
+// What an id's model or weights cannot do is refused, and the reason told.
+func TestUnsuitableModels(t *testing.T) {
+	t.Parallel()
+	e := scripted.New()
+	e.Missing = []string{"all-minilm-l6-v2"}
+	c := apptest.Start(t, apptest.Engine(e)).Runtime()
+	json := new("application/json")
+	const own, base = "huggingface.smollm2-135m-instruct-v1:0", "google.gemma-3-270m-v1:0"
+	invoke := func(in *bedrockruntime.InvokeModelInput) func() error {
+		return func() error { _, err := c.InvokeModel(t.Context(), in); return err }
+	}
+	stream := func(in *bedrockruntime.InvokeModelWithResponseStreamInput) func() error {
+		return func() error { _, err := c.InvokeModelWithResponseStream(t.Context(), in); return err }
+	}
+	talk := func(model string, messages []types.Message) func() error {
+		return func() error {
+			_, err := c.ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: &model, Messages: messages})
+			return err
+		}
+	}
+	for name, x := range map[string]struct {
+		call       func() error
+		code, part string
+	}{
+		"no native body":         {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(own), Body: []byte(`{}`), ContentType: json}), "ValidationException", "use Converse"},
+		"no native body, stream": {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new(own), Body: []byte(`{}`), ContentType: json}), "ValidationException", "use Converse"},
+		"accept":                 {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(haiku), Body: []byte(`{}`), ContentType: json, Accept: new("image/png")}), "ValidationException", "Accept Type"},
+		"accept, stream":         {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new(haiku), Body: []byte(`{}`), ContentType: json, Accept: new("image/png")}), "ValidationException", "Accept Type"},
+		"half a guardrail":       {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(haiku), Body: []byte(`{}`), ContentType: json, GuardrailIdentifier: new("abcdefghij12")}), "ValidationException", "together"},
+		"wrong body, stream":     {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new(haiku), Body: []byte(`{"colour":1}`), ContentType: json}), "ValidationException", ""},
+		"unknown, stream":        {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new("nobody.nothing-v1:0"), Body: []byte(`{}`), ContentType: json}), "ValidationException", "identifier"},
+		"no vectors":             {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(embedG1), Body: []byte(`{"inputText":"a"}`), ContentType: json}), "ModelNotReadyException", ""},
+		"wrong embedding body":   {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(embedG1), Body: []byte(`{"text":"a"}`), ContentType: json}), "ValidationException", "text"},
+		"base model talks":       {talk(base, said("hi")), "ValidationException", "supported text or chat model"},
+		"unknown talks":          {talk("nobody.nothing-v1:0", said("hi")), "ValidationException", "identifier"},
+		"two users in a row":     {talk(haiku, append(said("hi"), said("hi")...)), "ValidationException", ""},
+	} {
+		err := x.call()
+		wantCode(t, name, err, x.code)
+		if err != nil && !strings.Contains(err.Error(), x.part) {
+			t.Errorf("%s: %v does not tell of %q", name, err, x.part)
+		}
+	}
+	if _, err := c.InvokeModel(t.Context(), &bedrockruntime.InvokeModelInput{ModelId: new(base), Body: []byte(`{"inputText":"a"}`), ContentType: json, Accept: new("*/*")}); err != nil {
+		t.Errorf("a base model completes: %v", err)
+	}
+}
+
 func TestConverse(t *testing.T) {
 	t.Parallel()
 	c := apptest.Start(t, apptest.Engine(scripted.New(scripted.Reply{Text: "one two three"}))).Runtime()
