@@ -388,3 +388,46 @@ func BenchmarkResolve(b *testing.B) {
 		})
 	}
 }
+
+func TestLocal(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("broken")
+	if _, err := catalog.New(catalog.Options{Local: func(func(string) bool) ([]catalog.Local, error) { return nil, broken }}); !errors.Is(err, broken) {
+		t.Errorf("error %v", err)
+	}
+	c, err := catalog.New(catalog.Options{Local: func(known func(string) bool) ([]catalog.Local, error) {
+		if !known("smollm2-135m-instruct") || known("mine") {
+			t.Error("the catalogue does not know its own")
+		}
+		return []catalog.Local{
+			{ID: "mine", Mode: "chat"}, {ID: "Mine", Mode: "completion", ContextTokens: 3},
+			{ID: "smollm2-135m-instruct", Mode: "embed"}, {ID: strings.Repeat("l", 100), Mode: "chat", Name: "\xff"},
+		}, nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id, want := range map[string]struct {
+		weights               string
+		context, output, name int
+	}{
+		"local.mine":                             {"mine", 2048, 256, 4},
+		"local.mine-2":                           {"Mine", 3, 1, 4},
+		"local." + strings.Repeat("l", 56):       {strings.Repeat("l", 100), 2048, 256, 20},
+		"huggingface.smollm2-135m-instruct-v1:0": {"smollm2-135m-instruct", 8192, 512, 21},
+	} {
+		got, err := c.Resolve(t.Context(), id, "eu-west-1", "000000000000")
+		if err != nil {
+			t.Errorf("%s: %v", id, err)
+			continue
+		}
+		if w := got.Weights; w.ID != want.weights || w.ContextTokens != want.context || w.DefaultTokens != want.output || strings.HasPrefix(id, "local.") && len(got.Model.Name) != want.name {
+			t.Errorf("%s: %+v %+v", id, w, got.Model)
+		}
+	}
+	for weights, want := range map[string]string{"a": "local.a0", "My_Model.v2": "local.my-model-v2", "": "local.00"} {
+		if got := catalog.LocalID(weights); got != want {
+			t.Errorf("%q: %s, want %s", weights, got, want)
+		}
+	}
+}
