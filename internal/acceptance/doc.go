@@ -3,6 +3,6 @@
 // worked out once more by a llama.cpp server that stands alone.
 //
 // `go test` runs a seeded tenth of each corpus; -full runs all of it, which
-// takes an hour on two slow cores (add -timeout 3h), and -seed picks another
-// tenth. What is measured is in docs/acceptance.
+// takes about an hour on two cores (add -timeout 3h), and -seed picks another
+// tenth. -short runs next to nothing. What is measured is in docs/acceptance.
 package acceptance

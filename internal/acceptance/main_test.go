@@ -43,12 +43,16 @@ const (
 // contextTokens is what one request of the servers under test may use.
 const contextTokens = 4096
 
-// tenth returns all items with -full, else a tenth of them, at least least.
+// tenth returns all items with -full, else a tenth of them, at least least, and
+// an eighth of that with -short, for runs that look for something else.
 func tenth[T any](items []T, least int) []T {
 	if *full {
 		return items
 	}
 	n := min(len(items), max(least, (len(items)+9)/10))
+	if testing.Short() {
+		n = (n + 7) / 8
+	}
 	out := slices.Clone(items)
 	rand.New(rand.NewPCG(*seed, 0)).Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
 	return out[:n]
