@@ -49,7 +49,7 @@ func TestEveryListedModel(t *testing.T) {
 func callModel(t *testing.T, rt *bedrockruntime.Client, m bedrocktypes.FoundationModelSummary) error {
 	t.Helper()
 	_, err := rt.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: m.ModelId, Messages: user("hi")})
-	refused, isRefused := errors.AsType[*types.ValidationException](err)
+	_, isRefused := errors.AsType[*types.ValidationException](err)
 	base := strings.HasPrefix(*m.ModelId, "google.gemma-3-270m") // base weights, without a chat template
 	if base || m.OutputModalities[0] == bedrocktypes.ModelModalityEmbedding {
 		if !isRefused {
@@ -75,7 +75,7 @@ func callModel(t *testing.T, rt *bedrockruntime.Client, m bedrocktypes.Foundatio
 			return err
 		}
 	}
-	if refused, isRefused = errors.AsType[*types.ValidationException](err); !isRefused || refused.ErrorMessage() == "" {
+	if refused, ok := errors.AsType[*types.ValidationException](err); !ok || refused.ErrorMessage() == "" {
 		return fmt.Errorf("a native body that is not read yet: %w", err)
 	}
 	return nil
