@@ -104,3 +104,50 @@ func TestFollow(t *testing.T) {
 		}
 	}
 }
+
+var proof = regexp.MustCompile("`([a-z0-9/]+)\\.((?:Test|Fuzz|Benchmark)\\w+)(?:/[^`]+)?`")
+
+// TestProofs looks up every test that the acceptance documents name.
+func TestProofs(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	documents, err := filepath.Glob(filepath.Join(root, "docs", "acceptance", "*.md"))
+	if err != nil || len(documents) == 0 {
+		t.Fatalf("documents %v, %v", documents, err)
+	}
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, m := range proof.FindAllStringSubmatch(string(text), -1) {
+			found++
+			if !declares(t, filepath.Join(root, m[1]), m[2]) && !declares(t, filepath.Join(root, "internal", m[1]), m[2]) {
+				t.Errorf("%s names %s of %s, which is not there", filepath.Base(document), m[2], m[1])
+			}
+		}
+		if found < 20 {
+			t.Errorf("%s names %d tests", filepath.Base(document), found)
+		}
+	}
+}
+
+// declares tells whether a test file of a folder has the test.
+func declares(t *testing.T, dir, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nfunc "+name+"(") {
+			return true
+		}
+	}
+	return false
+}
