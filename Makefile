@@ -14,4 +14,4 @@ test:
 	go test ./...
 
 bench:
-	cd bench && go run .
+	go run ./bench
