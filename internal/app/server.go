@@ -25,7 +25,7 @@ const (
 	endTime = 5 * time.Second
 	// lastWord is how long calls may take to tell their clients that the server
 	// stops, before their connections are cut.
-	lastWord = time.Second
+	lastWord = 2 * time.Second
 )
 
 // newServer speaks HTTP/1.1, HTTP/2 over TLS, and HTTP/2 without TLS with prior
@@ -105,7 +105,10 @@ func (s *Server) serve(ctx context.Context) error {
 	defer cancel()
 	if err := s.http.Shutdown(drain); err != nil {
 		end(apierr.Unavailable("The server is stopping."))
-		s.calls.wait(lastWord)
+		// The calls end now, but over HTTP/2 their last frames leave a little later.
+		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
+		_ = s.http.Shutdown(flush) // the first one's error counts
+		cancel()
 		_ = s.http.Close() // what is left is cut; Shutdown's error says why
 		if !errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("drain HTTP: %w", err)

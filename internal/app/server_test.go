@@ -84,34 +84,36 @@ func listening(t *testing.T, endpoint string) (ended func()) {
 // A stream that runs when a stop is asked for is finished; nobody else gets in.
 func TestDrain(t *testing.T) {
 	t.Parallel()
-	g := newGate()
-	s := apptest.Start(t, apptest.Engine(scripted.New(scripted.Reply{Text: "one two three", Pace: g.pace})), apptest.Config(strict))
-	out, err := s.Runtime().ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: new(haiku), Messages: said("hi")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-g.inside
-	ended := listening(t, s.Endpoint)
-	stopped := make(chan struct{})
-	go func() { s.Stop(t); close(stopped) }()
-	ended()
-	if conn, err := net.Dial("tcp", strings.TrimPrefix(s.Endpoint, "http://")); err == nil {
-		_ = conn.Close()
-		t.Error("a stopping server takes new connections")
-	}
-	close(g.open)
-	text := ""
-	for ev := range out.GetStream().Events() {
-		if d, ok := ev.(*types.ConverseStreamOutputMemberContentBlockDelta); ok {
-			text += d.Value.Delta.(*types.ContentBlockDeltaMemberText).Value
+	for _, major := range []int{1, 2} {
+		g := newGate()
+		s := apptest.Start(t, apptest.Engine(scripted.New(scripted.Reply{Text: "one two three", Pace: g.pace})), apptest.Config(strict))
+		out, err := s.RuntimeOver(major).ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: new(haiku), Messages: said("hi")})
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := out.GetStream().Err(); err != nil || text != "one two three" {
-		t.Errorf("%q, %v", text, err)
-	}
-	<-stopped
-	if r := s.Usage(t, s.Account, 1); len(r) != 1 || r[0].Status != 200 || r[0].ErrorCode != "" || r[0].OutputTokens != 4 {
-		t.Errorf("recorded %+v", r)
+		<-g.inside
+		ended := listening(t, s.Endpoint)
+		stopped := make(chan struct{})
+		go func() { s.Stop(t); close(stopped) }()
+		ended()
+		if conn, err := net.Dial("tcp", strings.TrimPrefix(s.Endpoint, "http://")); err == nil {
+			_ = conn.Close()
+			t.Errorf("HTTP/%d: a stopping server takes new connections", major)
+		}
+		close(g.open)
+		text := ""
+		for ev := range out.GetStream().Events() {
+			if d, ok := ev.(*types.ConverseStreamOutputMemberContentBlockDelta); ok {
+				text += d.Value.Delta.(*types.ContentBlockDeltaMemberText).Value
+			}
+		}
+		if err := out.GetStream().Err(); err != nil || text != "one two three" {
+			t.Errorf("HTTP/%d: %q, %v", major, text, err)
+		}
+		<-stopped
+		if r := s.Usage(t, s.Account, 1); len(r) != 1 || r[0].Status != 200 || r[0].ErrorCode != "" || r[0].OutputTokens != 4 {
+			t.Errorf("HTTP/%d: recorded %+v", major, r)
+		}
 	}
 }
 
@@ -119,32 +121,34 @@ func TestDrain(t *testing.T) {
 // record is stored before the server is gone.
 func TestDrainTimeIsOver(t *testing.T) {
 	t.Parallel()
-	g := newGate()
-	log := &syncBuffer{}
-	s := apptest.Start(t, apptest.Engine(scripted.New(scripted.Reply{Text: "one two three", Pace: g.pace})), apptest.Log(slog.New(slog.NewTextHandler(log, nil))),
-		apptest.Config(func(c *app.Config) { c.Limits.Drain = 50 * time.Millisecond }))
-	out, err := s.Runtime().ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: new(haiku), Messages: said("hi")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	<-g.inside
-	begin := time.Now()
-	s.Stop(t)
-	if took := time.Since(begin); took > 5*time.Second {
-		t.Errorf("the stop took %v", took)
-	}
-	for range out.GetStream().Events() { //nolint:revive // to the end
-	}
-	var gone *types.ServiceUnavailableException
-	if err := out.GetStream().Err(); !errors.As(err, &gone) {
-		t.Errorf("the stream ended with %v", err)
-	}
-	r := s.Usage(t, s.Account, 1)
-	if len(r) != 1 || r[0].OutputTokens != 1 || r[0].ErrorCode != "ServiceUnavailableException" {
-		t.Errorf("recorded %+v", r)
-	}
-	if strings.Contains(log.String(), "not stored") {
-		t.Errorf("log: %s", log)
+	for _, major := range []int{1, 2} {
+		g := newGate()
+		log := &syncBuffer{}
+		s := apptest.Start(t, apptest.Engine(scripted.New(scripted.Reply{Text: "one two three", Pace: g.pace})), apptest.Log(slog.New(slog.NewTextHandler(log, nil))),
+			apptest.Config(func(c *app.Config) { c.Limits.Drain = 50 * time.Millisecond }))
+		out, err := s.RuntimeOver(major).ConverseStream(t.Context(), &bedrockruntime.ConverseStreamInput{ModelId: new(haiku), Messages: said("hi")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-g.inside
+		begin := time.Now()
+		s.Stop(t)
+		if took := time.Since(begin); took > 8*time.Second {
+			t.Errorf("HTTP/%d: the stop took %v", major, took)
+		}
+		for range out.GetStream().Events() { //nolint:revive // to the end
+		}
+		var gone *types.ServiceUnavailableException
+		if err := out.GetStream().Err(); !errors.As(err, &gone) {
+			t.Errorf("HTTP/%d: the stream ended with %v", major, err)
+		}
+		r := s.Usage(t, s.Account, 1)
+		if len(r) != 1 || r[0].OutputTokens != 1 || r[0].ErrorCode != "ServiceUnavailableException" {
+			t.Errorf("HTTP/%d: recorded %+v", major, r)
+		}
+		if strings.Contains(log.String(), "not stored") {
+			t.Errorf("HTTP/%d: log: %s", major, log)
+		}
 	}
 }
 

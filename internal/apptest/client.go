@@ -5,6 +5,8 @@ import (
 	"net/http/httptrace"
 	"sync"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 )
 
 // newClient makes the HTTP client of the SDK clients.
@@ -13,6 +15,16 @@ func newClient() *http.Client {
 		Transport:     unhurried{http.DefaultTransport.(*http.Transport).Clone()},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
+}
+
+// RuntimeOver is Runtime over HTTP/1.1 (1) or HTTP/2 with prior knowledge (2).
+func (s *Server) RuntimeOver(major int) *bedrockruntime.Client {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(major == 1)
+	protocols.SetUnencryptedHTTP2(major == 2)
+	cfg := s.AWS(s.Key)
+	cfg.HTTPClient = &http.Client{Transport: unhurried{&http.Transport{Protocols: protocols}}}
+	return bedrockruntime.NewFromConfig(cfg)
 }
 
 // unhurried returns an answer only when its request has been written to the end.
