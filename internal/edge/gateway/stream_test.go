@@ -377,3 +377,31 @@ func TestStreamAllocations(t *testing.T) {
 		t.Errorf("%.2f allocations per event", perEvent)
 	}
 }
+
+// BenchmarkConverse is the gateway's own cost of one call.
+func BenchmarkConverse(b *testing.B) {
+	f := start(b)
+	body := []byte(converseBody)
+	signed := f.sign(b, http.MethodPost, "http://localhost/model/m/converse", body)
+	b.ReportAllocs()
+	for b.Loop() {
+		r, _ := received(signed, body)
+		f.handler.ServeHTTP(&sink{http.Header{}}, r)
+	}
+}
+
+// BenchmarkEvent is the gateway's own cost of one event of a stream.
+func BenchmarkEvent(b *testing.B) {
+	f := start(b)
+	ev := text("word")
+	f.streams(func(_ context.Context, yield func(any, error) bool) {
+		for b.Loop() {
+			if !yield(ev, nil) {
+				return
+			}
+		}
+	})
+	r, _ := received(f.sign(b, http.MethodPost, "http://localhost"+streamPath, []byte(converseBody)), []byte(converseBody))
+	b.ReportAllocs()
+	f.handler.ServeHTTP(&sink{http.Header{}}, r)
+}
