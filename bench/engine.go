@@ -65,9 +65,10 @@ func (g *engineRun) measure(ctx context.Context, s *section) (err error) {
 		if err != nil {
 			return fmt.Errorf("%d streams: %w", t.streams, err)
 		}
-		var ratios, ours, bare []float64
+		var ratios, ours, bare, cpu []float64
 		for _, p := range pairs.values {
-			ratios, ours, bare = append(ratios, p[0]/p[1]), append(ours, p[0]), append(bare, p[1])
+			ratios, ours, bare = append(ratios, p[0].rate/p[1].rate), append(ours, p[0].rate), append(bare, p[1].rate)
+			cpu = append(cpu, float64((p[0].cpu-p[1].cpu).Microseconds())/float64(t.streams*b.tokens))
 		}
 		name := fmt.Sprintf("%d streams, aggregate rate", t.streams)
 		if t.streams == 1 {
@@ -80,13 +81,23 @@ func (g *engineRun) measure(ctx context.Context, s *section) (err error) {
 		})
 		s.add(figure{Name: name + " through Outcrop", Value: median(ours), Unit: "tokens/s"})
 		s.add(figure{Name: name + ", bare engine", Value: median(bare), Unit: "tokens/s"})
+		s.add(figure{
+			Name: name + ": CPU of Outcrop per token", Value: median(cpu), Unit: "µs", Interval: new(interval(cpu)),
+			Note: "of this process, less what it uses as the client of the bare engine",
+		})
 	}
 	return nil
 }
 
+// engineTime is one run of one side.
+type engineTime struct {
+	rate float64       // tokens per second
+	cpu  time.Duration // of this process: server and client, or the client alone
+}
+
 // compare measures pairs in the order A B, B A, A B, ... so that a drift of the
-// machine's speed meets both sides alike. A pair holds our rate and the bare one.
-func (g *engineRun) compare(ctx context.Context, b *sides, streams int) (*calm[[2]float64], error) {
+// machine's speed meets both sides alike. A pair holds our run and the bare one.
+func (g *engineRun) compare(ctx context.Context, b *sides, streams int) (*calm[[2]engineTime], error) {
 	order := [2]func(int) (float64, error){b.ours, b.bare}
 	for _, f := range order {
 		if _, err := f(streams); err != nil { // warm-up: fills the slots
@@ -94,16 +105,17 @@ func (g *engineRun) compare(ctx context.Context, b *sides, streams int) (*calm[[
 		}
 	}
 	i := 0
-	return take(ctx, &g.patient, g.pairs, func() (pair [2]float64, cores float64, err error) {
+	return take(ctx, &g.patient, g.pairs, func() (pair [2]engineTime, cores float64, err error) {
 		for j := range 2 {
-			side, before := (i+j)%2, look()
-			if pair[side], err = order[side](streams); err != nil {
+			side, before, cpu := (i+j)%2, look(), cpuTime()
+			if pair[side].rate, err = order[side](streams); err != nil {
 				return pair, 0, err
 			}
+			pair[side].cpu = cpuTime() - cpu
 			cores = max(cores, foreign(before, look()))
 		}
 		i++
-		g.log("%d streams, pair %d: %.1f and %.1f tokens/s, ratio %.3f; others: %.2f cores", streams, i, pair[0], pair[1], pair[0]/pair[1], cores)
+		g.log("%d streams, pair %d: %.1f and %.1f tokens/s, ratio %.3f; others: %.2f cores", streams, i, pair[0].rate, pair[1].rate, pair[0].rate/pair[1].rate, cores)
 		return pair, cores, nil
 	})
 }
