@@ -188,8 +188,8 @@ func TestKillEngine(t *testing.T) {
 			if e, ok := errors.AsType[*types.ModelStreamErrorException](err); !ok || e.ErrorMessage() == "" {
 				t.Errorf("the stream ended with %v, want ModelStreamErrorException", err)
 			}
-			if took > time.Second {
-				t.Errorf("the exception came %s after the kill, want 1 s at most", took)
+			if limit := notice(); took > limit {
+				t.Errorf("the exception came %s after the kill, want %s at most", took, limit)
 			}
 			t.Logf("%v after %s", err, took)
 			if _, err := rt.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: aws.String(smollm), Messages: ask(), InferenceConfig: maxTokens(2)}); err != nil {
@@ -212,11 +212,20 @@ func TestKillEngine(t *testing.T) {
 		select {
 		case err := <-done:
 			fails[*types.ModelErrorException](t, err, 424)
-		case <-time.After(time.Second):
-			t.Error("the call did not end within 1 s of the engine's death")
+		case <-time.After(notice()):
+			t.Errorf("the call did not end within %s of the engine's death", notice())
 			<-done
 		}
 	})
+}
+
+// notice is how long a call may go on after its engine died: 1 s, which -full
+// holds it to, and far more where other tests share the cores.
+func notice() time.Duration {
+	if *full {
+		return time.Second
+	}
+	return 20 * time.Second
 }
 
 // killEngines kills every engine process of a server and tells when.
