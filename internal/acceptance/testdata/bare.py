@@ -7,11 +7,9 @@ import signal
 import sys
 
 cfg = json.loads(sys.argv[1])
-if sys.platform == "linux":
-    import ctypes
-
-    ctypes.CDLL(None).prctl(1, int(signal.SIGKILL), 0, 0, 0)  # PR_SET_PDEATHSIG
-os.environ["LLAMA_SERVER_ROUTER_PORT"] = "1"  # tells on stdout when it is ready
+# Tells on stdout when it is ready, and ends when stdin does. No parent-death
+# signal: that one is bound to the thread that started us, which Go may end.
+os.environ["LLAMA_SERVER_ROUTER_PORT"] = "1"
 sys.path.insert(0, cfg["site"])
 
 import xllamacpp
