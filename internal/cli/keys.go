@@ -64,7 +64,7 @@ func newKeysCreate(std IO, p Program, o *Options) *cobra.Command {
 					return writeJSON(std.Out, v)
 				}
 				if bearer {
-					_, err = fmt.Fprintf(std.Out, "Key     %s (bearer, account %s)\nToken   %s\n\nThe token is shown this once. Use it as AWS_BEARER_TOKEN_BEDROCK, over TLS or on this machine.\n", v.ID, v.Account, v.Secret)
+					_, err = fmt.Fprintf(std.Out, "Key     %s (bearer, account %s)\nToken   %s\n\nThe token is shown this once. Use it as AWS_BEARER_TOKEN_BEDROCK. Most SDKs send it over TLS only: set tls.self_signed: true in the configuration.\n", v.ID, v.Account, v.Secret)
 				} else {
 					_, err = fmt.Fprintf(std.Out, "Access key ID      %s (account %s)\nSecret access key  %s\n", v.ID, v.Account, v.Secret)
 				}
