@@ -160,7 +160,7 @@ func (b *bare) ask(path string, body, out any) error {
 	if err != nil {
 		return fmt.Errorf("bare engine: %w", err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read only
+	defer resp.Body.Close() // read only
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return fmt.Errorf("bare engine: %w", err)

@@ -85,7 +85,7 @@ func converseParts(p prompt, s settings) ([]types.SystemContentBlock, []types.Me
 		messages = append(messages, m)
 	}
 	return system, messages, &types.InferenceConfiguration{
-		MaxTokens: aws.Int32(int32(s.max)), Temperature: aws.Float32(0), StopSequences: s.stops, //nolint:gosec // small
+		MaxTokens: aws.Int32(int32(s.max)), Temperature: aws.Float32(0), StopSequences: s.stops, // small
 	}
 }
 
@@ -126,7 +126,7 @@ func converseStream(ctx context.Context, c *client, p prompt, s settings) (answe
 		return answer{}, err
 	}
 	stream := out.GetStream()
-	defer stream.Close() //nolint:errcheck // read only
+	defer stream.Close() // read only
 	var a answer
 	told := false
 	for ev := range stream.Events() {
@@ -212,7 +212,7 @@ func (n native) stream(ctx context.Context, c *client, p prompt, s settings) (an
 		return a, err
 	}
 	stream := out.GetStream()
-	defer stream.Close() //nolint:errcheck // read only
+	defer stream.Close() // read only
 	var last struct {
 		Metrics *struct {
 			Input  int `json:"inputTokenCount"`

@@ -64,7 +64,7 @@ func pick(n int, words ...string) int {
 	for _, w := range words {
 		_, _ = io.WriteString(h, w+"\x00")
 	}
-	return int(h.Sum64() % uint64(n)) //nolint:gosec // below n
+	return int(h.Sum64() % uint64(n)) // below n
 }
 
 // product is a whole server on the real engine.

@@ -24,7 +24,7 @@ func readVocabulary(t testing.TB, path string) *vocabulary {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close() // read only
 	st, err := f.Stat()
 	if err != nil {
 		t.Fatal(err)

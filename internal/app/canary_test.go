@@ -138,7 +138,7 @@ func (c canaryCall) send(t *testing.T, s *apptest.Server, sign, bearer string) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // read to the end
+	defer resp.Body.Close() // read to the end
 	b, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatal(err)

@@ -111,7 +111,7 @@ func LoadConfig(path string) (Config, error) {
 	if err != nil {
 		return c, fmt.Errorf("read the configuration: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close() // read only
 	b, err := io.ReadAll(io.LimitReader(f, 1<<20))
 	if err != nil {
 		return c, fmt.Errorf("read the configuration: %w", err)

@@ -28,7 +28,7 @@ func TestCoverage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // it never ran
+	defer s.Close() // it never ran
 	bound := map[[2]string]bool{}
 	for _, r := range s.routes() {
 		bound[[2]string{r.Service.Name, r.Operation.Name}] = true

@@ -32,7 +32,7 @@ func (Program) Doctor(ctx context.Context, o cli.Options) []cli.Check {
 	if err != nil {
 		return append(checks, cli.Check{Name: "data directory", Detail: err.Error(), Fix: "correct what the message names, or use another --data"})
 	}
-	defer s.store.Close() //nolint:errcheck // nothing was written
+	defer s.store.Close() // nothing was written
 	checks = append(checks, checkData(cfg), checkKeys(ctx, s), checkEngine(ctx, cfg))
 	checks = append(checks, checkModels(ctx, s)...)
 	return append(checks, checkPort(ctx, cfg), checkClock(ctx, s))

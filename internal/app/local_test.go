@@ -18,7 +18,7 @@ import (
 func tiny(t *testing.T, name string, pairs ...gguf.Pair) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
-	f, err := os.Create(path) //nolint:gosec // in the test's own folder
+	f, err := os.Create(path) // in the test's own folder
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestImportedModels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // read only
+	defer l.Close() // read only
 	type want struct {
 		weights, mode, family string
 		context, dimensions   int

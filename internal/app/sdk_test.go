@@ -419,7 +419,7 @@ func TestEngineErrorInStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range out.GetStream().Events() { //nolint:revive // to the end
+	for range out.GetStream().Events() { // to the end
 	}
 	var se *types.ModelStreamErrorException
 	if !errors.As(out.GetStream().Err(), &se) || *se.OriginalStatusCode != 408 || *se.OriginalMessage != "stalled" {
@@ -431,7 +431,7 @@ func TestEngineErrorInStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range chunks.GetStream().Events() { //nolint:revive // to the end
+	for range chunks.GetStream().Events() { // to the end
 	}
 	var te *types.ModelTimeoutException
 	if !errors.As(chunks.GetStream().Err(), &te) {

@@ -136,7 +136,7 @@ func TestDrainTimeIsOver(t *testing.T) {
 		if took := time.Since(begin); took > 8*time.Second {
 			t.Errorf("HTTP/%d: the stop took %v", major, took)
 		}
-		for range out.GetStream().Events() { //nolint:revive // to the end
+		for range out.GetStream().Events() { // to the end
 		}
 		var gone *types.ServiceUnavailableException
 		if err := out.GetStream().Err(); !errors.As(err, &gone) {

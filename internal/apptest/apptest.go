@@ -180,7 +180,7 @@ func (s *Server) Usage(t testing.TB, account string, limit int) []meter.Record {
 	if err != nil {
 		t.Fatalf("open the server's database: %v", err)
 	}
-	defer db.Close() //nolint:errcheck // read only
+	defer db.Close() // read only
 	records, err := db.ListUsage(t.Context(), account, limit)
 	if err != nil {
 		t.Fatal(err)

@@ -308,7 +308,7 @@ func TestDoctor(t *testing.T) {
 	if !strings.Contains(text.out, "FAIL  model") || !strings.Contains(text.out, "-> outcrop models pull") || !strings.Contains(text.out, "checks failed") || text.err != "" {
 		t.Errorf("%+v", text)
 	}
-	if err := os.Chmod(s.Data, 0o755); err != nil { //nolint:gosec // that is the fault
+	if err := os.Chmod(s.Data, 0o755); err != nil { // that is the fault
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(config, []byte("listen: nowhere\n"), 0o600); err != nil {

@@ -281,7 +281,7 @@ func TestSlowReader(t *testing.T) {
 		f.records.came = make(chan meter.Record, 2)
 		piece := strings.Repeat("x", 64<<10)
 		f.streams(func(_ context.Context, yield func(any, error) bool) {
-			for yield(text(piece), nil) { //nolint:revive // until the reader is cut
+			for yield(text(piece), nil) { // until the reader is cut
 			}
 		})
 		s := f.listenTCP(t)
