@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 
 	"github.com/outcrop/outcrop/internal/app"
@@ -90,9 +91,9 @@ func startProduct(t testing.TB) *product {
 // bare engine does it: the same numbers come out to the last bit.
 func (p *product) account(t testing.TB) *client {
 	t.Helper()
-	c := &client{account: accountID(int(p.accounts.Add(1)))}
-	c.Client = bedrockruntime.NewFromConfig(p.AWS(p.NewKey(t, c.account, keys.SigV4)))
-	return c
+	account := accountID(int(p.accounts.Add(1)))
+	cfg := p.AWS(p.NewKey(t, account, keys.SigV4))
+	return &client{Client: bedrockruntime.NewFromConfig(cfg), account: account, cfg: cfg}
 }
 
 func accountID(n int) string {
@@ -108,4 +109,11 @@ func accountID(n int) string {
 type client struct {
 	*bedrockruntime.Client
 	account string
+	cfg     aws.Config
+}
+
+// again is another client of the same account. The SDK's decoder of streams is
+// shared by all streams of a client and not safe for several at a time.
+func (c *client) again() *client {
+	return &client{Client: bedrockruntime.NewFromConfig(c.cfg), account: c.account, cfg: c.cfg}
 }

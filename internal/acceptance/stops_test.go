@@ -170,6 +170,7 @@ func testLoad(t *testing.T, p *product, b *bare, prompts []prompt) {
 	var wg sync.WaitGroup
 	for range 6 {
 		wg.Go(func() {
+			c := c.again()
 			for pr := range work {
 				op := ops[pick(len(ops), pr.Name, "load")]
 				s := settings{max: 1 + pick(16, pr.Name, "load")}
