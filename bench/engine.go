@@ -77,7 +77,7 @@ func (g *engineRun) measure(ctx context.Context, s *section) (err error) {
 		s.add(figure{
 			Name: name + ": ratio to the bare engine", Value: median(ratios), Interval: new(interval(ratios)),
 			Bound: t.least, Least: true,
-			Note: "median of the pairs, " + pairs.String(),
+			Note: "median of pairs, " + pairs.String(),
 		})
 		s.add(figure{Name: name + " through Outcrop", Value: median(ours), Unit: "tokens/s"})
 		s.add(figure{Name: name + ", bare engine", Value: median(bare), Unit: "tokens/s"})
@@ -105,7 +105,11 @@ func (g *engineRun) compare(ctx context.Context, b *sides, streams int) (*calm[[
 		}
 	}
 	i := 0
-	return take(ctx, &g.patient, g.pairs, func() (pair [2]engineTime, cores float64, err error) {
+	n := g.pairs
+	if streams == 1 {
+		n *= 3 // a short run: more of them, since it varies more
+	}
+	return take(ctx, &g.patient, n, func() (pair [2]engineTime, cores float64, err error) {
 		for j := range 2 {
 			side, before, cpu := (i+j)%2, look(), cpuTime()
 			if pair[side].rate, err = order[side](streams); err != nil {

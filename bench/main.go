@@ -75,7 +75,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.gateway, "gateway", false, "measure the server with an engine that answers at once")
 	f.BoolVar(&o.startup, "startup", false, "measure start, memory and size of the built program")
 	f.BoolVar(&o.micro, "micro", false, "run the Go benchmarks of the hot path")
-	f.IntVar(&o.pairs, "pairs", 15, "pairs of -engine")
+	f.IntVar(&o.pairs, "pairs", 15, "pairs of -engine; three times as many with one stream")
 	f.IntVar(&o.tokens, "tokens", 128, "tokens of a reply of -engine")
 	f.DurationVar(&o.wait, "wait", 10*time.Minute, "how long each part may wait in all for others to leave the machine alone")
 	f.BoolVar(&o.quick, "quick", false, "measure very little: a check of this program, not of the server")
