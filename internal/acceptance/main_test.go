@@ -21,6 +21,7 @@ import (
 
 var (
 	full = flag.Bool("full", false, "run the whole corpora instead of a tenth")
+	ways = flag.Bool("ways", false, "ask each prompt of the token corpus in every way, not in one; takes hours on two cores")
 	seed = flag.Uint64("seed", 1, "which tenth to run without -full")
 )
 

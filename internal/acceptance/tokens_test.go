@@ -174,8 +174,8 @@ func TestTokens(t *testing.T) {
 	t.Run("under load", func(t *testing.T) { testLoad(t, p, b, tenth(prompts, 20)) })
 }
 
-// testCorpus asks each prompt in every way with -full (of the streams of native
-// bodies in one), else in one.
+// testCorpus asks each prompt in one way, long ones with -full only, and with
+// -ways in every way (of the streams of native bodies in one).
 func testCorpus(t *testing.T, p *product, b *bare, prompts []prompt) {
 	ops := operations()
 	var questions []question
@@ -184,7 +184,7 @@ func testCorpus(t *testing.T, p *product, b *bare, prompts []prompt) {
 			continue // reading it takes long; it is counted below
 		}
 		s := settings{max: 1 + pick(24, pr.Name)}
-		if !*full {
+		if !*ways {
 			questions = append(questions, question{op: ops[pick(len(ops), pr.Name, "operation")], prompt: pr, settings: s})
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/catalog"
@@ -24,6 +25,11 @@ func main() {
 	}}
 	os.Exit(cli.Main(os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, program))
 }
+
+// firstToken is the time that even the fastest engine takes. The Go SDK closes a
+// request's body as soon as the reply's header is there, which ends the
+// connection when its transport is still looking for the end of that body.
+const firstToken = 10 * time.Millisecond
 
 const text = "one two three four five six"
 
@@ -55,6 +61,7 @@ type byText struct {
 
 // Generate plays the reply that the last text block names.
 func (e *byText) Generate(ctx context.Context, t engine.Target, r *llm.Request) llm.Events {
+	time.Sleep(firstToken)
 	content := r.Messages[len(r.Messages)-1].Content
 	asked := content[len(content)-1].Text
 	if asked == "panic" {

@@ -30,6 +30,9 @@ type Response struct {
 	Stream      awsapi.ShapeID
 }
 
+// usualOutput is room for most outputs, in bytes.
+const usualOutput = 512
+
 // AppendOutput encodes out, a pointer to op's output struct. The body is
 // appended to dst, which may be nil; a blob that is the whole body is returned
 // as it is instead. Members that are nil are left out.
@@ -57,6 +60,9 @@ func (c *Codec) AppendOutput(dst []byte, svc *awsapi.Service, op *awsapi.Operati
 		}
 	}
 	if o.payload < 0 {
+		if dst == nil {
+			dst = make([]byte, 0, usualOutput)
+		}
 		body, err := appendMembers(dst, o.body, v, nil)
 		if err != nil {
 			return r, fmt.Errorf("restjson: output of %s: %w", op.Name, err)
