@@ -55,6 +55,7 @@ type Weights struct {
 	Mode          string `yaml:"mode"`                 // chat, completion or embed
 	ContextTokens int    `yaml:"context_tokens"`       // limit of the weights
 	Dimensions    int    `yaml:"dimensions,omitempty"` // embed only
+	Prompt        string `yaml:"prompt,omitempty"`     // form of prompt that the weights themselves read: llama2, llama3, llama4, mistral; "" = none told
 	Default       bool   `yaml:"default,omitempty"`    // installed on first run
 	SizeBytes     int64  `yaml:"size_bytes,omitempty"` // shown before a pull; checked against nothing
 	DefaultTokens int    `yaml:"default_max_tokens"`   // output limit when the caller gives none

@@ -38,6 +38,12 @@ type Info struct {
 	// count. They tell a text that cannot fit without counting it. 0 means
 	// unknown.
 	TokenBytes, TokenInk int
+	// Tools says that the weights' chat template knows tools: the engine then
+	// takes Request.Tools, tool calls and tool results, and finds the calls of a
+	// reply. Without it the pipeline writes and reads them as text.
+	Tools bool
+	// Images says that the weights see images.
+	Images bool
 }
 
 // Engine runs requests against one kind of model server. It is safe for

@@ -7,7 +7,6 @@ package family
 
 import (
 	"github.com/outcrop/outcrop/internal/llm"
-	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
 // Model is what a codec may know of the model it speaks for.
@@ -16,18 +15,23 @@ type Model struct {
 	MaxOutput    int    // largest output limit the body may ask for; 0 means the family's own
 	StrictParity bool   // answer AWS's 400 where Outcrop is lenient by default
 	Dimensions   int    // length of the vectors, for ids whose family has none of its own for them; 0 for text
+	// Prompt is the form of prompt that the weights themselves read, e.g.
+	// "llama3"; "" when they are reached through their chat template only. A
+	// family whose bodies hold such a prompt passes it on raw.
+	Prompt string
 }
 
 // Family parses the bodies of one provider. It is safe for concurrent use.
 type Family interface {
 	// Name is the folder and the catalogue's word for the family.
 	Name() string
-	// ParseText reads an InvokeModel body that asks for text. Errors are
-	// ValidationException and name the offending key as Bedrock does.
-	ParseText(m Model, body []byte) (Text, error)
-	// ParseEmbedding reads an InvokeModel body that asks for vectors.
-	ParseEmbedding(m Model, body []byte) (Embedding, error)
+	// Parse reads an InvokeModel body. Errors are ValidationException and name
+	// the offending key as Bedrock does.
+	Parse(m Model, body []byte) (Task, error)
 }
+
+// Task is one parsed body: a Text, an Embedding, a Ranking or a Picture.
+type Task any
 
 // Text is one parsed request for text and the way back.
 type Text interface {
@@ -56,6 +60,28 @@ type Embedding interface {
 	Response(r *llm.EmbedResponse) ([]byte, error)
 }
 
+// Several is a Text that may ask for more than one reply.
+type Several interface {
+	Text
+	// Replies is how many, at least 1. They are made one after the other, each
+	// with a seed of its own.
+	Replies() int
+	// Responses is the native body of all of them.
+	Responses(rs []*llm.Response) ([]byte, error)
+}
+
+// Ranking is one parsed request to rank documents and the way back.
+type Ranking interface {
+	Request() *llm.RankRequest
+	Response(r *llm.RankResponse) ([]byte, error)
+}
+
+// Picture is one parsed request for pictures and the way back.
+type Picture interface {
+	Request() *llm.PictureRequest
+	Response(r *llm.PictureResponse) ([]byte, error)
+}
+
 // Registry finds a family by name.
 type Registry map[string]Family
 
@@ -66,17 +92,4 @@ func NewRegistry(families ...Family) Registry {
 		r[f.Name()] = f
 	}
 	return r
-}
-
-// Unsupported is embedded by families that lack one kind of request.
-type Unsupported struct{}
-
-// ParseText refuses.
-func (Unsupported) ParseText(m Model, _ []byte) (Text, error) {
-	return nil, apierr.Validation("The model %s does not support text generation.", m.ID)
-}
-
-// ParseEmbedding refuses.
-func (Unsupported) ParseEmbedding(m Model, _ []byte) (Embedding, error) {
-	return nil, apierr.Validation("The model %s does not support embeddings.", m.ID)
 }

@@ -21,17 +21,16 @@ const Version = "bedrock-2023-05-31"
 
 // Family is the codec of Claude. The zero value works.
 type Family struct {
-	family.Unsupported
 	Rand io.Reader // makes the ids of messages; nil means crypto/rand
 }
 
 // Name is "anthropic".
 func (Family) Name() string { return "anthropic" }
 
-// ParseText reads a Text Completions or a Messages body. A body with "prompt"
+// Parse reads a Text Completions or a Messages body. A body with "prompt"
 // is the former, everything else the latter; Claude 3 and later refuse the
 // former.
-func (f Family) ParseText(m family.Model, data []byte) (family.Text, error) {
+func (f Family) Parse(m family.Model, data []byte) (family.Task, error) {
 	root, err := body.Parse(data)
 	if err != nil {
 		return nil, err

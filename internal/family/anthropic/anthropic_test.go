@@ -105,12 +105,12 @@ func TestIDsDiffer(t *testing.T) {
 // the engine did not know them at the start.
 func TestUnknownInputCount(t *testing.T) {
 	t.Parallel()
-	p, err := Family{}.ParseText(family.Model{ID: "anthropic.claude-3-haiku-20240307-v1:0"},
+	p, err := Family{}.Parse(family.Model{ID: "anthropic.claude-3-haiku-20240307-v1:0"},
 		[]byte(`{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"a"}]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := p.Stream()
+	st, err := p.(family.Text).Stream()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,18 +129,18 @@ func BenchmarkParseCompletion(b *testing.B) {
 	data := []byte(`{"prompt":"\n\nHuman: Explain quantum computing in simple terms.\n\nAssistant:","max_tokens_to_sample":300,"temperature":0.7}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := (Family{}).ParseText(family.Model{ID: "anthropic.claude-v2"}, data); err != nil {
+		if _, err := (Family{}).Parse(family.Model{ID: "anthropic.claude-v2"}, data); err != nil {
 			b.Fatal(err)
 		}
 	}
 }
 
 func BenchmarkStreamChunk(b *testing.B) {
-	p, err := Family{}.ParseText(family.Model{ID: "anthropic.claude-v2"}, []byte(`{"prompt":"x","max_tokens_to_sample":300}`))
+	p, err := Family{}.Parse(family.Model{ID: "anthropic.claude-v2"}, []byte(`{"prompt":"x","max_tokens_to_sample":300}`))
 	if err != nil {
 		b.Fatal(err)
 	}
-	st, err := p.Stream()
+	st, err := p.(family.Text).Stream()
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -168,11 +168,12 @@ type parsed struct {
 
 func (s Subject) parse(m model, body []byte) (parsed, error) {
 	var p parsed
-	var err error
-	if m.Embedding {
-		p.embedding, err = s.New().ParseEmbedding(m.family(), body)
-	} else {
-		p.text, err = s.New().ParseText(m.family(), body)
+	task, err := s.New().Parse(m.family(), body)
+	switch task := task.(type) {
+	case family.Text:
+		p.text = task
+	case family.Embedding:
+		p.embedding = task
 	}
 	return p, err
 }

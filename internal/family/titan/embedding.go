@@ -35,7 +35,7 @@ type embedding struct {
 	v2     bool
 }
 
-// ParseEmbedding reads a body of Titan Embeddings Text G1 or V2.
+// parseEmbedding reads a body of Titan Embeddings Text G1 or V2.
 //
 // G1 takes inputText alone. V2 also takes dimensions, embeddingTypes and
 // normalize; the vectors of Outcrop's weights have length 1 as they are, so
@@ -43,12 +43,12 @@ type embedding struct {
 //
 // An embedding model that has no native body of its own, such as weights that
 // people add, takes G1's body and answers vectors of m.Dimensions.
-func (f Family) ParseEmbedding(m family.Model, data []byte) (family.Embedding, error) {
+func (f Family) parseEmbedding(m family.Model, data []byte) (family.Embedding, error) {
 	v2 := strings.Contains(m.ID, "titan-embed-text-v2")
 	dims := g1Dimensions
 	if !v2 && !strings.Contains(m.ID, "titan-embed-text-v1") && !strings.Contains(m.ID, "titan-embed-g1-text") {
 		if m.Dimensions == 0 || strings.HasPrefix(m.ID, "amazon.titan-") {
-			return f.Unsupported.ParseEmbedding(m, data)
+			return nil, apierr.Validation("The model %s does not support embeddings of text.", m.ID)
 		}
 		dims = m.Dimensions
 	}

@@ -21,9 +21,7 @@ const (
 )
 
 // Family is the codec of Titan. The zero value works.
-type Family struct {
-	family.Unsupported
-}
+type Family struct{}
 
 // Name is "titan".
 func (Family) Name() string { return "titan" }
@@ -40,11 +38,16 @@ func maxOutput(id string) int {
 	return 8192
 }
 
-// ParseText reads a Titan Text body.
-func (f Family) ParseText(m family.Model, data []byte) (family.Text, error) {
-	if strings.Contains(m.ID, "titan-embed") {
-		return f.Unsupported.ParseText(m, data)
+// Parse reads a body of Titan Text or Titan Embeddings, as the model is.
+func (f Family) Parse(m family.Model, data []byte) (family.Task, error) {
+	if strings.Contains(m.ID, "titan-embed") || m.Dimensions > 0 {
+		return f.parseEmbedding(m, data)
 	}
+	return f.parseText(m, data)
+}
+
+// parseText reads a Titan Text body.
+func (f Family) parseText(m family.Model, data []byte) (family.Text, error) {
 	root, err := body.Parse(data)
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func TestTooLongText(t *testing.T) {
 	t.Parallel()
 	for n, ok := range map[int]bool{maxChars: true, maxChars + 1: false} {
 		data := `{"inputText":"` + strings.Repeat("é", n) + `"}`
-		_, err := Family{}.ParseEmbedding(family.Model{ID: "amazon.titan-embed-text-v2:0"}, []byte(data))
+		_, err := Family{}.Parse(family.Model{ID: "amazon.titan-embed-text-v2:0"}, []byte(data))
 		if (err == nil) != ok {
 			t.Errorf("%d characters: %v", n, err)
 		}
@@ -63,7 +63,7 @@ func TestTooLongText(t *testing.T) {
 // TestWrongVector checks that a fault of the pipeline is not the caller's.
 func TestWrongVector(t *testing.T) {
 	t.Parallel()
-	e, err := Family{}.ParseEmbedding(family.Model{ID: "amazon.titan-embed-text-v1"}, []byte(`{"inputText":"a"}`))
+	e, err := Family{}.Parse(family.Model{ID: "amazon.titan-embed-text-v1"}, []byte(`{"inputText":"a"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,14 +71,14 @@ func TestWrongVector(t *testing.T) {
 		"no vector":    {},
 		"wrong length": {Vectors: [][]float32{{1, 2}}, Tokens: []int{1}},
 	} {
-		if _, err := e.Response(r); err == nil {
+		if _, err := e.(family.Embedding).Response(r); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
 }
 
 func BenchmarkEmbeddingResponse(b *testing.B) {
-	e, err := Family{}.ParseEmbedding(family.Model{ID: "amazon.titan-embed-text-v1"}, []byte(`{"inputText":"a"}`))
+	e, err := Family{}.Parse(family.Model{ID: "amazon.titan-embed-text-v1"}, []byte(`{"inputText":"a"}`))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func BenchmarkEmbeddingResponse(b *testing.B) {
 	r := &llm.EmbedResponse{Vectors: [][]float32{v}, Tokens: []int{1}}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := e.Response(r); err != nil {
+		if _, err := e.(family.Embedding).Response(r); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -86,7 +86,7 @@ func (s *Service) resolve(ctx context.Context, c *call.Call, id *string) (catalo
 func (s *Service) model(t catalog.Target) family.Model {
 	return family.Model{
 		ID: t.Model.ID, MaxOutput: t.Model.MaxOutput, StrictParity: s.cfg.StrictParity,
-		Dimensions: cmp.Or(t.Model.Dimensions, t.Weights.Dimensions),
+		Dimensions: cmp.Or(t.Model.Dimensions, t.Weights.Dimensions), Prompt: t.Weights.Prompt,
 	}
 }
 
@@ -134,23 +134,29 @@ func (s *Service) invoke(ctx context.Context, c *call.Call, in *rt.InvokeModelIn
 	if err != nil {
 		return nil, err
 	}
-	var body []byte
-	if t.Model.Embedding() {
-		body, err = s.embed(ctx, c, t, f, in.Body)
-	} else {
-		body, err = s.generate(ctx, c, t, f, in.Body)
-	}
+	body, err := s.run(ctx, c, t, f, in.Body)
 	if err != nil {
 		return nil, err
 	}
 	return &rt.InvokeModelOutput{Body: body, ContentType: new(jsonType)}, nil
 }
 
-func (s *Service) generate(ctx context.Context, c *call.Call, t catalog.Target, f family.Family, body []byte) ([]byte, error) {
-	text, err := f.ParseText(s.model(t), body)
+// run answers one native body.
+func (s *Service) run(ctx context.Context, c *call.Call, t catalog.Target, f family.Family, body []byte) ([]byte, error) {
+	task, err := f.Parse(s.model(t), body)
 	if err != nil {
 		return nil, err
 	}
+	switch task := task.(type) {
+	case family.Text:
+		return s.generate(ctx, c, t, task)
+	case family.Embedding:
+		return s.embed(ctx, c, t, task)
+	}
+	return nil, apierr.Validation("The model %s does not support this kind of request.", t.Model.ID)
+}
+
+func (s *Service) generate(ctx context.Context, c *call.Call, t catalog.Target, text family.Text) ([]byte, error) {
 	resp, err := llm.Collect(s.cfg.Inference.Generate(ctx, c, t, text.Request()))
 	if err != nil {
 		return nil, unary(err)
@@ -158,11 +164,7 @@ func (s *Service) generate(ctx context.Context, c *call.Call, t catalog.Target, 
 	return text.Response(resp)
 }
 
-func (s *Service) embed(ctx context.Context, c *call.Call, t catalog.Target, f family.Family, body []byte) ([]byte, error) {
-	e, err := f.ParseEmbedding(s.model(t), body)
-	if err != nil {
-		return nil, err
-	}
+func (s *Service) embed(ctx context.Context, c *call.Call, t catalog.Target, e family.Embedding) ([]byte, error) {
 	resp, err := s.cfg.Inference.Embed(ctx, c, t, e.Request(), e.Dimensions())
 	if err != nil {
 		return nil, err
@@ -185,9 +187,13 @@ func (s *Service) invokeStream(ctx context.Context, c *call.Call, in *rt.InvokeM
 	if err != nil {
 		return nil, err
 	}
-	text, err := f.ParseText(s.model(t), in.Body)
+	task, err := f.Parse(s.model(t), in.Body)
 	if err != nil {
 		return nil, err
+	}
+	text, ok := task.(family.Text)
+	if !ok {
+		return nil, apierr.Validation("The model is unsupported for streaming.")
 	}
 	stream, err := text.Stream()
 	if err != nil {
