@@ -225,8 +225,8 @@ type completionStream struct {
 func (s *completionStream) Chunks(ev llm.Event, emit func([]byte) error) error {
 	switch ev.Kind {
 	case llm.Delta:
-		if ev.Text == "" {
-			return nil
+		if ev.Text == "" || ev.Block > llm.Text {
+			return nil // thoughts and tools are no part of this body
 		}
 		s.buf = appendCompletion(s.buf[:0], ev.Text)
 		s.buf = append(s.buf, `,"stop_reason":null,"stop":null}`...)

@@ -212,10 +212,15 @@ func (m *messages) Response(r *llm.Response) ([]byte, error) {
 		n += len(r.Content[i].Text)*9/8 + 32
 	}
 	b := m.appendHead(make([]byte, 0, n))
+	first := true
 	for i := range r.Content {
-		if i > 0 {
+		if r.Content[i].Kind != llm.Text {
+			continue
+		}
+		if !first {
 			b = append(b, ',')
 		}
+		first = false
 		b = append(b, `{"type":"text","text":`...)
 		b = body.AppendString(b, r.Content[i].Text)
 		b = append(b, '}')
@@ -272,6 +277,9 @@ type messageStream struct {
 // content_block_stop as the events come, and at Done message_delta and
 // message_stop.
 func (s *messageStream) Chunks(ev llm.Event, emit func([]byte) error) error {
+	if ev.Block > llm.Text {
+		return nil
+	}
 	b := s.buf[:0]
 	switch ev.Kind {
 	case llm.Start:

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/outcrop/outcrop/internal/family"
 	"github.com/outcrop/outcrop/internal/family/body"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -37,29 +38,6 @@ func checkError(t testing.TB, err error) {
 	if e.Message == "" || len(e.Message) > maxMessage || !utf8.ValidString(e.Message) || strings.ContainsAny(e.Message, "\r\n") {
 		t.Errorf("message is not one short line of text: %q", e.Message)
 	}
-}
-
-// tree reads a body into maps, slices and json.Number.
-func tree(t testing.TB, data []byte) map[string]any {
-	t.Helper()
-	d := json.NewDecoder(bytes.NewReader(data))
-	d.UseNumber()
-	var v map[string]any
-	if err := d.Decode(&v); err != nil {
-		t.Fatalf("body is not an object: %v", err)
-	}
-	return v
-}
-
-func encode(t testing.TB, v any, indent string) []byte {
-	t.Helper()
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetIndent("", indent)
-	if err := e.Encode(v); err != nil {
-		t.Fatal(err)
-	}
-	return b.Bytes()
 }
 
 // rewritten decodes, encodes and decodes again: order of keys, white space and
@@ -95,84 +73,6 @@ func (s Subject) meaning(t *testing.T, f *file, data []byte) string {
 	return string(req) + string(resp)
 }
 
-// escaped writes JSON with every character of every text and key as \uXXXX.
-func escaped(v any) []byte {
-	var b bytes.Buffer
-	var walk func(v any)
-	str := func(s string) {
-		b.WriteByte('"')
-		for _, r := range s {
-			if r > 0xffff {
-				b.WriteRune(r)
-				continue
-			}
-			hex := "000" + strconv.FormatInt(int64(r), 16)
-			b.WriteString(`\u` + hex[len(hex)-4:])
-		}
-		b.WriteByte('"')
-	}
-	walk = func(v any) {
-		switch v := v.(type) {
-		case map[string]any:
-			b.WriteByte('{')
-			for i, k := range slices.Sorted(maps.Keys(v)) {
-				if i > 0 {
-					b.WriteByte(',')
-				}
-				str(k)
-				b.WriteByte(':')
-				walk(v[k])
-			}
-			b.WriteByte('}')
-		case []any:
-			b.WriteByte('[')
-			for i, x := range v {
-				if i > 0 {
-					b.WriteByte(',')
-				}
-				walk(x)
-			}
-			b.WriteByte(']')
-		case string:
-			str(v)
-		case nil:
-			b.WriteString("null")
-		case bool:
-			b.WriteString(strconv.FormatBool(v))
-		case json.Number:
-			b.WriteString(v.String())
-		}
-	}
-	walk(v)
-	return b.Bytes()
-}
-
-// place is one value of a body and how to change it.
-type place struct {
-	path string // e.g. "messages/0/role"
-	key  string // nearest key
-	old  any
-	set  func(any)
-}
-
-// places lists every value below the root. set works on the given tree.
-func places(v any, path, key string, set func(any), out []place) []place {
-	if path != "" {
-		out = append(out, place{path: path, key: key, old: v, set: set})
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		for _, k := range slices.Sorted(maps.Keys(v)) {
-			out = places(v[k], path+"/"+k, k, func(x any) { v[k] = x }, out)
-		}
-	case []any:
-		for i := range v {
-			out = places(v[i], path+"/"+strconv.Itoa(i), key, func(x any) { v[i] = x }, out)
-		}
-	}
-	return out
-}
-
 // unknownKeys adds a key to every object: it is refused by name, or it changes
 // nothing.
 func (s Subject) unknownKeys(t *testing.T, f *file) {
@@ -180,8 +80,8 @@ func (s Subject) unknownKeys(t *testing.T, f *file) {
 	want := s.meaning(t, f, f.body)
 	root := tree(t, f.body)
 	objects := []map[string]any{root}
-	for _, p := range places(root, "", "", nil, nil) {
-		if o, ok := p.old.(map[string]any); ok {
+	for _, p := range s.places(root) {
+		if o, ok := p.old.(map[string]any); ok && !p.free {
 			objects = append(objects, o)
 		}
 	}
@@ -207,7 +107,7 @@ func (s Subject) unknownKeys(t *testing.T, f *file) {
 // wrongTypes gives every value every other JSON type: a refusal names the key.
 func (s Subject) wrongTypes(t *testing.T, f *file) {
 	root := tree(t, f.body)
-	for _, p := range places(root, "", "", nil, nil) {
+	for _, p := range s.places(root) {
 		refused := 0
 		for _, other := range []any{nil, true, json.Number("123456789"), json.Number("-1.5"), "wrong", map[string]any{"wrong": 1}, []any{[]any{}}} {
 			p.set(other)
@@ -224,7 +124,7 @@ func (s Subject) wrongTypes(t *testing.T, f *file) {
 			}
 			checkRequest(t, got)
 		}
-		if refused == 0 && strings.Count(p.path, "/") == 1 {
+		if refused == 0 && !p.free && strings.Count(p.path, "/") == 1 {
 			t.Errorf("%s takes any type", p.path)
 		}
 	}
@@ -295,51 +195,157 @@ func manyKeys(n int) []byte {
 }
 
 // stream checks that the chunks say the same as the whole reply.
-func (s Subject) stream(t *testing.T, f *file) {
+func (s Subject) stream(t *testing.T, f *file, r reply) {
 	p, err := s.parse(f.model, f.body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	chunks, err := p.chunks(f.reply)
+	chunks, err := p.chunks(r)
 	if err != nil {
 		checkError(t, err) // the family cannot stream
 		return
 	}
-	whole, err := p.response(f.reply)
+	whole, err := p.text().Response(r.whole(p.text().Request().Logprobs))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := s.Text(whole)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if said := strings.Join(f.reply.Parts, ""); want != said {
-		t.Errorf("the reply has text %q, want %q", want, said)
-	}
-	var got strings.Builder
+	checkJSON(t, whole)
+	want := s.said(t, whole)
+	s.checkSaid(t, want, r, p.text().Request())
+	var got said
 	deltas := 0
 	for i, c := range chunks {
 		checkJSON(t, c)
-		text, err := s.Text(c)
-		if err != nil {
-			t.Fatalf("chunk %d: %v\n%s", i, err, c)
-		}
-		if text != "" {
+		part := s.said(t, c)
+		if part.text != "" {
 			deltas++
 		}
-		got.WriteString(text)
-		s.checkMetrics(t, f, c, i == len(chunks)-1)
+		got.add(t, part)
+		s.checkMetrics(t, r, c, i == len(chunks)-1)
 	}
-	if got.String() != want {
-		t.Errorf("the chunks have text %q, the whole reply %q", got.String(), want)
+	if d := cmp.Diff(want.view(), got.view()); d != "" {
+		t.Errorf("the chunks say something else (-whole +chunks):\n%s", d)
 	}
-	parts := slices.DeleteFunc(slices.Clone(f.reply.Parts), func(p string) bool { return p == "" })
-	if deltas != len(parts) {
-		t.Errorf("%d chunks with text for %d pieces", deltas, len(parts))
+	if n := r.pieces(); s.Said == nil && deltas != n {
+		t.Errorf("%d chunks with text for %d pieces", deltas, n)
 	}
 }
 
-func (s Subject) checkMetrics(t *testing.T, f *file, chunk []byte, last bool) {
+// said is what a native reply or chunk says.
+type said struct {
+	text      string
+	reasoning string
+	calls     []llm.Call
+}
+
+func (s Subject) said(t *testing.T, native []byte) said {
+	t.Helper()
+	var out said
+	var err error
+	if out.text, err = s.Text(native); err != nil {
+		t.Fatalf("%v\n%s", err, native)
+	}
+	if s.Calls != nil {
+		if out.calls, err = s.Calls(native); err != nil {
+			t.Fatalf("%v\n%s", err, native)
+		}
+	}
+	if s.Reasoning != nil {
+		if out.reasoning, err = s.Reasoning(native); err != nil {
+			t.Fatalf("%v\n%s", err, native)
+		}
+	}
+	return out
+}
+
+// add joins what a chunk says.
+func (d *said) add(t *testing.T, part said) {
+	t.Helper()
+	d.text += part.text
+	d.reasoning += part.reasoning
+	for _, c := range part.calls {
+		if n := len(d.calls); c.Name != "" {
+			d.calls = append(d.calls, c)
+		} else if n == 0 {
+			t.Fatalf("a piece of a call before its beginning: %s", c.Input)
+		} else {
+			d.calls[n-1].Input = append(d.calls[n-1].Input, c.Input...)
+		}
+	}
+}
+
+// view is what was said in a form that can be compared: inputs as values.
+func (d *said) view() map[string]any {
+	var calls []any
+	for _, c := range d.calls {
+		var input any = "no JSON: " + string(c.Input)
+		if len(c.Input) == 0 {
+			c.Input = []byte("{}")
+		}
+		dec := json.NewDecoder(bytes.NewReader(c.Input))
+		dec.UseNumber()
+		var v any
+		if err := dec.Decode(&v); err == nil && !dec.More() {
+			input = v
+		}
+		calls = append(calls, map[string]any{"id": c.ID, "name": c.Name, "input": input})
+	}
+	return map[string]any{"text": d.text, "reasoning": d.reasoning, "calls": calls}
+}
+
+// checkSaid compares what a whole reply says with what the model said. A body
+// that asked for no tools or no thoughts may leave them out of its reply.
+func (s Subject) checkSaid(t *testing.T, got said, r reply, req *llm.Request) {
+	t.Helper()
+	whole := r.whole(req.Logprobs)
+	want := said{text: whole.Text(), reasoning: got.reasoning, calls: got.calls}
+	if s.Said != nil {
+		want.text = s.Said(whole)
+	}
+	if s.Reasoning != nil && (got.reasoning != "" || req.Thinking != nil && !req.Thinking.Off) {
+		want.reasoning = r.reasoning()
+	}
+	if s.Calls != nil && (got.calls != nil || req.Tools != nil) {
+		want.calls = r.calls()
+		for i := range want.calls {
+			if i < len(got.calls) && got.calls[i].ID == "" {
+				want.calls[i].ID = ""
+			}
+		}
+	}
+	if d := cmp.Diff(want.view(), got.view()); d != "" {
+		t.Errorf("the reply says something else than the model (-model +reply):\n%s", d)
+	}
+}
+
+// several checks that one of several replies looks like one alone.
+func (s Subject) several(t *testing.T, f *file) {
+	p, err := s.parse(f.model, f.body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	task, ok := p.task.(family.Several)
+	if !ok {
+		return
+	}
+	if n := task.Replies(); n < 1 {
+		t.Fatalf("%d replies", n)
+	}
+	r := f.reply.whole(task.Request().Logprobs)
+	one, err := task.Response(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	many, err := task.Responses([]*llm.Response{r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(one, many) {
+		t.Errorf("one of several is %s, alone it is %s", many, one)
+	}
+}
+
+func (s Subject) checkMetrics(t *testing.T, r reply, chunk []byte, last bool) {
 	t.Helper()
 	var m struct {
 		Metrics *struct {
@@ -357,7 +363,7 @@ func (s Subject) checkMetrics(t *testing.T, f *file, chunk []byte, last bool) {
 		t.Errorf("metrics before the last chunk: %s", chunk)
 	case last && m.Metrics == nil:
 		t.Errorf("no metrics in the last chunk: %s", chunk)
-	case last && (m.Metrics.In != f.reply.Input || m.Metrics.Out != f.reply.Output || m.Metrics.Millis != 1234 || m.Metrics.First != 56):
+	case last && (m.Metrics.In != r.Input || m.Metrics.Out != r.Output || m.Metrics.Millis != 1234 || m.Metrics.First != 56):
 		t.Errorf("wrong metrics: %s", chunk)
 	}
 }
@@ -371,40 +377,6 @@ func checkJSON(t testing.TB, native []byte) {
 	}
 	if bytes.Contains(native, []byte(`\u003c`)) || bytes.Contains(native, []byte(`\u0026`)) {
 		t.Errorf("escaped for HTML: %s", native)
-	}
-}
-
-// checkRequest checks what holds for every request that a family makes.
-func checkRequest(t testing.TB, p parsed) {
-	t.Helper()
-	if p.embedding != nil {
-		if r := p.embedding.Request(); len(r.Texts) == 0 || p.embedding.Dimensions() < 1 {
-			t.Errorf("%d texts, %d dimensions", len(r.Texts), p.embedding.Dimensions())
-		}
-		return
-	}
-	r := p.text.Request()
-	if len(r.Messages) == 0 || r.Messages[0].Role != llm.User {
-		t.Fatalf("the conversation does not start with a user turn: %+v", r.Messages)
-	}
-	for i, m := range r.Messages {
-		if i > 0 && r.Messages[i-1].Role == m.Role {
-			t.Errorf("turns %d and %d have the same role", i-1, i)
-		}
-		if len(m.Content) == 0 {
-			t.Errorf("turn %d is empty", i)
-		}
-		for _, b := range m.Content {
-			if b.Kind != llm.Text {
-				t.Errorf("turn %d has a block of kind %d", i, b.Kind)
-			}
-		}
-	}
-	if n := r.Params.MaxTokens; n != nil && *n < 1 {
-		t.Errorf("output limit %d", *n)
-	}
-	if slices.Contains(r.Params.Stop, "") {
-		t.Error("an empty stop sequence")
 	}
 }
 
@@ -426,22 +398,27 @@ func Fuzz(f *testing.F, s Subject) {
 		checkRequest(t, p)
 		r := defaultReply()
 		r.Parts = append(r.Parts, "\xff\x00\x7f", string(data))
-		native, err := p.response(r)
-		if err != nil {
-			checkError(t, err)
-		} else if !json.Valid(native) {
-			t.Fatalf("the reply is not JSON: %q", native)
-		}
-		if m.Embedding {
-			return
-		}
-		chunks, err := p.chunks(r)
-		if err != nil {
-			checkError(t, err)
-		}
-		for _, c := range chunks {
-			if !json.Valid(c) {
-				t.Fatalf("a chunk is not JSON: %q", c)
+		rich := richReply()
+		rich.Blocks[0].Parts = append(rich.Blocks[0].Parts, string(data))
+		rich.Blocks[2].Parts = []string{string(data)} // whatever the model says
+		for _, r := range []reply{r, rich} {
+			native, err := p.response(r)
+			if err != nil {
+				checkError(t, err)
+			} else if !json.Valid(native) {
+				t.Fatalf("the reply is not JSON: %q", native)
+			}
+			if p.text() == nil {
+				return
+			}
+			chunks, err := p.chunks(r)
+			if err != nil {
+				checkError(t, err)
+			}
+			for _, c := range chunks {
+				if !json.Valid(c) {
+					t.Fatalf("a chunk is not JSON: %q", c)
+				}
 			}
 		}
 	})

@@ -5,7 +5,8 @@
 // the input, "reply.json" may change the reply that the model gives, and the
 // rest is golden: "request.json" (what the body means), "response.json" (the
 // native reply), "stream.jsonl" (the native chunks), or "error.txt" when the
-// body is refused. `go test ./internal/family/... -update` writes the golden
+// body is refused. Which of them a file has follows from the task that its body
+// asks for. `go test ./internal/family/... -update` writes the golden
 // parts anew; a new file needs the input parts only.
 package familytest
 
@@ -16,7 +17,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
@@ -29,8 +29,22 @@ import (
 type Subject struct {
 	// New makes the codec. What it draws at random must be the same each time.
 	New func() family.Family
-	// Text takes the text out of a whole native reply or one native chunk.
+	// Text takes the text out of a whole native reply or one native chunk. nil
+	// when no body of the family asks for text.
 	Text func(native []byte) (string, error)
+	// Said is the text that the native forms of a reply hold; nil means
+	// Response.Text.
+	Said func(r *llm.Response) string
+	// Calls takes the tool calls out of a whole native reply, or the pieces of
+	// calls out of one native chunk: a piece with a name begins a call, one
+	// without goes on with the last. A call without ID says that the family tells
+	// none. nil when the family has no tools.
+	Calls func(native []byte) ([]llm.Call, error)
+	// Reasoning is like Text, of the thoughts. nil when the family tells none.
+	Reasoning func(native []byte) (string, error)
+	// Free names the keys whose values are JSON of the caller's own, such as
+	// "input_schema": they may have any type, and any keys.
+	Free []string
 	// Update makes Run write the golden parts instead of checking them.
 	Update bool
 }
@@ -40,49 +54,12 @@ type model struct {
 	ID           string `json:"id"`
 	MaxOutput    int    `json:"max_output"`
 	StrictParity bool   `json:"strict_parity"`
-	Embedding    bool   `json:"embedding"` // the body asks for vectors
 	Dimensions   int    `json:"dimensions"`
+	Prompt       string `json:"prompt"`
 }
 
 func (m model) family() family.Model {
-	return family.Model{ID: m.ID, MaxOutput: m.MaxOutput, StrictParity: m.StrictParity, Dimensions: m.Dimensions}
-}
-
-// reply is the content of "reply.json": what the model answers.
-type reply struct {
-	Parts  []string       `json:"parts"` // the pieces of text as they are made
-	Reason llm.StopReason `json:"reason"`
-	Stop   string         `json:"stop"`
-	Input  int            `json:"input"`  // tokens
-	Output int            `json:"output"` // tokens
-}
-
-// defaultReply has what an encoder can get wrong: quotes, HTML, newlines,
-// characters outside the basic plane, an empty piece.
-func defaultReply() reply {
-	return reply{
-		Parts: []string{" Hello", ", \"wor", "", "ld\" <b>&</b>\n", "π 🪨", "\t\u2028."}, Reason: llm.EndTurn, Input: 11, Output: 7,
-	}
-}
-
-func (r reply) events() llm.Events {
-	return func(yield func(llm.Event, error) bool) {
-		evs := []llm.Event{{Kind: llm.Start, Usage: llm.Usage{InputTokens: r.Input}}, {Kind: llm.BlockStart}}
-		for _, p := range r.Parts {
-			evs = append(evs, llm.Event{Kind: llm.Delta, Text: p})
-		}
-		evs = append(evs, llm.Event{Kind: llm.BlockStop},
-			llm.Event{Kind: llm.Stop, Reason: r.Reason, StopSequence: r.Stop},
-			llm.Event{
-				Kind: llm.Done, Usage: llm.Usage{InputTokens: r.Input, OutputTokens: r.Output},
-				Latency: 1234 * time.Millisecond, FirstToken: 56 * time.Millisecond,
-			})
-		for _, ev := range evs {
-			if !yield(ev, nil) {
-				return
-			}
-		}
-	}
+	return family.Model{ID: m.ID, MaxOutput: m.MaxOutput, StrictParity: m.StrictParity, Dimensions: m.Dimensions, Prompt: m.Prompt}
 }
 
 // file is one golden file.
@@ -105,7 +82,8 @@ func Run(t *testing.T, s Subject) {
 		t.Run(strings.TrimSuffix(filepath.Base(f.path), ".txtar"), func(t *testing.T) {
 			t.Parallel()
 			s.golden(t, f)
-			if _, err := s.parse(f.model, f.body); err != nil {
+			p, err := s.parse(f.model, f.body)
+			if err != nil {
 				return
 			}
 			t.Run("same meaning however it is written", func(t *testing.T) { s.rewritten(t, f) })
@@ -113,8 +91,10 @@ func Run(t *testing.T, s Subject) {
 			t.Run("wrong types", func(t *testing.T) { s.wrongTypes(t, f) })
 			t.Run("missing keys", func(t *testing.T) { s.missingKeys(t, f) })
 			t.Run("syntax", func(t *testing.T) { s.syntax(t, f) })
-			if !f.model.Embedding {
-				t.Run("stream", func(t *testing.T) { s.stream(t, f) })
+			if p.text() != nil {
+				t.Run("stream", func(t *testing.T) { s.stream(t, f, f.reply) })
+				t.Run("stream of every kind of block", func(t *testing.T) { s.stream(t, f, richReply()) })
+				t.Run("several", func(t *testing.T) { s.several(t, f) })
 			}
 		})
 	}
@@ -158,85 +138,6 @@ func strict(t testing.TB, path string, data []byte, v any) {
 	if err := d.Decode(v); err != nil {
 		t.Fatalf("%s: %v", path, err)
 	}
-}
-
-// parsed is a body that was understood, text or vectors.
-type parsed struct {
-	text      family.Text
-	embedding family.Embedding
-}
-
-func (s Subject) parse(m model, body []byte) (parsed, error) {
-	var p parsed
-	task, err := s.New().Parse(m.family(), body)
-	switch task := task.(type) {
-	case family.Text:
-		p.text = task
-	case family.Embedding:
-		p.embedding = task
-	}
-	return p, err
-}
-
-// request is what the body asks for, as JSON.
-func (p parsed) request() ([]byte, error) {
-	var v any
-	if p.embedding != nil {
-		v = struct {
-			*llm.EmbedRequest
-			Dimensions int
-		}{p.embedding.Request(), p.embedding.Dimensions()}
-	} else {
-		v = p.text.Request()
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	err := e.Encode(v)
-	return b.Bytes(), err
-}
-
-func (p parsed) response(r reply) ([]byte, error) {
-	if p.embedding != nil {
-		if check := p.embedding.Request().Check; check != nil { // as an engine does
-			if err := check([]int{r.Input}); err != nil {
-				return nil, err
-			}
-		}
-		return p.embedding.Response(&llm.EmbedResponse{Vectors: [][]float32{vector(p.embedding.Dimensions())}, Tokens: []int{r.Input}})
-	}
-	whole, err := llm.Collect(r.events())
-	if err != nil {
-		return nil, err
-	}
-	return p.text.Response(whole)
-}
-
-// vector makes a vector with values of all sizes and both signs.
-func vector(n int) []float32 {
-	v := make([]float32, n)
-	for i := range v {
-		v[i] = float32(i-n/2) / float32(n*(i+1))
-	}
-	return v
-}
-
-func (p parsed) chunks(r reply) ([][]byte, error) {
-	st, err := p.text.Stream()
-	if err != nil {
-		return nil, err
-	}
-	var out [][]byte
-	for ev := range r.events() {
-		if err := st.Chunks(ev, func(c []byte) error {
-			out = append(out, bytes.Clone(c))
-			return nil
-		}); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }
 
 // golden checks or writes the golden parts of a file.
@@ -307,7 +208,7 @@ func (s Subject) results(t *testing.T, f *file) []txtar.File {
 		return append(out, txtar.File{Name: "error.txt", Data: []byte(err.Error() + "\n")})
 	}
 	out = append(out, txtar.File{Name: "response.json", Data: append(shorten(t, resp), '\n')})
-	if f.model.Embedding {
+	if p.text() == nil {
 		return out
 	}
 	chunks, err := p.chunks(f.reply)

@@ -208,8 +208,8 @@ type stream struct {
 func (s *stream) Chunks(ev llm.Event, emit func([]byte) error) error {
 	switch ev.Kind {
 	case llm.Delta:
-		if ev.Text == "" {
-			return nil
+		if ev.Text == "" || ev.Block > llm.Text {
+			return nil // thoughts and tools are no part of this body
 		}
 		s.buf = append(s.buf[:0], `{"outputText":`...)
 		s.buf = body.AppendString(s.buf, ev.Text)
