@@ -75,7 +75,7 @@ func (a *authenticator) fromHeaders(q *request) (credential, error) {
 	if q.svc != nil {
 		scopes = a.scopes[q.svc]
 	}
-	signed, err := sigv4.Parse(q.r, a.now(), sigv4.Options{Services: scopes})
+	signed, err := sigv4.Parse(q.r, a.now(), sigv4.Options{Services: scopes, Events: takesEvents(q.svc, q.op)})
 	if err != nil {
 		return credential{}, err
 	}
@@ -107,6 +107,20 @@ func (a *authenticator) bearer(q *request) (credential, error) {
 	q.Partition = arn.Partition(q.Region)
 	q.claimed = grant.Principal()
 	return credential{auth: a, ok: true}, nil
+}
+
+// verifyEvents proves the credential over the request's head, makes its owner
+// the call's principal, and returns what proves each event of the body.
+func (c credential) verifyEvents(q *request) (*sigv4.Events, error) {
+	if !c.ok || c.signed == nil {
+		return nil, sigv4.MissingToken()
+	}
+	chain, err := c.signed.VerifyEvents(c.auth.derived, c.secret, 0)
+	if err != nil {
+		return nil, err
+	}
+	q.Principal = q.claimed
+	return chain, nil
 }
 
 // verify proves the credential over the body that has arrived, and only then

@@ -165,6 +165,7 @@ type request struct {
 	scope     string           // service name in the credential scope
 	claimed   call.Principal   // who the caller says to be; Principal only once it is proved
 	body      []byte
+	events    awsapi.Events  // the body, when it is a stream of events
 	held      int64          // bytes taken from the budget
 	arrived   bool           // the whole body is here
 	linger    bool           // drop what still comes of the body
@@ -232,10 +233,12 @@ func (g *Gateway) serve(q *request) error {
 	if err != nil {
 		return err
 	}
-	if err := g.readBody(q); err != nil {
-		return err
+	if takesEvents(q.svc, q.op) {
+		err = g.openDuplex(q, cred)
+	} else if err = g.readBody(q); err == nil {
+		err = cred.verify(q)
 	}
-	if err := cred.verify(q); err != nil {
+	if err != nil {
 		return err
 	}
 	if !g.cfg.Meter.Ready() {

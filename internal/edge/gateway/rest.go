@@ -14,7 +14,7 @@ type restCodec struct{ rest *restjson.Codec }
 
 func (c restCodec) decode(q *request, in any) error {
 	_, query := sigv4.Target(q.r)
-	return c.rest.Decode(q.svc, q.op, restjson.Request{Labels: q.match.Labels(), Query: query, Header: q.r.Header, Body: q.body}, in)
+	return c.rest.Decode(q.svc, q.op, restjson.Request{Labels: q.match.Labels(), Query: query, Header: q.r.Header, Body: q.body, Events: q.events}, in)
 }
 
 func (c restCodec) validate(q *request, in any) error {

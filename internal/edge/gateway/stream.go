@@ -16,6 +16,11 @@ import (
 // HTTP error; fail makes an exception frame of a later one.
 func (g *Gateway) writeStream(q *request, a restjson.Response) error {
 	var frame []byte
+	if q.events != nil {
+		if err := q.openAnswer(a); err != nil {
+			return err
+		}
+	}
 	for ev, err := range a.Events {
 		if err != nil {
 			return err

@@ -45,6 +45,14 @@ type Document []byte
 // struct of the stream, with exactly one member set. A non-nil error ends it.
 type Events = iter.Seq2[any, error]
 
+// InputEvent is one event of a stream that a caller sends, its JSON not yet
+// read. The Events of an input yield *InputEvent, which is valid until the next
+// one is asked for.
+type InputEvent struct {
+	Name    string // of the member of the stream's union, e.g. "chunk"
+	Payload []byte // JSON of the event
+}
+
 // Shape is one type of the API.
 type Shape struct {
 	Name        string // as modelled; the Go type may have another name

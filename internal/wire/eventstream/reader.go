@@ -8,6 +8,9 @@ import (
 
 // Reader reads frames from a byte stream. It is not safe for concurrent use.
 type Reader struct {
+	// Max bounds a whole frame, in bytes; 0 means MaxFrame.
+	Max int
+
 	r   io.Reader
 	buf []byte
 }
@@ -33,6 +36,9 @@ func (r *Reader) Next() (Frame, error) {
 	total, _, err := prelude(r.buf)
 	if err != nil {
 		return Frame{}, err
+	}
+	if r.Max > 0 && total > r.Max {
+		return Frame{}, ErrTooLarge
 	}
 	if err := r.fill(total); err != nil {
 		return Frame{}, err

@@ -17,6 +17,7 @@ type Request struct {
 	Query  string      // raw query, without the question mark
 	Header http.Header // canonical keys
 	Body   []byte
+	Events awsapi.Events // the body, when it is a stream of events
 }
 
 // Decode reads req into dst, a pointer to the zero input struct of op. It judges
@@ -57,16 +58,20 @@ func (c *Codec) Decode(svc *awsapi.Service, op *awsapi.Operation, req Request, d
 	if err := ip.readQuery(v, req.Query); err != nil {
 		return err
 	}
-	return c.decodeBody(ip, v, req.Body)
+	return c.decodeBody(ip, v, &req)
 }
 
-func (c *Codec) decodeBody(ip *inputPlan, v reflect.Value, body []byte) error {
+func (c *Codec) decodeBody(ip *inputPlan, v reflect.Value, req *Request) error {
+	body := req.Body
 	target := place{plan: ip.body}
 	if ip.payload >= 0 {
 		f := &ip.body.fields[ip.payload]
 		switch {
 		case f.shape.EventStream:
-			return nil // the gateway reads it frame by frame
+			if req.Events != nil {
+				v.Field(ip.payload).Set(reflect.ValueOf(req.Events))
+			}
+			return nil
 		case f.shape.Kind == awsapi.Blob:
 			if len(body) > 0 {
 				v.Field(ip.payload).SetBytes(body)

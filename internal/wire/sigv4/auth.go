@@ -231,8 +231,15 @@ func minutes(d time.Duration) string {
 }
 
 // setPayload reads x-amz-content-sha256, when the request has it.
-func (s *Signed) setPayload(r *http.Request) error {
+func (s *Signed) setPayload(r *http.Request, opts Options) error {
 	sums := r.Header["X-Amz-Content-Sha256"]
+	if opts.Events {
+		if len(sums) != 1 || strings.TrimSpace(sums[0]) != eventsPayload {
+			return invalid("x-amz-content-sha256: this operation takes a stream of signed events; the header must be %s.", eventsPayload)
+		}
+		s.events = true
+		return nil
+	}
 	if len(sums) == 0 {
 		return nil
 	}

@@ -67,6 +67,10 @@ type Options struct {
 	Services []string
 	// Skew is the clock difference allowed; 0 means DefaultSkew.
 	Skew time.Duration
+	// Events asks for a body of signed events: the request must say
+	// "x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-EVENTS", and is verified by
+	// VerifyEvents. Without it such a request is refused.
+	Events bool
 }
 
 // Signed is a request whose form, date, scope and signed headers are in order
@@ -89,6 +93,7 @@ type Signed struct {
 	signature [32]byte
 	declared  [32]byte // body hash told by x-amz-content-sha256
 	hasSum    bool
+	events    bool   // the body is a stream of signed events
 	canon     []byte // canonical request without its last line, the payload hash
 	alt       []byte // the same with all inner white space folded; nil when equal
 }
@@ -190,7 +195,7 @@ func Parse(r *http.Request, now time.Time, opts Options) (*Signed, error) {
 	if !decodeHex32(&s.signature, a.signature) {
 		return nil, Mismatch()
 	}
-	if err := s.setPayload(r); err != nil {
+	if err := s.setPayload(r, opts); err != nil {
 		return nil, err
 	}
 	names, err := signedNames(r, a)

@@ -28,26 +28,38 @@ func (s *Signed) VerifySum(keys *KeyCache, sec secret.Value, body [sha256.Size]b
 	if s.hasSum && subtle.ConstantTimeCompare(s.declared[:], body[:]) != 1 {
 		return invalid("The provided 'x-amz-content-sha256' header does not match what was computed.")
 	}
+	if s.events {
+		return invalid("x-amz-content-sha256: a payload signed in chunks (STREAMING-...) is not accepted by this operation; sign the SHA-256 of the body.")
+	}
+	var buf [2 * sha256.Size]byte
+	hex.Encode(buf[:], body[:])
+	_, err := s.verify(keys, sec, buf[:])
+	return err
+}
+
+// verify checks the signature over the canonical request that ends in payload,
+// and returns the signing key.
+func (s *Signed) verify(keys *KeyCache, sec secret.Value, payload []byte) ([32]byte, error) {
 	key, cached := keys.get(s, sec)
 	if !cached {
 		key = derive(sec, s.scope)
 	}
-	ok := s.matches(key, s.canon, body)
+	ok := s.matches(key, s.canon, payload)
 	if !ok && s.alt != nil {
-		ok = s.matches(key, s.alt, body)
+		ok = s.matches(key, s.alt, payload)
 	}
 	if !ok {
-		return Mismatch()
+		return key, Mismatch()
 	}
 	if !cached {
 		keys.put(s, sec, key)
 	}
-	return nil
+	return key, nil
 }
 
 // matches compares the received signature with that of one canonical form.
-func (s *Signed) matches(key [32]byte, canon []byte, body [sha256.Size]byte) bool {
-	sum := sha256.Sum256(hex.AppendEncode(canon, body[:])) // mostly fits in canon's spare room
+func (s *Signed) matches(key [32]byte, canon, payload []byte) bool {
+	sum := sha256.Sum256(append(canon, payload...)) // mostly fits in canon's spare room
 	want := sign(key, s.stamp, s.scope, sum)
 	return hmac.Equal(want[:], s.signature[:])
 }
