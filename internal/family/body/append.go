@@ -1,6 +1,8 @@
 package body
 
 import (
+	"bytes"
+	"encoding/json"
 	"math"
 	"strconv"
 	"time"
@@ -59,6 +61,16 @@ func AppendStringOrNull(dst []byte, s string) []byte {
 	return AppendString(dst, s)
 }
 
+// AppendObject appends the input of a tool call without white space around its
+// parts. What is no JSON object, as when the token limit cut it off, becomes {}.
+func AppendObject(dst, object []byte) []byte {
+	var b bytes.Buffer
+	if err := json.Compact(&b, object); err != nil || b.Len() == 0 || b.Bytes()[0] != '{' || !utf8.Valid(object) {
+		return append(dst, "{}"...)
+	}
+	return append(dst, b.Bytes()...)
+}
+
 // AppendInt appends n.
 func AppendInt(dst []byte, n int) []byte { return strconv.AppendInt(dst, int64(n), 10) }
 
@@ -80,14 +92,21 @@ func AppendFloats(dst []byte, v []float32) []byte {
 
 // AppendMetrics appends the member "amazon-bedrock-invocationMetrics", which
 // stands in the last chunk of every native stream. Latencies are milliseconds.
+// Tokens of the cache stand beside the others when there are any.
 func AppendMetrics(dst []byte, u llm.Usage, latency, firstByte time.Duration) []byte {
 	dst = append(dst, `"amazon-bedrock-invocationMetrics":{"inputTokenCount":`...)
-	dst = AppendInt(dst, u.InputTokens)
+	dst = AppendInt(dst, u.Uncached())
 	dst = append(dst, `,"outputTokenCount":`...)
 	dst = AppendInt(dst, u.OutputTokens)
 	dst = append(dst, `,"invocationLatency":`...)
 	dst = strconv.AppendInt(dst, latency.Milliseconds(), 10)
 	dst = append(dst, `,"firstByteLatency":`...)
 	dst = strconv.AppendInt(dst, firstByte.Milliseconds(), 10)
+	if u.CacheRead > 0 || u.CacheWrite > 0 {
+		dst = append(dst, `,"cacheReadInputTokenCount":`...)
+		dst = AppendInt(dst, u.CacheRead)
+		dst = append(dst, `,"cacheWriteInputTokenCount":`...)
+		dst = AppendInt(dst, u.CacheWrite)
+	}
 	return append(dst, '}')
 }

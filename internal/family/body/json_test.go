@@ -4,6 +4,9 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/llm"
 )
 
 func TestJSON(t *testing.T) {
@@ -80,5 +83,33 @@ func TestWholeNumbers(t *testing.T) {
 	}
 	if v.Get("c").OneOf(1) != nil || v.Get("c").Long(Range{}) != nil {
 		t.Error("an absent value has a number")
+	}
+}
+
+func TestAppendObject(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"{ \"a\" : [1, 2],\n\"b\": \"<x> y\"}": `{"a":[1,2],"b":"<x> y"}`,
+		" {} ":                                 "{}",
+		"":                                     "{}",
+		`{"a": "cut of`:                        "{}",
+		`[1]`:                                  "{}",
+		`"a"`:                                  "{}",
+		"null":                                 "{}",
+		"{\"a\":\"\xff\"}":                     "{}",
+	} {
+		if got := string(AppendObject([]byte("x"), []byte(in))); got != "x"+want {
+			t.Errorf("%q became %s, want x%s", in, got, want)
+		}
+	}
+}
+
+func TestMetricsTellTheCache(t *testing.T) {
+	t.Parallel()
+	got := string(AppendMetrics(nil, llm.Usage{InputTokens: 100, OutputTokens: 5, CacheRead: 60, CacheWrite: 30}, time.Second, time.Millisecond))
+	want := `"amazon-bedrock-invocationMetrics":{"inputTokenCount":10,"outputTokenCount":5,"invocationLatency":1000,"firstByteLatency":1,` +
+		`"cacheReadInputTokenCount":60,"cacheWriteInputTokenCount":30}`
+	if got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -363,7 +363,7 @@ func (s Subject) checkMetrics(t *testing.T, r reply, chunk []byte, last bool) {
 		t.Errorf("metrics before the last chunk: %s", chunk)
 	case last && m.Metrics == nil:
 		t.Errorf("no metrics in the last chunk: %s", chunk)
-	case last && (m.Metrics.In != r.Input || m.Metrics.Out != r.Output || m.Metrics.Millis != 1234 || m.Metrics.First != 56):
+	case last && (m.Metrics.In != r.Input-r.CacheRead-r.CacheWrite || m.Metrics.Out != r.Output || m.Metrics.Millis != 1234 || m.Metrics.First != 56):
 		t.Errorf("wrong metrics: %s", chunk)
 	}
 }
