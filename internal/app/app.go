@@ -27,6 +27,7 @@ import (
 	"github.com/outcrop/outcrop/internal/family"
 	"github.com/outcrop/outcrop/internal/family/anthropic"
 	"github.com/outcrop/outcrop/internal/family/converse"
+	"github.com/outcrop/outcrop/internal/family/sonic"
 	"github.com/outcrop/outcrop/internal/family/titan"
 	"github.com/outcrop/outcrop/internal/idempotency"
 	"github.com/outcrop/outcrop/internal/inference"
@@ -217,7 +218,7 @@ func (s *Server) routes() []service.Route {
 	for _, svc := range []interface{ Routes() []service.Route }{
 		bedrocksvc.New(bedrocksvc.Config{Catalog: st.catalog, Profiles: st.store, Accepted: st.weights.Accepted}),
 		runtimesvc.New(runtimesvc.Config{
-			Catalog: st.catalog, Inference: infer, Families: Families(), Converse: converse.Codec{}, StrictParity: s.cfg.StrictParity,
+			Catalog: st.catalog, Inference: infer, Families: Families(), Converse: converse.Codec{}, Dialogs: sonic.Codec{}, StrictParity: s.cfg.StrictParity,
 		}),
 		stssvc.New(),
 	} {

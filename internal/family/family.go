@@ -82,6 +82,16 @@ type Picture interface {
 	Response(r *llm.PictureResponse) ([]byte, error)
 }
 
+// Dialog is a conversation in events, both ways. It is used by one goroutine.
+type Dialog interface {
+	// Push takes one event of the caller. A request is returned when it is the
+	// model's turn; its events go to Chunks before the next Push. done means that
+	// the caller ended the session. Errors are ValidationException.
+	Push(event []byte) (turn *llm.Request, done bool, err error)
+	// Chunks is Stream.Chunks for the turn that Push returned last.
+	Chunks(ev llm.Event, emit func(chunk []byte) error) error
+}
+
 // Registry finds a family by name.
 type Registry map[string]Family
 

@@ -44,6 +44,7 @@ type Config struct {
 	Inference    Inference       // required
 	Families     family.Registry // required
 	Converse     Converse        // required
+	Dialogs      Dialogs         // required
 	StrictParity bool            // answer AWS's 400 where Outcrop is lenient by default
 }
 
@@ -60,6 +61,7 @@ func (s *Service) Routes() []service.Route {
 		service.BindResource(rt.OpInvokeModelWithResponseStream, resources(s, func(in *rt.InvokeModelWithResponseStreamInput) *string { return in.ModelId }), s.invokeStream),
 		service.BindResource(rt.OpConverse, resources(s, func(in *rt.ConverseInput) *string { return in.ModelId }), s.converse),
 		service.BindResource(rt.OpConverseStream, resources(s, func(in *rt.ConverseStreamInput) *string { return in.ModelId }), s.converseStream),
+		service.BindResource(rt.OpInvokeModelWithBidirectionalStream, resources(s, func(in *rt.InvokeModelWithBidirectionalStreamInput) *string { return in.ModelId }), s.bidirectional),
 	}
 }
 
