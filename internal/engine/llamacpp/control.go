@@ -1,6 +1,8 @@
 package llamacpp
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -155,4 +157,48 @@ func (g *guard) edgeOf(before, after string) (edge, bool) {
 		}
 	}
 	return e, e != edge{}
+}
+
+// cleanJSON cleans the texts in a JSON text, keys among them, and leaves
+// everything else as it is.
+func (g *guard) cleanJSON(raw []byte) []byte {
+	var out []byte // nil as long as nothing has changed
+	from := 0
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '"' {
+			continue
+		}
+		end := i + 1
+		for end < len(raw) && raw[end] != '"' {
+			if raw[end] == '\\' {
+				end++
+			}
+			end++
+		}
+		if end >= len(raw) {
+			break // not JSON
+		}
+		var text string
+		if json.Unmarshal(raw[i:end+1], &text) == nil {
+			if safe := g.clean(text, nil); safe != text {
+				out = appendQuoted(append(out, raw[from:i]...), safe)
+				from = end + 1
+			}
+		}
+		i = end
+	}
+	if out == nil {
+		return raw
+	}
+	return append(out, raw[from:]...)
+}
+
+// appendQuoted adds a text as JSON, "<" and the like as they are: what is within
+// a call's arguments may reach the model as it stands here.
+func appendQuoted(to []byte, text string) []byte {
+	w := bytes.NewBuffer(to)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a string into memory cannot fail
+	return bytes.TrimSuffix(w.Bytes(), []byte("\n"))
 }

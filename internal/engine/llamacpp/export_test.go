@@ -17,7 +17,7 @@ func (e *Engine) Sanitized(ctx context.Context, t engine.Target, r *llm.Request)
 		return nil
 	}
 	c := run.facts.Load().converse(t.Mode, r)
-	return c.messages
+	return c.chat.Messages
 }
 
 // Estimate returns the memory that a load of t is admitted with.

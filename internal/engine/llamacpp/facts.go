@@ -1,6 +1,7 @@
 package llamacpp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -28,11 +29,16 @@ type facts struct {
 	pooling string
 	guard   *guard
 
-	tokenBytes, tokenInk int // see engine.Info
+	tokenBytes, tokenInk int      // see engine.Info
+	mayKnowTools         bool     // the template speaks of tools
+	reasons              bool     // the template knows thoughts
+	vocabulary           []string // texts of the tokens, by id
 
 	// from the self-test
 	tested bool
 	echo   bool            // a prefill comes back at the beginning of the reply
+	tools  bool            // the template knows tools, calls and results
+	bos    string          // text of the token that the server puts before a plain prompt
 	edges  map[string]edge // by role: literals around content that could matter
 	prefix []int           // special tokens that the tokenizer puts before an input
 	suffix []int           // and after it
@@ -53,7 +59,7 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 	if err != nil {
 		return nil, fmt.Errorf("read the header of the weights: %w", err)
 	}
-	if mode == engine.Chat && h.ChatTemplate == "" {
+	if mode == engine.Chat && h.ChatTemplate == "" && file.Template == "" {
 		return nil, errors.New("the weights have no chat template; their mode must be completion")
 	}
 	limit := maxContext
@@ -66,6 +72,11 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 		}
 	}
 	fa := &facts{file: file, context: limit, guard: newGuard(h.Tokenizer.SpecialTokens()), edges: map[string]edge{}}
+	fa.vocabulary = h.Tokenizer.Tokens
+	if mode == engine.Chat {
+		template := cmp.Or(file.Template, h.ChatTemplate)
+		fa.reasons, fa.mayKnowTools = reasons(template), strings.Contains(template, "tools")
+	}
 	fa.tokenBytes, fa.tokenInk = h.Tokenizer.Longest()
 	vocab, batch := int64(len(h.Tokenizer.Tokens)), int64(512)
 	outputs, program := vocab, int64(32<<20)
@@ -84,6 +95,17 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 	}
 	fa.bytes = st.Size() + kv + batch*4*(outputs/4+16*int64(h.EmbeddingLength)) + program
 	return fa, nil
+}
+
+// reasons tells whether a chat template knows thoughts. Only then is the server
+// asked to look for them: the text of all other weights stays as it is.
+func reasons(template string) bool {
+	for _, word := range []string{"reasoning_content", "enable_thinking", "thinking", "<think>", "[THINK]", "<|channel|>"} {
+		if strings.Contains(template, word) {
+			return true
+		}
+	}
+	return false
 }
 
 // batch is how many tokens of prompts are read at a time. An embedding must fit
@@ -131,6 +153,10 @@ func selfTest(ctx context.Context, c *client, mode engine.Mode, fa *facts) error
 		Settings struct {
 			Context int `json:"n_ctx"`
 		} `json:"default_generation_settings"`
+		Caps struct {
+			Tools bool `json:"supports_tools"`
+			Calls bool `json:"supports_tool_calls"`
+		} `json:"chat_template_caps"`
 	}
 	if err := c.get(ctx, "/props", &props); err != nil {
 		return err
@@ -138,6 +164,7 @@ func selfTest(ctx context.Context, c *client, mode engine.Mode, fa *facts) error
 	if n := props.Settings.Context; n > 0 && n < fa.context {
 		return fmt.Errorf("the engine gives %d tokens of context per slot, %d were asked for", n, fa.context)
 	}
+	fa.tools = mode == engine.Chat && props.Caps.Tools && props.Caps.Calls
 	var err error
 	switch mode {
 	case engine.Embed:
@@ -153,17 +180,40 @@ func selfTest(ctx context.Context, c *client, mode engine.Mode, fa *facts) error
 	default:
 		err = testChat(ctx, c, fa)
 	}
+	if err == nil && mode != engine.Embed {
+		err = findBOS(ctx, c, fa)
+	}
 	if err == nil {
 		fa.tested = true
 	}
 	return err
 }
 
+// findBOS learns what the server puts before a plain prompt. A prompt that
+// begins with it must not have it twice.
+func findBOS(ctx context.Context, c *client, fa *facts) error {
+	with, err := tokenize(ctx, c, "a", true)
+	if err != nil {
+		return err
+	}
+	plain, err := tokenize(ctx, c, "a", false)
+	if err != nil {
+		return err
+	}
+	if n := len(with); n > len(plain) && slices.Equal(with[n-len(plain):], plain) && with[0] < len(fa.vocabulary) {
+		fa.bos = fa.vocabulary[with[0]]
+	}
+	return nil
+}
+
 func testChat(ctx context.Context, c *client, fa *facts) error {
 	one := 1
 	body := chatBody{
-		Messages: []message{{Role: "user", Content: "Hello"}, {Role: "assistant", Content: probe}},
+		prompt:   prompt{Messages: []message{{Role: "user", Content: "Hello"}, {Role: "assistant", Content: probe}}, Format: "none"},
 		sampling: sampling{Stream: true, MaxTokens: &one}, StreamOptions: &streamOptions{IncludeUsage: true},
+	}
+	if fa.reasons {
+		body.Options = &templateArgs{}
 	}
 	resp, err := c.post(ctx, "/v1/chat/completions", &body)
 	if err != nil {
@@ -198,31 +248,54 @@ func testChat(ctx context.Context, c *client, fa *facts) error {
 	return findEdges(ctx, c, fa)
 }
 
-// findEdges learns what the chat template puts around the content of each role.
+// findEdges learns what the chat template puts around the content of each role,
+// and around what is told of tools.
 func findEdges(ctx context.Context, c *client, fa *facts) error {
-	const system, user, assistant, again = "qv0z", "qv1z", "qv2z", "qv3z"
-	for _, msgs := range [][]message{
-		{{"system", system}, {"user", user}, {"assistant", assistant}, {"user", again}},
-		{{"user", user}, {"assistant", assistant}, {"user", again}}, // templates without a system turn
-		{{"user", user}, {"assistant", assistant}},                  // a prefill
-	} {
+	const system, user, assistant, again, name, about, answer = "qv0z", "qv1z", "qv2z", "qv3z", "qv4z", "qv5z", "qv6z"
+	turn := func(role, text string) message { return message{Role: role, Content: text} }
+	forms := []prompt{
+		{Messages: []message{turn("system", system), turn("user", user), turn("assistant", assistant), turn("user", again)}},
+		{Messages: []message{turn("user", user), turn("assistant", assistant), turn("user", again)}}, // templates without a system turn
+		{Messages: []message{turn("user", user), turn("assistant", assistant)}},                      // a prefill
+	}
+	if fa.tools {
+		call := turn("assistant", "")
+		call.Calls = []toolCall{{ID: "call00001", Type: "function", Function: calledByName{Name: name, Arguments: "{}"}}}
+		result := turn("tool", answer)
+		result.CallID = "call00001"
+		forms = append(forms, prompt{
+			Messages: []message{turn("user", user), call, result},
+			Tools:    []tool{{Type: "function", Function: toolFunction{Name: name, Description: about, Parameters: []byte("{}")}}},
+		})
+	}
+	role := map[string]string{
+		system: "system", user: "user", assistant: "assistant", again: "user", name: "name", about: "tools", answer: "tool",
+	}
+	for i := range forms {
+		form := &forms[i]
+		if fa.reasons {
+			form.Options = &templateArgs{}
+		}
 		var out struct {
 			Prompt string `json:"prompt"`
 		}
-		if err := c.call(ctx, "/apply-template", map[string]any{"messages": msgs}, &out); err != nil {
+		if err := c.call(ctx, "/apply-template", form, &out); err != nil {
 			var se *serverError
 			if errors.As(err, &se) {
 				continue // the template refuses this form; so will generation
 			}
 			return err
 		}
-		for _, m := range msgs {
-			before, after, ok := strings.Cut(out.Prompt, m.Content)
-			if !ok {
-				continue
-			}
-			if e, ok := fa.guard.edgeOf(before, after); ok {
-				fa.edges[m.Role+"\x00"+e.before+"\x00"+e.after] = e
+		for text, r := range role {
+			for rest, n := out.Prompt, 0; n >= 0; rest = rest[n:] { // a name stands in several places
+				before, after, ok := strings.Cut(rest, text)
+				if !ok {
+					break
+				}
+				if e, ok := fa.guard.edgeOf(before, after); ok {
+					fa.edges[r+"\x00"+e.before+"\x00"+e.after] = e
+				}
+				n = len(before) + len(text)
 			}
 		}
 	}

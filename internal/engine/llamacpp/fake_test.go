@@ -216,6 +216,7 @@ func (f fake) handler(first bool) http.Handler {
 	mux.HandleFunc("/health", answer(`{"status":"ok"}`))
 	mux.HandleFunc("/props", answer(`{"default_generation_settings":{"n_ctx":512}}`))
 	mux.HandleFunc("/apply-template", answer(`{"prompt":""}`))
+	mux.HandleFunc("/tokenize", answer(`{"tokens":[0]}`))
 	mux.HandleFunc("/v1/chat/completions/input_tokens", answer(`{"input_tokens":7}`))
 	mux.HandleFunc("/v1/chat/completions", func(w http.ResponseWriter, r *http.Request) {
 		var in struct {

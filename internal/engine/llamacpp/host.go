@@ -77,7 +77,7 @@ func Discover(path string, last Installer) Installer {
 var contract = []string{
 	"--host", "--model", "--alias", "--ctx-size", "--parallel", "--batch-size", "--ubatch-size", "--threads",
 	"--threads-batch", "--cache-ram", "--metrics", "--offline", "--embeddings", "--pooling", "--no-repack", "--fit",
-	"--no-context-shift", "--no-slots", "--log-verbosity", "--jinja",
+	"--no-context-shift", "--no-slots", "--log-verbosity", "--jinja", "--mmproj", "--chat-template",
 }
 
 // Probe is the contract test of a llama-server binary: it runs, tells its
@@ -121,6 +121,8 @@ func Probe(ctx context.Context, path string) (Host, error) {
 // launch is what a process is started for.
 type launch struct {
 	model     string // path of the GGUF file
+	projector string // path of the projector; "" without
+	template  string // chat template instead of the file's; "" leaves that
 	alias     string // id of the weights
 	socket    string
 	slots     int
@@ -137,6 +139,8 @@ type hostConfig struct {
 	Parent    int    `json:"parent"`
 	Site      string `json:"site"`
 	Model     string `json:"model"`
+	Projector string `json:"projector"`
+	Template  string `json:"template"`
 	Alias     string `json:"alias"`
 	Socket    string `json:"socket"`
 	Slots     int    `json:"slots"`
@@ -159,7 +163,7 @@ func (h Host) command(l launch) (argv, env []string, err error) {
 		return nil, nil, errors.New("the engine host has neither a binary nor a Python")
 	}
 	cfg, err := json.Marshal(hostConfig{
-		Parent: os.Getpid(), Site: h.Site, Model: l.model, Alias: l.alias, Socket: l.socket,
+		Parent: os.Getpid(), Site: h.Site, Model: l.model, Projector: l.projector, Template: l.template, Alias: l.alias, Socket: l.socket,
 		Slots: l.slots, Context: l.context, Batch: l.batch, Threads: l.threads,
 		Embedding: l.embedding, Pooling: l.pooling, Safe: l.safe, Verbosity: logLevel,
 	})
@@ -180,6 +184,12 @@ func (l launch) flags() []string {
 		"--threads", n(l.threads), "--threads-batch", n(l.threads),
 		"--cache-ram", "0", "--metrics", "--offline", "--fit", "off", "--no-context-shift", "--no-slots", "--jinja",
 		"--log-verbosity", n(logLevel),
+	}
+	if l.projector != "" {
+		f = append(f, "--mmproj", l.projector)
+	}
+	if l.template != "" {
+		f = append(f, "--chat-template", l.template)
 	}
 	if l.safe {
 		f = append(f, "--no-repack")

@@ -31,6 +31,10 @@ import xllamacpp
 
 p = xllamacpp.CommonParams()
 p.model.path = cfg["model"]
+if cfg["projector"]:
+    p.mmproj.path = cfg["projector"]
+if cfg["template"]:
+    p.chat_template = cfg["template"]
 p.model_alias = {cfg["alias"]}
 p.hostnames = [cfg["socket"]]
 p.n_parallel = cfg["slots"]

@@ -28,6 +28,11 @@ type File struct {
 	Path          string      // of the GGUF file
 	Mode          engine.Mode // what the weights are for
 	ContextTokens int         // limit of the weights; 0 leaves it to the file
+	// Projector is the path of the GGUF file through which the weights see
+	// images; "" when they see none.
+	Projector string
+	// Template replaces the chat template of the file; "" leaves it.
+	Template string
 }
 
 // Weights finds model files.
@@ -290,15 +295,26 @@ func (e *Engine) runner(ctx context.Context, t engine.Target) (*runner, error) {
 	return r, nil
 }
 
-// Info tells the limits of weights from the header of their file; it does not
-// load them.
+// Info tells the limits of weights from the header of their file. It loads them
+// only to learn whether a template that speaks of tools knows calls too.
 func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error) {
 	r, err := e.runner(ctx, t)
 	if err != nil {
 		return engine.Info{}, err
 	}
 	fa := r.facts.Load()
-	return engine.Info{ContextTokens: fa.context, Dimensions: fa.dims, TokenBytes: fa.tokenBytes, TokenInk: fa.tokenInk}, nil
+	if fa.mayKnowTools && !fa.tested {
+		i, err := r.acquire(ctx)
+		if err != nil {
+			return engine.Info{}, err
+		}
+		fa = i.facts
+		i.leave()
+	}
+	return engine.Info{
+		ContextTokens: fa.context, Dimensions: fa.dims, TokenBytes: fa.tokenBytes, TokenInk: fa.tokenInk,
+		Tools: fa.tools, Images: fa.file.Projector != "",
+	}, nil
 }
 
 // Load loads weights that are not loaded and waits for it, up to LoadWait.

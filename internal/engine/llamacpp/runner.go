@@ -343,7 +343,7 @@ func (r *runner) spawn(ctx context.Context, host Host, fa *facts, safe bool) (*i
 	}
 	cfg := &r.eng.cfg
 	argv, env, err := host.command(launch{
-		model: fa.file.Path, alias: r.key.weights, socket: socket, slots: cfg.slots(r.key.mode), context: fa.context,
+		model: fa.file.Path, projector: fa.file.Projector, template: fa.file.Template, alias: r.key.weights, socket: socket, slots: cfg.slots(r.key.mode), context: fa.context,
 		batch: fa.batch(r.key.mode), threads: cfg.Threads, embedding: r.key.mode == engine.Embed,
 		pooling: fa.pooling, safe: safe,
 	})

@@ -19,14 +19,21 @@ const maxLine = 1 << 20
 // chunk is what one line of a stream says. It covers the answers of
 // /v1/chat/completions and of /completion.
 type chunk struct {
-	text string // text that the model made
-	done bool   // "[DONE]"
+	text    string   // text that the model made
+	thought string   // reasoning that it made
+	logprob *float64 // of the token, when asked for
+	done    bool     // "[DONE]"
 
 	Choices []struct {
 		FinishReason *string `json:"finish_reason"`
 		Delta        struct {
-			Content *string `json:"content"`
+			Content   *string     `json:"content"`
+			Reasoning *string     `json:"reasoning_content"`
+			Calls     []callDelta `json:"tool_calls"`
 		} `json:"delta"`
+		Logprobs *struct {
+			Content []tokenProb `json:"content"`
+		} `json:"logprobs"`
 	} `json:"choices"`
 	Usage *struct {
 		Prompt     int `json:"prompt_tokens"`
@@ -49,9 +56,31 @@ type chunk struct {
 	} `json:"timings"`
 
 	// /completion only
-	Content  *string `json:"content"`
-	Stop     bool    `json:"stop"`
-	StopType string  `json:"stop_type"` // "eos", "word", "limit", "none"
+	Content  *string     `json:"content"`
+	Stop     bool        `json:"stop"`
+	StopType string      `json:"stop_type"` // "eos", "word", "limit", "none"
+	Probs    []tokenProb `json:"completion_probabilities"`
+}
+
+// callDelta is a piece of a call. The first of each call has its name.
+type callDelta struct {
+	Index    int `json:"index"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	} `json:"function"`
+}
+
+type tokenProb struct {
+	Logprob float64 `json:"logprob"`
+}
+
+// calls are the pieces of calls in the chunk.
+func (c *chunk) calls() []callDelta {
+	if len(c.Choices) == 0 {
+		return nil
+	}
+	return c.Choices[0].Delta.Calls
 }
 
 // counted is the usage by the timings of a chunk.
@@ -164,12 +193,25 @@ func (c *chunk) parse(data []byte) error {
 		return fmt.Errorf("event of the engine's stream: %w", errBadJSON)
 	}
 	for i := range c.Choices {
-		if t := c.Choices[i].Delta.Content; t != nil {
-			c.text += *t
+		d := &c.Choices[i].Delta
+		if d.Content != nil {
+			c.text += *d.Content
+		}
+		if d.Reasoning != nil {
+			c.thought += *d.Reasoning
+		}
+		if p := c.Choices[i].Logprobs; p != nil {
+			c.Probs = append(c.Probs, p.Content...)
 		}
 	}
 	if c.Content != nil {
 		c.text += *c.Content
+	}
+	for _, p := range c.Probs {
+		if c.logprob == nil {
+			c.logprob = new(float64)
+		}
+		*c.logprob += p.Logprob
 	}
 	return nil
 }
