@@ -83,18 +83,11 @@ func (d *dialog) answer() (text string, names []string) {
 }
 
 // TestBidirectional holds a conversation of three turns on one stream, by the
-// AWS SDK's signed events.
+// AWS SDK's signed events. The SDK asks for HTTP/2.
 func TestBidirectional(t *testing.T) {
 	t.Parallel()
-	for _, version := range []int{1, 2} {
-		t.Run(fmt.Sprintf("HTTP %d", version), func(t *testing.T) { threeTurns(t, version) })
-	}
-}
-
-func threeTurns(t *testing.T, version int) {
-	t.Parallel()
 	s := apptest.Start(t, apptest.Engine(scripted.New(scripted.Reply{Text: "one two"}, scripted.Reply{Text: "three four"}, scripted.Reply{Text: "five"})))
-	d := openDialog(t, s.RuntimeOver(version))
+	d := openDialog(t, s.RuntimeOver(2))
 	d.send("sessionStart", `{"inferenceConfiguration":{"maxTokens":100,"topP":0.9,"temperature":0.7}}`)
 	d.send("promptStart", `{"promptName":"p","textOutputConfiguration":{"mediaType":"text/plain"}}`)
 	d.say("system", "SYSTEM", "Be brief.", false)
@@ -139,7 +132,7 @@ func TestBidirectionalRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := openDialog(t, s.Runtime())
+			d := openDialog(t, s.RuntimeOver(2))
 			for _, ev := range c.events {
 				d.send(ev[0], ev[1])
 			}
