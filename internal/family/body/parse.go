@@ -198,7 +198,7 @@ func (p *parser) object(depth int) (node, error) {
 			break
 		}
 		if !keys.add(n.kids, key) {
-			return n, malformed("#: duplicate key [" + show(key) + "]")
+			return n, malformed("#: duplicate key [" + Show(key) + "]")
 		}
 		var v node
 		if v, err = p.value(depth); err != nil {

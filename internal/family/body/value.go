@@ -81,7 +81,7 @@ func (v *Value) Dotted() string { return strings.TrimPrefix(v.join("."), ".") }
 func (v *Value) join(sep string) string {
 	var names []string
 	for ; v != nil && v.up != nil; v = v.up {
-		names = append(names, sep+show(v.name))
+		names = append(names, sep+Show(v.name))
 	}
 	slices.Reverse(names)
 	return strings.Join(names, "")
@@ -196,7 +196,7 @@ func (v *Value) Close() {
 	}
 	for i := range v.n.kids {
 		if v.read == nil || !v.read[i] {
-			v.Violate("extraneous key [" + show(v.n.kids[i].key) + "] is not permitted")
+			v.Violate("extraneous key [" + Show(v.n.kids[i].key) + "] is not permitted")
 		}
 	}
 }
@@ -226,7 +226,7 @@ func (v *Value) Text(l Length) string {
 // is not.
 func (v *Value) Enum(words ...string) string {
 	if v.Kind() == String && !slices.Contains(words, v.n.str) {
-		v.Violate(show(v.n.str) + " is not a valid enum value")
+		v.Violate(Show(v.n.str) + " is not a valid enum value")
 		return ""
 	}
 	return v.Text(Length{})
@@ -340,8 +340,8 @@ func (v *Value) Texts(l Length) []string {
 	return out
 }
 
-// show prepares a caller's own key or word for a message: short, one line.
-func show(s string) string {
+// Show prepares a caller's own key or word for a message: short, one line.
+func Show(s string) string {
 	const most = 64
 	var b strings.Builder
 	n := 0
