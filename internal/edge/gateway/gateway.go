@@ -344,9 +344,7 @@ func (g *Gateway) write(q *request, a restjson.Response) error {
 	h["Content-Length"] = []string{strconv.Itoa(len(a.Body))}
 	q.modelHeaders()
 	if q.Inferred && q.op == rt.OpInvokeModel.Operation {
-		h["X-Amzn-Bedrock-Invocation-Latency"] = []string{strconv.FormatInt(q.Latency.Milliseconds(), 10)}
-		h["X-Amzn-Bedrock-Input-Token-Count"] = []string{strconv.Itoa(q.Usage.InputTokens)}
-		h["X-Amzn-Bedrock-Output-Token-Count"] = []string{strconv.Itoa(q.Usage.OutputTokens)}
+		q.usageHeaders()
 	}
 	q.status(a.Status)
 	for piece := range slices.Chunk(a.Body, maxWrite) {
@@ -377,6 +375,20 @@ func (q *request) modelHeaders() {
 		v += "; stand-in"
 	}
 	q.w.Header()["X-Outcrop-Served-By"] = []string{v}
+}
+
+// usageHeaders tells what an InvokeModel call used. What a cache point covered is
+// told apart from the other input, as in the native bodies.
+func (q *request) usageHeaders() {
+	set := func(name string, n int64) { q.w.Header()["X-Amzn-Bedrock-"+name] = []string{strconv.FormatInt(n, 10)} }
+	u := q.Usage
+	set("Invocation-Latency", q.Latency.Milliseconds())
+	set("Input-Token-Count", int64(u.Uncached()))
+	set("Output-Token-Count", int64(u.OutputTokens))
+	if u.CacheRead > 0 || u.CacheWrite > 0 {
+		set("Cache-Read-Input-Token-Count", int64(u.CacheRead))
+		set("Cache-Write-Input-Token-Count", int64(u.CacheWrite))
+	}
 }
 
 // status sends the status line and starts the clock for the client to take the

@@ -7,22 +7,41 @@ import (
 	"github.com/outcrop/outcrop/internal/family/body"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
-	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
 )
 
-// maxTopK is the largest top-k of the families.
-const maxTopK = 500
+// Limits of additional fields.
+const (
+	maxTopK   = 500  // the largest of the families
+	minBudget = 1024 // tokens of reasoning
+	// maxPenalty is that of OpenAI's bodies; other families have less.
+	maxPenalty = 2
+)
 
 // additional reads additionalModelRequestFields: what the models' native bodies
-// have beyond inferenceConfig. Known are "top_k" (Claude, Mistral), "k"
-// (Cohere), "inferenceConfig": {"topK"} (Nova), "seed" (Cohere), and, without
-// effect, "anthropic_beta", "anthropic_version" and thinking that is switched
-// off. Every other key is refused by name, as a model refuses it.
-func additional(p *llm.Params, fields awsapi.Document) error {
-	if len(fields) == 0 {
+// have beyond inferenceConfig. Whichever model is asked, all of these are known:
+//
+//	top_k                      Claude, Mistral
+//	k                          Cohere
+//	inferenceConfig            Nova: {"topK", "reasoningConfig"}
+//	seed                       Cohere, OpenAI
+//	frequency_penalty,
+//	presence_penalty           Cohere, AI21, OpenAI
+//	thinking, reasoning_config Claude: {"type": "enabled", "budget_tokens"}, "adaptive", "disabled"
+//	output_config              Claude: {"effort"}
+//	tool_choice                Claude: {"type": "none"}
+//	reasoningConfig            Nova: {"type", "maxReasoningEffort"}
+//	reasoning_effort           OpenAI, DeepSeek
+//	anthropic_beta,
+//	anthropic_version          Claude; without effect
+//	outcrop_resume             Outcrop: {"text"}, see ConverseRequest
+//
+// Every other key is refused by name, as a model refuses it.
+func (rd *reader) additional(in *rt.ConverseInput) error {
+	if len(in.AdditionalModelRequestFields) == 0 {
 		return nil
 	}
-	root, err := body.Parse(fields)
+	root, err := body.Parse(in.AdditionalModelRequestFields)
 	if err != nil {
 		return fromModel(err)
 	}
@@ -31,34 +50,130 @@ func additional(p *llm.Params, fields awsapi.Document) error {
 			return apierr.Validation("The additional field %s conflicts with an existing field.", key)
 		}
 	}
-	k := body.Range{Max: maxTopK}
-	topK(p, root.Get("top_k").Int(k))
-	topK(p, root.Get("k").Int(k))
-	if c := root.Get("inferenceConfig").Object(); c != nil {
-		topK(p, c.Get("topK").Int(k))
-		c.Close()
-	}
-	if n := root.Get("seed").Int(body.Range{Min: math.MinInt32, Max: math.MaxInt32}); n != nil {
-		p.Seed = new(int64(*n))
-	}
+	rd.sampling(root)
+	rd.reasoning(root)
 	root.Get("anthropic_beta").Texts(body.Length{})
 	root.Get("anthropic_version").Text(body.Length{})
-	if t := root.Get("thinking").Object(); t != nil {
-		t.Require("type")
-		t.Get("type").Enum("disabled")
-		t.Close()
+	if c := root.Get("tool_choice").Object(); c != nil {
+		c.Require("type")
+		c.Get("type").Enum("none")
+		c.Close()
+		rd.req.Choice = llm.Choice{Kind: llm.ChooseNone}
+	}
+	resume := ""
+	if r := root.Get("outcrop_resume").Object(); r != nil {
+		r.Require("text")
+		resume = r.Get("text").Text(body.Length{Min: 1})
+		r.Close()
+		rd.resume = true
 	}
 	root.Close()
 	if err := root.Err(); err != nil {
 		return fromModel(err)
 	}
+	if err := rd.budget(); err != nil {
+		return err
+	}
+	if rd.resume {
+		return rd.continueFrom(resume)
+	}
 	return nil
 }
 
-func topK(p *llm.Params, n *int) {
-	if n != nil {
-		p.TopK = n
+func (rd *reader) sampling(root *body.Value) {
+	p := &rd.req.Params
+	k := body.Range{Max: maxTopK}
+	setTopK := func(n *int) {
+		if n != nil {
+			p.TopK = n
+		}
 	}
+	setTopK(root.Get("top_k").Int(k))
+	setTopK(root.Get("k").Int(k))
+	if c := root.Get("inferenceConfig").Object(); c != nil {
+		setTopK(c.Get("topK").Int(k))
+		rd.novaReasoning(c.Get("reasoningConfig").Object())
+		c.Close()
+	}
+	p.Seed = root.Get("seed").Long(body.Range{Min: math.MinInt32, Max: math.MaxUint32})
+	penalty := body.Range{Min: -maxPenalty, Max: maxPenalty}
+	p.FrequencyPenalty = root.Get("frequency_penalty").Num(penalty)
+	p.PresencePenalty = root.Get("presence_penalty").Num(penalty)
+}
+
+func (rd *reader) reasoning(root *body.Value) {
+	for _, key := range [...]string{"thinking", "reasoning_config"} {
+		t := root.Get(key).Object()
+		if t == nil {
+			continue
+		}
+		t.Require("type")
+		switch t.Get("type").Enum("enabled", "adaptive", "disabled") {
+		case "enabled":
+			t.Require("budget_tokens")
+			if n := t.Get("budget_tokens").Int(body.AtLeast(minBudget)); n != nil {
+				rd.thinking().Budget = *n
+			}
+		case "adaptive":
+			rd.thinking()
+		case "disabled":
+			rd.thinking().Off = true
+		}
+		t.Close()
+	}
+	rd.novaReasoning(root.Get("reasoningConfig").Object())
+	if c := root.Get("output_config").Object(); c != nil {
+		rd.effort(c.Get("effort").Enum("low", "medium", "high", "xhigh", "max"))
+		c.Close()
+	}
+	rd.effort(root.Get("reasoning_effort").Enum("low", "medium", "high"))
+}
+
+func (rd *reader) novaReasoning(c *body.Value) {
+	if c == nil {
+		return
+	}
+	c.Require("type")
+	effort := c.Get("maxReasoningEffort").Enum("low", "medium", "high")
+	switch c.Get("type").Enum("enabled", "disabled") {
+	case "enabled":
+		rd.thinking()
+		rd.effort(effort)
+	case "disabled":
+		rd.thinking().Off = true
+	}
+	c.Close()
+}
+
+func (rd *reader) effort(word string) {
+	if word != "" {
+		rd.thinking().Effort = efforts[word]
+	}
+}
+
+// budget checks what reasoning and the rest of the request say about each other.
+func (rd *reader) budget() error {
+	t, most := rd.req.Thinking, rd.req.Params.MaxTokens
+	if t == nil || t.Budget == 0 {
+		return nil
+	}
+	if most != nil && *most <= t.Budget {
+		return apierr.Validation("The model returned the following errors: `max_tokens` must be greater than `thinking.budget_tokens`.")
+	}
+	if k := rd.req.Choice.Kind; k == llm.ChooseAny || k == llm.ChooseNamed {
+		return apierr.Validation("The model returned the following errors: Thinking may not be enabled when tool_choice forces tool use.")
+	}
+	return nil
+}
+
+// continueFrom makes the text received of an earlier reply the start of this one.
+func (rd *reader) continueFrom(text string) error {
+	m := rd.req.Messages
+	if m[len(m)-1].Role != llm.User {
+		return apierr.Validation("additionalModelRequestFields.outcrop_resume needs a conversation that ends with a user message. Remove the last message and try again.")
+	}
+	rd.req.Messages = append(m, llm.Message{Role: llm.Assistant, Content: []llm.Block{{Kind: llm.Text, Text: text}}})
+	return nil
 }
 
 // fromModel marks a refusal as the model's own.

@@ -2,11 +2,11 @@
 // like the others, except that its bodies are typed by the API.
 //
 // Source: API reference of Converse and ConverseStream; the wording of refusals
-// is that of the service, where it is known.
+// is that of the service where public reports of it are known, and in its manner
+// elsewhere.
 package converse
 
 import (
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -19,7 +19,11 @@ import (
 
 // Codec maps Converse and ConverseStream. The zero value works; it is safe for
 // concurrent use.
-type Codec struct{}
+type Codec struct {
+	// NewID makes the "id" that additionalModelResponseFieldPaths can ask for;
+	// nil means a random one.
+	NewID func() string
+}
 
 // ConverseStreamRequest is ConverseRequest for the streaming operation.
 func (c Codec) ConverseStreamRequest(m family.Model, in *rt.ConverseStreamInput) (*llm.Request, error) {
@@ -47,38 +51,59 @@ func unstreamed(in *rt.ConverseStreamInput) *rt.ConverseInput {
 // ConverseRequest turns a request that passed the checks of the API's tables
 // into a conversation.
 //
-// Text, the text of guardContent and cache points are taken; every other block
-// is refused by name and place. Without inferenceConfig the weights' defaults
-// hold. promptVariables, requestMetadata, performanceConfig and serviceTier say
-// nothing about the conversation and are left to the service.
+// Text, images, documents, tool calls and their results, reasoning, guardContent
+// (whose qualifiers say nothing here), search results and citations (which become
+// text) and cache points are taken; video, audio and every other block is refused
+// by name and place. A last turn of the assistant is the start of the reply.
+// Without inferenceConfig the weights' defaults hold. promptVariables mean nothing
+// without a prompt; requestMetadata, performanceConfig and serviceTier say nothing
+// about the conversation.
+//
+// additionalModelRequestFields may hold what the models' native bodies have beyond
+// inferenceConfig, and one member that only Outcrop has:
+//
+//	"outcrop_resume": {"text": "..."}
+//
+// continues a reply that broke off: text is everything received of it so far, 1
+// character at least, and may end in white space. The conversation must end with
+// the user's turn, as in the first call. The reply, streamed or not, holds what
+// comes after text alone, and usage counts text as input; maxTokens bounds the new
+// part. With temperature 0 the whole is what the first call would have said. With
+// sampling, send the same "seed" in both calls: the continuation is then the same
+// each time it is asked for.
 //
 // Errors: ValidationException.
 func (Codec) ConverseRequest(m family.Model, in *rt.ConverseInput) (*llm.Request, error) {
 	if err := refuse(in); err != nil {
 		return nil, err
 	}
-	req := &llm.Request{}
-	var err error
-	if req.System, err = system(in.System); err != nil {
-		return nil, err
+	rd := reader{req: &llm.Request{}, model: m}
+	for _, read := range [...]func(*rt.ConverseInput) error{
+		rd.tools, rd.system, rd.messages, rd.params, rd.output, rd.additional, rd.ending,
+	} {
+		if err := read(in); err != nil {
+			return nil, err
+		}
 	}
-	if req.Messages, err = messages(in.Messages); err != nil {
-		return nil, err
-	}
-	if req.Params, err = params(m, in.InferenceConfig); err != nil {
-		return nil, err
-	}
-	if err := additional(&req.Params, in.AdditionalModelRequestFields); err != nil {
-		return nil, err
-	}
-	return req, nil
+	return rd.req, nil
+}
+
+// reader fills one request, in the order in which the prompt is built: tools,
+// system, messages.
+type reader struct {
+	req   *llm.Request
+	model family.Model
+
+	images    int
+	documents []string // their names
+	caches    int
+	short     bool            // a cache point of five minutes stood already
+	callIDs   map[string]bool // of all turns
+	resume    bool
 }
 
 // refuse refuses what no model here can do.
 func refuse(in *rt.ConverseInput) error {
-	if in.ToolConfig != nil {
-		return apierr.Validation("This model doesn't support tool use. Remove toolConfig and try again.")
-	}
 	if g := in.GuardrailConfig; g != nil && (g.GuardrailIdentifier != nil || g.GuardrailVersion != nil) {
 		switch {
 		case g.GuardrailVersion == nil:
@@ -88,14 +113,6 @@ func refuse(in *rt.ConverseInput) error {
 		}
 		return apierr.Validation("The guardrail identifier or version provided in the request does not exist.")
 	}
-	if o := in.OutputConfig; o != nil {
-		switch {
-		case o.TextFormat != nil:
-			return apierr.Validation("This model doesn't support outputConfig.textFormat. Remove it and try again.")
-		case o.Effort != nil:
-			return apierr.Validation("This model doesn't support outputConfig.effort. Remove it and try again.")
-		}
-	}
 	for i, p := range in.AdditionalModelResponseFieldPaths {
 		if !isPointer(p) {
 			return apierr.Validation("additionalModelResponseFieldPaths.%d is not a valid JSON Pointer.", i)
@@ -104,168 +121,114 @@ func refuse(in *rt.ConverseInput) error {
 	return nil
 }
 
-// isPointer reports whether s is a JSON Pointer (RFC 6901) to a member.
-func isPointer(s string) bool {
-	if !strings.HasPrefix(s, "/") {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] == '~' && (i+1 == len(s) || s[i+1] != '0' && s[i+1] != '1') {
-			return false
-		}
-	}
-	return true
-}
-
-func system(blocks []rt.SystemContentBlock) ([]string, error) {
-	var out []string
-	for i := range blocks {
-		b := &blocks[i]
+func (rd *reader) system(in *rt.ConverseInput) error {
+	for i := range in.System {
+		b := &in.System[i]
 		var text *string
 		switch {
 		case b.Text != nil:
 			text = b.Text
 		case b.CachePoint != nil:
-			continue
-		case b.GuardContent != nil && b.GuardContent.Text != nil:
-			text = b.GuardContent.Text.Text
-		case b.GuardContent != nil:
-			return nil, unsupported("guardContent.image", "system", -1, i)
-		default:
-			return nil, apierr.Validation("The SystemContentBlock object at system.%d must set one of the following keys: text, guardContent, cachePoint.", i)
-		}
-		if blank(text) {
-			return nil, apierr.Validation("The text field in the SystemContentBlock object at system.%d is blank. Add text to the text field, and try again.", i)
-		}
-		out = append(out, *text)
-	}
-	return out, nil
-}
-
-// messages reads the turns: the user speaks first, then the roles alternate. A
-// last turn of the assistant is the start of the reply.
-func messages(in []rt.Message) ([]llm.Message, error) {
-	if len(in) == 0 || role(&in[0]) == llm.Assistant {
-		return nil, apierr.Validation("A conversation must start with a user message. Try again with a conversation that starts with a user message.")
-	}
-	out := make([]llm.Message, len(in))
-	for i := range in {
-		r := role(&in[i])
-		if r != llm.User && r != llm.Assistant {
-			return nil, apierr.Validation("The role at messages.%d is not supported by this model. Use user or assistant, and the system field for system prompts.", i)
-		}
-		if i > 0 && out[i-1].Role == r {
-			return nil, apierr.Validation("A conversation must alternate between user and assistant roles. Make sure the conversation alternates between user and assistant roles and try again.")
-		}
-		blocks, err := content(in[i].Content, i)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = llm.Message{Role: r, Content: blocks}
-	}
-	return out, nil
-}
-
-func role(m *rt.Message) llm.Role {
-	if m.Role == nil {
-		return ""
-	}
-	return llm.Role(*m.Role)
-}
-
-// content reads the blocks of message i.
-func content(in []rt.ContentBlock, i int) ([]llm.Block, error) {
-	out := make([]llm.Block, 0, len(in))
-	for j := range in {
-		b := &in[j]
-		var text *string
-		switch {
-		case b.Text != nil:
-			text = b.Text
-		case b.CachePoint != nil:
-			continue
-		case b.GuardContent != nil && b.GuardContent.Text != nil:
-			text = b.GuardContent.Text.Text
-		default:
-			if name := blockName(b); name != "" {
-				return nil, unsupported(name, "messages", i, j)
+			if err := rd.cache(b.CachePoint, llm.Mark{}, "system."+strconv.Itoa(i)); err != nil {
+				return err
 			}
-			return nil, apierr.Validation("The ContentBlock object at messages.%d.content.%d must set one of its keys.", i, j)
+			continue
+		case b.GuardContent != nil && b.GuardContent.Text != nil:
+			text = b.GuardContent.Text.Text
+		case b.GuardContent != nil && b.GuardContent.Image != nil:
+			return unsupported("guardContent.image", "system."+strconv.Itoa(i))
+		default:
+			return apierr.Validation("The SystemContentBlock object at system.%d must set one of the following keys: text, guardContent, cachePoint.", i)
 		}
 		if blank(text) {
-			return nil, apierr.Validation("The text field in the ContentBlock object at messages.%d.content.%d is blank. Add text to the text field, and try again.", i, j)
+			return apierr.Validation("The text field in the SystemContentBlock object at system.%d is blank. Add text to the text field, and try again.", i)
 		}
-		out = append(out, llm.Block{Kind: llm.Text, Text: *text})
+		rd.req.System = append(rd.req.System, *text)
 	}
-	if len(out) == 0 {
-		return nil, apierr.Validation("The content field in the Message object at messages.%d is empty. Add a ContentBlock object to the content field and try again.", i)
-	}
-	return out, nil
+	return nil
 }
 
-// blockName is the key of a block that is not text, "" for an empty block.
-func blockName(b *rt.ContentBlock) string {
-	switch {
-	case b.Image != nil:
-		return "image"
-	case b.Document != nil:
-		return "document"
-	case b.Video != nil:
-		return "video"
-	case b.Audio != nil:
-		return "audio"
-	case b.ToolUse != nil:
-		return "toolUse"
-	case b.ToolResult != nil:
-		return "toolResult"
-	case b.GuardContent != nil:
-		return "guardContent.image"
-	case b.ReasoningContent != nil:
-		return "reasoningContent"
-	case b.CitationsContent != nil:
-		return "citationsContent"
-	case b.SearchResult != nil:
-		return "searchResult"
-	case b.ToolAddition != nil:
-		return "toolAddition"
-	case b.ToolRemoval != nil:
-		return "toolRemoval"
+// maxCachePoints is what one request may have, in tools, system and messages
+// together. Source: user guide, "Prompt caching".
+const maxCachePoints = 4
+
+// cache takes a cache point. The last one counts, as all before it lie inside of
+// what it covers. What lives longer must stand first.
+func (rd *reader) cache(p *rt.CachePointBlock, at llm.Mark, place string) error {
+	if rd.caches++; rd.caches > maxCachePoints {
+		return apierr.Validation("You can't include more than %d cachePoint blocks in a request. Remove the cachePoint block at %s and try again.", maxCachePoints, place)
 	}
-	return ""
+	switch long := p.Ttl != nil && *p.Ttl == rt.CacheTTL1h; {
+	case !long:
+		rd.short = true
+	case rd.short:
+		return apierr.Validation("The cachePoint block at %s has the ttl 1h, but a cachePoint block before it has the ttl 5m. A ttl can't be longer than that of the blocks before it, in the order of tools, system and messages.", place)
+	}
+	rd.req.Cache = &at
+	return nil
 }
 
-// unsupported refuses block j of the field, of its item i when i is not -1.
-func unsupported(name, field string, i, j int) error {
-	place := fmt.Sprintf("%s.%d", field, j)
-	if i >= 0 {
-		place = fmt.Sprintf("%s.%d.content.%d", field, i, j)
+// lastCache is the cache point that counts, nil when there is none.
+func lastCache(in *rt.ConverseInput) *rt.CachePointBlock {
+	for i := len(in.Messages) - 1; i >= 0; i-- {
+		content := in.Messages[i].Content
+		for j := len(content) - 1; j >= 0; j-- {
+			if p := content[j].CachePoint; p != nil {
+				return p
+			}
+		}
 	}
+	for i := len(in.System) - 1; i >= 0; i-- {
+		if p := in.System[i].CachePoint; p != nil {
+			return p
+		}
+	}
+	if in.ToolConfig != nil {
+		for i := len(in.ToolConfig.Tools) - 1; i >= 0; i-- {
+			if p := in.ToolConfig.Tools[i].CachePoint; p != nil {
+				return p
+			}
+		}
+	}
+	return nil
+}
+
+// unsupported refuses the block at place.
+func unsupported(name, place string) error {
 	return apierr.Validation("This model doesn't support the %s content block that you provided at %s. Remove the content block and try again.", name, place)
 }
 
 func blank(s *string) bool { return s == nil || strings.TrimSpace(*s) == "" }
 
-func params(m family.Model, in *rt.InferenceConfiguration) (llm.Params, error) {
-	var p llm.Params
-	if in == nil {
-		return p, nil
+func text(s *string) string {
+	if s == nil {
+		return ""
 	}
-	if in.MaxTokens != nil {
-		n := int(*in.MaxTokens)
-		if m.MaxOutput > 0 && n > m.MaxOutput {
-			return p, apierr.Validation("The maximum tokens you requested exceeds the model limit of %d. Try again with a maximum tokens value that is lower than %d.", m.MaxOutput, m.MaxOutput)
+	return *s
+}
+
+func (rd *reader) params(in *rt.ConverseInput) error {
+	c := in.InferenceConfig
+	if c == nil {
+		return nil
+	}
+	p := &rd.req.Params
+	if c.MaxTokens != nil {
+		n := int(*c.MaxTokens)
+		if most := rd.model.MaxOutput; most > 0 && n > most {
+			return apierr.Validation("The maximum tokens you requested exceeds the model limit of %d. Try again with a maximum tokens value that is lower than %d.", most, most)
 		}
 		p.MaxTokens = &n
 	}
-	p.Temperature = exact(in.Temperature)
-	p.TopP = exact(in.TopP)
-	for i, s := range in.StopSequences {
+	p.Temperature = exact(c.Temperature)
+	p.TopP = exact(c.TopP)
+	for i, s := range c.StopSequences {
 		if s == "" {
-			return p, apierr.Validation("The value at inferenceConfig.stopSequences.%d is empty. Add text to the stop sequence, and try again.", i)
+			return apierr.Validation("The value at inferenceConfig.stopSequences.%d is empty. Add text to the stop sequence, and try again.", i)
 		}
 	}
-	p.Stop = in.StopSequences
-	return p, nil
+	p.Stop = c.StopSequences
+	return nil
 }
 
 // exact returns the float64 that has the decimal digits of f: 0.7 for
@@ -279,4 +242,43 @@ func exact(f *float32) *float64 {
 		return new(float64(*f))
 	}
 	return &d
+}
+
+// output reads outputConfig.
+func (rd *reader) output(in *rt.ConverseInput) error {
+	o := in.OutputConfig
+	if o == nil {
+		return nil
+	}
+	if f := o.TextFormat; f != nil {
+		if f.Structure == nil || f.Structure.JsonSchema == nil || f.Structure.JsonSchema.Schema == nil {
+			return apierr.Validation("outputConfig.textFormat.structure.jsonSchema.schema is required when outputConfig.textFormat is provided.")
+		}
+		s := f.Structure.JsonSchema
+		schema, ok := object([]byte(*s.Schema))
+		if !ok {
+			return apierr.Validation("The value at outputConfig.textFormat.structure.jsonSchema.schema is not a JSON object. Provide a JSON schema and try again.")
+		}
+		rd.req.Format = &llm.Format{Schema: schema.JSON(), Name: text(s.Name)}
+	}
+	if o.Effort != nil {
+		effort, ok := efforts[*o.Effort]
+		if !ok {
+			return apierr.Validation("The value at outputConfig.effort must be one of the following: low, medium, high, xhigh, max.")
+		}
+		rd.thinking().Effort = effort
+	}
+	return nil
+}
+
+// efforts are the words of the API and of native bodies. Beyond high there is
+// nothing that the weights know.
+var efforts = map[string]string{"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+
+// thinking is the wish for reasoning, made when there was none.
+func (rd *reader) thinking() *llm.Thinking {
+	if rd.req.Thinking == nil {
+		rd.req.Thinking = &llm.Thinking{}
+	}
+	return rd.req.Thinking
 }

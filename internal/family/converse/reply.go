@@ -4,71 +4,170 @@ import (
 	"math"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/family"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
 	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
 )
 
-// ConverseResponse is the output for a whole reply. A reply without text has an
-// empty list of blocks.
-func (Codec) ConverseResponse(r *llm.Response) *rt.ConverseOutput {
+// emptyInput is the input of a tool that wants none.
+const emptyInput = "{}"
+
+// ConverseResponse is the output for a whole reply to in. A reply without text
+// has an empty list of blocks.
+//
+// usage.inputTokens leaves out what a cache point covers; that is told in
+// cacheReadInputTokens and cacheWriteInputTokens, which stand only where the
+// request had a cache point. performanceConfig and serviceTier are those that were
+// asked for, absent when none were.
+func (c Codec) ConverseResponse(m family.Model, in *rt.ConverseInput, r *llm.Response) *rt.ConverseOutput {
 	blocks := make([]rt.ContentBlock, len(r.Content))
 	for i := range r.Content {
-		blocks[i].Text = &r.Content[i].Text
+		blocks[i] = contentBlock(&r.Content[i])
 	}
+	cache := lastCache(in)
 	return &rt.ConverseOutput{
 		Output: &rt.ConverseOutputContent{Message: &rt.Message{
 			Role: new(rt.ConversationRoleAssistant), Content: blocks,
 		}},
-		StopReason: stopReason(r.Reason),
-		Usage:      usage(r.Usage),
-		Metrics:    &rt.ConverseMetrics{LatencyMs: millis(r.Latency)},
+		StopReason:                    stopReason(r.Reason),
+		Usage:                         usage(r.Usage, cache),
+		Metrics:                       &rt.ConverseMetrics{LatencyMs: millis(r.Latency)},
+		AdditionalModelResponseFields: c.fields(m, in, r.Reason, r.StopSequence, r.Usage, cache != nil),
+		PerformanceConfig:             in.PerformanceConfig,
+		ServiceTier:                   in.ServiceTier,
 	}
 }
 
-// ConverseEvents turns the events of a reply into those of ConverseStream as
-// they come: messageStart, contentBlockDelta and contentBlockStop, messageStop,
-// metadata. Text blocks have no contentBlockStart. Each value is a new
-// *bedrockruntime.ConverseStreamEvent; an error is passed on and ends the
-// stream.
-func (Codec) ConverseEvents(events llm.Events) awsapi.Events {
+func contentBlock(b *llm.Block) rt.ContentBlock {
+	switch b.Kind {
+	case llm.ToolCall:
+		return rt.ContentBlock{ToolUse: &rt.ToolUseBlock{
+			ToolUseId: &b.Call.ID, Name: &b.Call.Name, Input: toolInput(b.Call.Input),
+		}}
+	case llm.Reasoning:
+		if b.Redacted != nil {
+			return rt.ContentBlock{ReasoningContent: &rt.ReasoningContentBlock{RedactedContent: b.Redacted}}
+		}
+		t := &rt.ReasoningTextBlock{Text: &b.Text}
+		if b.Signature != "" {
+			t.Signature = &b.Signature
+		}
+		return rt.ContentBlock{ReasoningContent: &rt.ReasoningContentBlock{ReasoningText: t}}
+	default:
+		return rt.ContentBlock{Text: &b.Text}
+	}
+}
+
+// toolInput is the input of a call as a document. What is no whole object, because
+// the reply ended by its token limit, is an empty one: a document must be JSON.
+func toolInput(input []byte) awsapi.Document {
+	if _, ok := object(input); !ok {
+		return awsapi.Document(emptyInput)
+	}
+	return awsapi.Document(input)
+}
+
+// ConverseEvents turns the events of a reply to in into those of ConverseStream as
+// they come: messageStart, then for each block contentBlockStart (of tool calls
+// alone), contentBlockDelta and contentBlockStop, then messageStop and metadata.
+// The deltas of a tool call join to one JSON object. Each value is a new
+// *bedrockruntime.ConverseStreamEvent; an error is passed on and ends the stream.
+func (c Codec) ConverseEvents(m family.Model, in *rt.ConverseStreamInput, events llm.Events) awsapi.Events {
+	whole := unstreamed(in)
 	return func(yield func(any, error) bool) {
+		s := stream{codec: c, model: m, in: whole, cache: lastCache(whole)}
+		emit := func(ev *rt.ConverseStreamEvent) bool { return yield(ev, nil) }
 		for ev, err := range events {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if out := event(&ev); out != nil && !yield(out, nil) {
+			if !s.event(&ev, emit) {
 				return
 			}
 		}
 	}
 }
 
-// event is the stream's event for ev, nil when there is none.
-func event(ev *llm.Event) *rt.ConverseStreamEvent {
+// stream is one reply on its way.
+type stream struct {
+	codec Codec
+	model family.Model
+	in    *rt.ConverseInput
+	cache *rt.CachePointBlock
+
+	empty bool // the open block is a tool call without input so far
+	stop  llm.Event
+}
+
+// event emits what ev makes and reports whether the reader wants more.
+func (s *stream) event(ev *llm.Event, emit func(*rt.ConverseStreamEvent) bool) bool {
 	switch ev.Kind {
 	case llm.Start:
-		return &rt.ConverseStreamEvent{MessageStart: &rt.MessageStartEvent{Role: new(rt.ConversationRoleAssistant)}}
+		return emit(&rt.ConverseStreamEvent{MessageStart: &rt.MessageStartEvent{Role: new(rt.ConversationRoleAssistant)}})
+	case llm.BlockStart:
+		s.empty = ev.Block == llm.ToolCall
+		return !s.empty || emit(blockStart(ev))
 	case llm.Delta:
 		if ev.Text == "" {
-			return nil
+			return true
 		}
-		return delta(ev.Text, count(ev.Index))
+		s.empty = false
+		return emit(delta(ev.Block, ev.Text, count(ev.Index)))
 	case llm.BlockStop:
-		return &rt.ConverseStreamEvent{ContentBlockStop: &rt.ContentBlockStopEvent{ContentBlockIndex: new(count(ev.Index))}}
+		if s.empty && !emit(delta(llm.ToolCall, emptyInput, count(ev.Index))) {
+			return false
+		}
+		s.empty = false
+		if ev.Signature != "" && !emit(signature(ev)) {
+			return false
+		}
+		return emit(&rt.ConverseStreamEvent{ContentBlockStop: &rt.ContentBlockStopEvent{ContentBlockIndex: new(count(ev.Index))}})
 	case llm.Stop:
-		return &rt.ConverseStreamEvent{MessageStop: &rt.MessageStopEvent{StopReason: stopReason(ev.Reason)}}
+		if s.stop = *ev; len(s.in.AdditionalModelResponseFieldPaths) > 0 {
+			return true // the fields tell the usage, which comes with Done
+		}
+		return emit(s.messageStop(llm.Usage{}))
 	case llm.Done:
-		return &rt.ConverseStreamEvent{Metadata: &rt.ConverseStreamMetadataEvent{
-			Usage: usage(ev.Usage), Metrics: &rt.ConverseStreamMetrics{LatencyMs: millis(ev.Latency)},
-		}}
+		if len(s.in.AdditionalModelResponseFieldPaths) > 0 && !emit(s.messageStop(ev.Usage)) {
+			return false
+		}
+		return emit(&rt.ConverseStreamEvent{Metadata: &rt.ConverseStreamMetadataEvent{
+			Usage: usage(ev.Usage, s.cache), Metrics: &rt.ConverseStreamMetrics{LatencyMs: millis(ev.Latency)},
+			PerformanceConfig: s.in.PerformanceConfig, ServiceTier: s.in.ServiceTier,
+		}})
 	}
-	return nil
+	return true
+}
+
+func (s *stream) messageStop(u llm.Usage) *rt.ConverseStreamEvent {
+	return &rt.ConverseStreamEvent{MessageStop: &rt.MessageStopEvent{
+		StopReason:                    stopReason(s.stop.Reason),
+		AdditionalModelResponseFields: s.codec.fields(s.model, s.in, s.stop.Reason, s.stop.StopSequence, u, s.cache != nil),
+	}}
+}
+
+func blockStart(ev *llm.Event) *rt.ConverseStreamEvent {
+	call := ev.Call
+	if call == nil {
+		call = &llm.Call{}
+	}
+	return &rt.ConverseStreamEvent{ContentBlockStart: &rt.ContentBlockStartEvent{
+		ContentBlockIndex: new(count(ev.Index)),
+		Start:             &rt.ContentBlockStart{ToolUse: &rt.ToolUseBlockStart{ToolUseId: &call.ID, Name: &call.Name}},
+	}}
+}
+
+func signature(ev *llm.Event) *rt.ConverseStreamEvent {
+	return &rt.ConverseStreamEvent{ContentBlockDelta: &rt.ContentBlockDeltaEvent{
+		ContentBlockIndex: new(count(ev.Index)),
+		Delta:             &rt.ContentBlockDelta{ReasoningContent: &rt.ReasoningContentBlockDelta{Signature: new(ev.Signature)}},
+	}}
 }
 
 // delta makes a contentBlockDelta with all its parts in one allocation.
-func delta(text string, index int32) *rt.ConverseStreamEvent {
+func delta(kind llm.BlockKind, text string, index int32) *rt.ConverseStreamEvent {
 	d := &struct {
 		ev    rt.ConverseStreamEvent
 		block rt.ContentBlockDeltaEvent
@@ -76,17 +175,37 @@ func delta(text string, index int32) *rt.ConverseStreamEvent {
 		text  string
 		index int32
 	}{text: text, index: index}
-	d.delta.Text = &d.text
+	switch kind {
+	case llm.ToolCall:
+		d.delta.ToolUse = &rt.ToolUseBlockDelta{Input: &d.text}
+	case llm.Reasoning:
+		d.delta.ReasoningContent = &rt.ReasoningContentBlockDelta{Text: &d.text}
+	default:
+		d.delta.Text = &d.text
+	}
 	d.block.Delta, d.block.ContentBlockIndex = &d.delta, &d.index
 	d.ev.ContentBlockDelta = &d.block
 	return &d.ev
 }
 
-func usage(u llm.Usage) *rt.TokenUsage {
-	return &rt.TokenUsage{
-		InputTokens: new(count(u.InputTokens)), OutputTokens: new(count(u.OutputTokens)),
+// usage tells the tokens; cache is the cache point of the request, nil for none.
+func usage(u llm.Usage, cache *rt.CachePointBlock) *rt.TokenUsage {
+	out := &rt.TokenUsage{
+		InputTokens: new(count(u.Uncached())), OutputTokens: new(count(u.OutputTokens)),
 		TotalTokens: new(count(u.InputTokens + u.OutputTokens)),
 	}
+	if cache == nil {
+		return out
+	}
+	out.CacheReadInputTokens, out.CacheWriteInputTokens = new(count(u.CacheRead)), new(count(u.CacheWrite))
+	if u.CacheWrite > 0 {
+		ttl := rt.CacheTTL5m
+		if cache.Ttl != nil {
+			ttl = *cache.Ttl
+		}
+		out.CacheDetails = []rt.CacheDetail{{Ttl: &ttl, InputTokens: new(count(u.CacheWrite))}}
+	}
+	return out
 }
 
 // count brings n into the range of the API's integers.

@@ -5,6 +5,7 @@ package bedrockruntime
 import (
 	"cmp"
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/call"
@@ -22,6 +23,10 @@ import (
 type Inference interface {
 	Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events
 	Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error)
+	Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error)
+	Picture(ctx context.Context, c *call.Call, t catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error)
+	// Count tells the tokens of the prompt that Generate would make of r.
+	Count(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) (int, error)
 }
 
 // Catalog resolves what a caller wrote as model id. catalog.Catalog implements
@@ -34,8 +39,8 @@ type Catalog interface {
 type Converse interface {
 	ConverseRequest(m family.Model, in *rt.ConverseInput) (*llm.Request, error)
 	ConverseStreamRequest(m family.Model, in *rt.ConverseStreamInput) (*llm.Request, error)
-	ConverseResponse(r *llm.Response) *rt.ConverseOutput
-	ConverseEvents(events llm.Events) awsapi.Events
+	ConverseResponse(m family.Model, in *rt.ConverseInput, r *llm.Response) *rt.ConverseOutput
+	ConverseEvents(m family.Model, in *rt.ConverseStreamInput, events llm.Events) awsapi.Events
 }
 
 // Config carries what a Service needs.
@@ -61,6 +66,7 @@ func (s *Service) Routes() []service.Route {
 		service.BindResource(rt.OpInvokeModelWithResponseStream, resources(s, func(in *rt.InvokeModelWithResponseStreamInput) *string { return in.ModelId }), s.invokeStream),
 		service.BindResource(rt.OpConverse, resources(s, func(in *rt.ConverseInput) *string { return in.ModelId }), s.converse),
 		service.BindResource(rt.OpConverseStream, resources(s, func(in *rt.ConverseStreamInput) *string { return in.ModelId }), s.converseStream),
+		service.BindResource(rt.OpCountTokens, s.counted, s.countTokens),
 		service.BindResource(rt.OpInvokeModelWithBidirectionalStream, resources(s, func(in *rt.InvokeModelWithBidirectionalStreamInput) *string { return in.ModelId }), s.bidirectional),
 	}
 }
@@ -140,7 +146,9 @@ func (s *Service) invoke(ctx context.Context, c *call.Call, in *rt.InvokeModelIn
 	if err != nil {
 		return nil, err
 	}
-	return &rt.InvokeModelOutput{Body: body, ContentType: new(jsonType)}, nil
+	return &rt.InvokeModelOutput{
+		Body: body, ContentType: new(jsonType), PerformanceConfigLatency: in.PerformanceConfigLatency, ServiceTier: in.ServiceTier,
+	}, nil
 }
 
 // run answers one native body.
@@ -150,10 +158,16 @@ func (s *Service) run(ctx context.Context, c *call.Call, t catalog.Target, f fam
 		return nil, err
 	}
 	switch task := task.(type) {
+	case family.Several:
+		return s.several(ctx, c, t, task)
 	case family.Text:
 		return s.generate(ctx, c, t, task)
 	case family.Embedding:
 		return s.embed(ctx, c, t, task)
+	case family.Ranking:
+		return s.rank(ctx, c, t, task)
+	case family.Picture:
+		return s.picture(ctx, c, t, task)
 	}
 	return nil, apierr.Validation("The model %s does not support this kind of request.", t.Model.ID)
 }
@@ -202,7 +216,9 @@ func (s *Service) invokeStream(ctx context.Context, c *call.Call, in *rt.InvokeM
 		return nil, err
 	}
 	events := s.cfg.Inference.Generate(ctx, c, t, text.Request())
-	return &rt.InvokeModelWithResponseStreamOutput{Body: chunks(events, stream), ContentType: new(jsonType)}, nil
+	return &rt.InvokeModelWithResponseStreamOutput{
+		Body: chunks(events, stream), ContentType: new(jsonType), PerformanceConfigLatency: in.PerformanceConfigLatency, ServiceTier: in.ServiceTier,
+	}, nil
 }
 
 // chunks wraps native chunks as events of the API. One event is reused for all:
@@ -242,7 +258,8 @@ func (s *Service) converse(ctx context.Context, c *call.Call, in *rt.ConverseInp
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.cfg.Converse.ConverseRequest(s.model(t), in)
+	m := s.model(t)
+	r, err := s.cfg.Converse.ConverseRequest(m, in)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +267,7 @@ func (s *Service) converse(ctx context.Context, c *call.Call, in *rt.ConverseInp
 	if err != nil {
 		return nil, unary(err)
 	}
-	return s.cfg.Converse.ConverseResponse(resp), nil
+	return s.cfg.Converse.ConverseResponse(m, in, resp), nil
 }
 
 func (s *Service) converseStream(ctx context.Context, c *call.Call, in *rt.ConverseStreamInput) (*rt.ConverseStreamOutput, error) {
@@ -258,11 +275,12 @@ func (s *Service) converseStream(ctx context.Context, c *call.Call, in *rt.Conve
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.cfg.Converse.ConverseStreamRequest(s.model(t), in)
+	m := s.model(t)
+	r, err := s.cfg.Converse.ConverseStreamRequest(m, in)
 	if err != nil {
 		return nil, err
 	}
-	return &rt.ConverseStreamOutput{Stream: s.cfg.Converse.ConverseEvents(s.cfg.Inference.Generate(ctx, c, t, r))}, nil
+	return &rt.ConverseStreamOutput{Stream: s.cfg.Converse.ConverseEvents(m, in, s.cfg.Inference.Generate(ctx, c, t, r))}, nil
 }
 
 // resolveText resolves a model that can hold a conversation.
@@ -271,10 +289,16 @@ func (s *Service) resolveText(ctx context.Context, c *call.Call, id *string) (ca
 	if err != nil {
 		return t, err
 	}
-	if t.Weights.Mode != "chat" {
+	if !converses(t) {
 		return t, apierr.Validation("The action doesn't support the model that you provided. Try again with a supported text or chat model.")
 	}
 	return t, nil
+}
+
+// converses reports whether a model can hold a conversation: one that makes text
+// on weights that have a chat template.
+func converses(t catalog.Target) bool {
+	return t.Weights.Mode == "chat" && (len(t.Model.Output) == 0 || slices.Contains(t.Model.Output, "TEXT"))
 }
 
 // unary turns an error that broke a running reply into the one that a call
