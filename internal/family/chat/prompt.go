@@ -1,0 +1,94 @@
+package chat
+
+import (
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+// Markers of prompts for Mistral and Llama 2.
+const (
+	instOpen  = "[INST]"
+	instClose = "[/INST]"
+	sysOpen   = "<<SYS>>"
+	sysClose  = "<</SYS>>"
+	bos       = "<s>"
+	eos       = "</s>"
+)
+
+// HasInst reports whether a prompt has an [INST] marker.
+func HasInst(prompt string) bool { return strings.Contains(prompt, instOpen) }
+
+// Inst reads a prompt with [INST] markers into req:
+//
+//	<s>[INST] <<SYS>>\nsystem\n<</SYS>>\n\nuser [/INST] assistant </s><s>[INST] user [/INST]
+//
+// One space beside a marker belongs to it, as do the line breaks around the
+// system text; everything else stays as it is. Text behind the last marker is
+// the start of the reply. Text before the first is system text.
+func Inst(req *llm.Request, prompt string) {
+	head, rest, ok := strings.Cut(prompt, instOpen)
+	if head = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(head), bos)); head != "" && ok {
+		req.System = append(req.System, head)
+	}
+	if !ok {
+		Add(req, llm.User, Text(prompt))
+		return
+	}
+	for ok {
+		var user, reply string
+		user, rest, _ = strings.Cut(rest, instClose)
+		reply, rest, ok = strings.Cut(rest, instOpen)
+		user = instUser(req, user)
+		join(req, llm.User, user)
+		if reply = instReply(reply, ok); strings.TrimSpace(reply) != "" {
+			join(req, llm.Assistant, reply)
+		}
+	}
+}
+
+// instUser is the text of a user's turn; its system text goes to req.
+func instUser(req *llm.Request, s string) string {
+	s = trimSpace(s)
+	before, rest, ok := strings.Cut(s, sysOpen)
+	if !ok || strings.TrimSpace(before) != "" {
+		return s
+	}
+	system, after, ok := strings.Cut(rest, sysClose)
+	if !ok {
+		return s
+	}
+	if system = strings.TrimSpace(system); system != "" {
+		req.System = append(req.System, system)
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(after, "\n"), "\n")
+}
+
+// instReply is the text of a reply. ended tells that another turn follows.
+func instReply(s string, ended bool) string {
+	s = strings.TrimPrefix(s, " ")
+	if !ended && !strings.Contains(s, eos) {
+		return s
+	}
+	s = strings.TrimSuffix(strings.TrimRight(s, " \t\r\n"), bos)
+	s = strings.TrimSuffix(strings.TrimRight(s, " \t\r\n"), eos)
+	return strings.TrimSuffix(s, " ")
+}
+
+// trimSpace takes one space from each end.
+func trimSpace(s string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(s, " "), " ")
+}
+
+// join is Add for text: two texts in a row become one, with a line between.
+func join(req *llm.Request, role llm.Role, s string) {
+	if n := len(req.Messages); n > 0 && req.Messages[n-1].Role == role {
+		req.Messages[n-1].Content[0].Text += "\n\n" + s
+		return
+	}
+	Add(req, role, Text(s))
+}
+
+// Join appends a turn of text; texts of one role in a row become one, with an
+// empty line between.
+func Join(req *llm.Request, role llm.Role, s string) { join(req, role, s) }
