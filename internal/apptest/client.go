@@ -23,7 +23,11 @@ func (s *Server) RuntimeOver(major int) *bedrockruntime.Client {
 	protocols.SetHTTP1(major == 1)
 	protocols.SetUnencryptedHTTP2(major == 2)
 	cfg := s.AWS(s.Key)
-	cfg.HTTPClient = &http.Client{Transport: unhurried{&http.Transport{Protocols: protocols}}}
+	var transport http.RoundTripper = &http.Transport{Protocols: protocols}
+	if major == 1 {
+		transport = unhurried{transport.(*http.Transport)}
+	}
+	cfg.HTTPClient = &http.Client{Transport: transport}
 	return bedrockruntime.NewFromConfig(cfg)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"time"
 
@@ -50,6 +51,11 @@ func (g *Gateway) openDuplex(q *request, cred credential) error {
 		if err := q.rc.EnableFullDuplex(); err != nil {
 			return fmt.Errorf("answer while the request is read: %w", err)
 		}
+	}
+	if q.r.Header.Get("Expect") != "" {
+		// net/http says it at the first read, which comes behind the answer's head:
+		// too late, clients then wait for a second before they send.
+		q.w.WriteHeader(http.StatusContinue)
 	}
 	r := eventstream.NewReader(q.r.Body)
 	r.Max = duplexFrame
