@@ -32,6 +32,11 @@ type Subject struct {
 	Chat engine.Target
 	// Embed are embedding weights; an empty Weights skips the embedding cases.
 	Embed engine.Target
+	// Tools are weights with a template that knows tools, and that answer Clock by
+	// a call; an empty Weights skips the cases of tools.
+	Tools engine.Target
+	// Images are weights that see images; an empty Weights skips their cases.
+	Images engine.Target
 	// Missing are weights that the engine does not have.
 	Missing engine.Target
 	// Slots is how many requests run at once; 0 means any number.
@@ -78,6 +83,12 @@ func Run(t *testing.T, start func(t *testing.T) Subject) {
 		{"StopNeverHit", s.stopNeverHit},
 		{"CountEqualsUsage", s.countEqualsUsage},
 		{"Prefill", s.prefill},
+		{"Tools", s.tools},
+		{"Grammar", s.grammar},
+		{"Images", s.images},
+		{"Raw", s.raw},
+		{"Logprobs", s.logprobs},
+		{"Penalties", s.penalties},
 		{"ContextEnds", s.contextEnds},
 		{"ReaderLeaves", s.readerLeaves},
 		{"CancelFreesSlots", s.cancelFreesSlots},

@@ -100,6 +100,11 @@ type real struct {
 const (
 	chatWeights  = "smollm2-135m-instruct"
 	embedWeights = "all-minilm-l6-v2"
+
+	// The chat weights under templates of testdata: one knows tools, the other
+	// thoughts.
+	toolWeights    = "tools"
+	thoughtWeights = "thoughts"
 )
 
 // turns lets one test at a time use the real engine: two would only slow each
@@ -128,6 +133,12 @@ func (r real) config(t testing.TB) llamacpp.Config {
 func (r real) Engine(context.Context) (llamacpp.Host, error) { return r.host, nil }
 
 func (r real) File(_ context.Context, id string) (llamacpp.File, error) {
+	if id == toolWeights || id == thoughtWeights {
+		template, err := os.ReadFile(filepath.Join("testdata", id+".jinja"))
+		f := r.files[chatWeights]
+		f.Template = string(template)
+		return f, err
+	}
 	f, ok := r.files[id]
 	if !ok {
 		return f, os.ErrNotExist
@@ -159,6 +170,7 @@ func TestConformance(t *testing.T) {
 		return enginetest.Subject{
 			Engine: e, Chat: chatTarget(""), Slots: 2,
 			Embed:   engine.Target{Weights: embedWeights, Mode: engine.Embed, Scope: "e"},
+			Tools:   engine.Target{Weights: toolWeights, Mode: engine.Chat},
 			Missing: engine.Target{Weights: "no-such-weights", Mode: engine.Chat},
 			Kill: func(t *testing.T) {
 				kill9(t, pidOf(t, e, chatWeights))

@@ -21,6 +21,8 @@ type player struct {
 	first time.Duration
 	sent  bool // a delta went out
 	gone  bool // the reader left
+	block int  // the open one; -1 when none is
+	index int  // blocks that were begun
 	stops *engine.Stopper
 }
 
@@ -34,12 +36,14 @@ func (p *player) play(ctx context.Context) error {
 	if err := p.alive(ctx); err != nil {
 		return err
 	}
-	if !p.emit(llm.Event{Kind: llm.Start, Usage: llm.Usage{InputTokens: p.usage.InputTokens}}) ||
-		!p.emit(llm.Event{Kind: llm.BlockStart}) {
+	if !p.emit(llm.Event{Kind: llm.Start, Usage: llm.Usage{InputTokens: p.usage.InputTokens}}) {
+		return nil
+	}
+	if r.Blocks[0].Kind == llm.Text && !p.open(0) { // a text begins with the reply, as engines do it
 		return nil
 	}
 	p.stops = engine.NewStopper(p.req)
-	for i := 0; len(r.Deltas) > 0 && (r.Endless || i < len(r.Deltas)); i++ {
+	for i := 0; len(r.steps) > 0 && (r.Endless || i < len(r.steps)); i++ {
 		if r.Err != nil && i == r.After {
 			return r.Err
 		}
@@ -55,8 +59,12 @@ func (p *player) play(ctx context.Context) error {
 			return err
 		}
 		p.usage.OutputTokens++
-		text := r.Deltas[i%len(r.Deltas)]
-		if p.stops != nil {
+		st := &r.steps[i%len(r.steps)]
+		text := st.text
+		if !p.open(st.block) {
+			return nil
+		}
+		if p.stops != nil && r.Blocks[st.block].Kind == llm.Text {
 			var hit string
 			if text, hit = p.stops.Push(text); hit != "" {
 				if !p.delta(text) {
@@ -83,6 +91,9 @@ func (p *player) play(ctx context.Context) error {
 	reason := r.Reason
 	if reason == "" {
 		reason = llm.EndTurn
+		if n := len(r.Blocks); r.Blocks[n-1].Kind == llm.ToolCall {
+			reason = llm.ToolUse
+		}
 		if limit := p.req.Params.MaxTokens; limit == nil || p.usage.OutputTokens < *limit {
 			p.usage.OutputTokens++ // the end token
 		} else {
@@ -92,14 +103,42 @@ func (p *player) play(ctx context.Context) error {
 	return p.end(reason, "")
 }
 
-// end sends what was held back and the closing events.
-func (p *player) end(reason llm.StopReason, stop string) error {
-	rest := ""
-	if p.stops != nil {
-		rest = p.stops.Rest()
+// open begins a block of the reply, ending the one before.
+func (p *player) open(block int) bool {
+	if p.block == block {
+		return !p.gone
 	}
-	_ = p.delta(rest) &&
-		p.emit(llm.Event{Kind: llm.BlockStop}) &&
+	if !p.close() {
+		return false
+	}
+	b := &p.reply.Blocks[block]
+	var call *llm.Call
+	if b.Kind == llm.ToolCall {
+		call = &llm.Call{ID: b.ID, Name: b.Name}
+	}
+	p.block, p.index = block, p.index+1
+	return p.emit(llm.Event{Kind: llm.BlockStart, Index: p.index - 1, Block: b.Kind, Call: call})
+}
+
+// close ends the open block after what was held back of it.
+func (p *player) close() bool {
+	if p.block < 0 {
+		return !p.gone
+	}
+	b := &p.reply.Blocks[p.block]
+	if b.Kind == llm.Text && p.stops != nil && !p.delta(p.stops.Rest()) {
+		return false
+	}
+	p.block = -1
+	return p.emit(llm.Event{Kind: llm.BlockStop, Index: p.index - 1, Block: b.Kind, Signature: b.Signature})
+}
+
+// end sends the closing events.
+func (p *player) end(reason llm.StopReason, stop string) error {
+	if p.index == 0 && !p.open(0) {
+		return nil
+	}
+	_ = p.close() &&
 		p.emit(llm.Event{Kind: llm.Stop, Reason: reason, StopSequence: stop}) &&
 		p.emit(llm.Event{Kind: llm.Done, Usage: p.usage, Latency: time.Since(p.begin), FirstToken: p.first})
 	return nil
@@ -112,7 +151,11 @@ func (p *player) delta(text string) bool {
 	if !p.sent {
 		p.sent, p.first = true, time.Since(p.begin)
 	}
-	return p.emit(llm.Event{Kind: llm.Delta, Text: text})
+	ev := llm.Event{Kind: llm.Delta, Index: p.index - 1, Block: p.reply.Blocks[p.block].Kind, Text: text}
+	if p.req.Logprobs && ev.Block == llm.Text {
+		ev.Logprob = new(-1.0)
+	}
+	return p.emit(ev)
 }
 
 func (p *player) emit(ev llm.Event) bool {

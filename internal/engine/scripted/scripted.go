@@ -5,6 +5,7 @@ package scripted
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,8 @@ type Reply struct {
 	Text string
 	// Deltas, when set, are the deltas instead of Text's words.
 	Deltas []string
+	// Blocks, when set, are the answer instead of Text and Deltas.
+	Blocks []Block
 	// Err ends the reply after After deltas. With After 0 it comes before the
 	// first event.
 	Err   error
@@ -35,12 +38,65 @@ type Reply struct {
 	// Pace, when set, is called before delta i (from 0); an error ends the
 	// reply with it. Tests put their delays here.
 	Pace func(ctx context.Context, i int) error
-	// Reason is why the reply ends by itself; "" means EndTurn.
+	// Reason is why the reply ends by itself; "" means ToolUse after a call and
+	// EndTurn after anything else.
 	Reason llm.StopReason
 	// InputTokens, when not 0, is reported instead of the counted ones.
 	InputTokens int
 	// ReusedTokens is reported as it is.
 	ReusedTokens int
+
+	steps []step
+}
+
+// Block is one block of a scripted answer: text, reasoning or a call.
+type Block struct {
+	Kind llm.BlockKind // 0 means Text
+	// Text is text, thoughts, or the JSON input of a call. It is cut into deltas
+	// as Reply.Text is.
+	Text      string
+	Deltas    []string // when set, the deltas instead of Text's words
+	Name      string   // ToolCall: of the tool
+	ID        string   // ToolCall: "" means "tooluse_" and a number, from 1 in each reply
+	Signature string   // Reasoning
+}
+
+// step is one delta of a reply and the block it belongs to.
+type step struct {
+	block int
+	text  string
+}
+
+// prepare cuts the reply into steps.
+func (r *Reply) prepare() {
+	if r.Blocks == nil {
+		r.Blocks = []Block{{Text: r.Text, Deltas: r.Deltas}}
+	} else {
+		r.Blocks = append([]Block(nil), r.Blocks...)
+	}
+	r.steps = nil
+	calls := 0
+	for i := range r.Blocks {
+		b := &r.Blocks[i]
+		if b.Kind == 0 {
+			b.Kind = llm.Text
+		}
+		if b.Kind == llm.ToolCall {
+			if calls++; b.ID == "" {
+				b.ID = fmt.Sprintf("tooluse_%d", calls)
+			}
+		}
+		deltas := b.Deltas
+		if deltas == nil {
+			deltas = Split(b.Text)
+		}
+		for _, text := range deltas {
+			r.steps = append(r.steps, step{i, text})
+		}
+		if len(deltas) == 0 && (len(r.Blocks) > 1 || b.Kind != llm.Text) {
+			r.steps = append(r.steps, step{i, ""})
+		}
+	}
 }
 
 // Engine is the scripted engine. Set its fields before first use; after that it
@@ -48,9 +104,15 @@ type Reply struct {
 type Engine struct {
 	Context    int                                    // tokens of Info; 0 means 8192
 	Dimensions int                                    // of embeddings; 0 means 384
+	Tools      bool                                   // Info.Tools
+	Images     bool                                   // Info.Images
 	Missing    []string                               // ids of weights that answer ModelNotReadyException
 	Observe    func(engine.Target, *llm.Request)      // called with every request of Generate
 	ObserveEmb func(engine.Target, *llm.EmbedRequest) // called with every request of Embed
+
+	// Script, when set, is asked for the reply to every request before the list
+	// of New; nil leaves it to the list. It must be safe for concurrent use.
+	Script func(engine.Target, *llm.Request) *Reply
 
 	replies []Reply
 	next    atomic.Int64
@@ -70,9 +132,7 @@ func New(replies ...Reply) *Engine {
 	}
 	e := &Engine{replies: append([]Reply(nil), replies...), dead: make(chan struct{})}
 	for i := range e.replies {
-		if e.replies[i].Deltas == nil {
-			e.replies[i].Deltas = Split(e.replies[i].Text)
-		}
+		e.replies[i].prepare()
 	}
 	return e
 }
@@ -126,7 +186,15 @@ func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) 
 		if e.Observe != nil {
 			e.Observe(t, r)
 		}
-		p := player{reply: &e.replies[n-1], req: r, dead: e.death(), yield: yield, begin: time.Now()}
+		reply := &e.replies[n-1]
+		if e.Script != nil {
+			if made := e.Script(t, r); made != nil {
+				own := *made
+				own.prepare()
+				reply = &own
+			}
+		}
+		p := player{reply: reply, block: -1, req: r, dead: e.death(), yield: yield, begin: time.Now()}
 		if p.usage.InputTokens = p.reply.InputTokens; p.usage.InputTokens == 0 {
 			p.usage.InputTokens = count(r)
 		}
@@ -137,8 +205,9 @@ func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) 
 	}
 }
 
-// Count returns the words of the request and 2 per message and system text:
-// what Generate reports unless the reply says otherwise.
+// Count returns the words of the request, 2 per message, system text, tool, call
+// and result, and 16 per image: what Generate reports unless the reply says
+// otherwise.
 func (e *Engine) Count(_ context.Context, t engine.Target, r *llm.Request) (int, error) {
 	if err := e.ready(t); err != nil {
 		return 0, err
@@ -181,7 +250,7 @@ func (e *Engine) Info(_ context.Context, t engine.Target) (engine.Info, error) {
 	if err := e.ready(t); err != nil {
 		return engine.Info{}, err
 	}
-	info := engine.Info{ContextTokens: e.Context}
+	info := engine.Info{ContextTokens: e.Context, Tools: e.Tools, Images: e.Images}
 	if info.ContextTokens == 0 {
 		info.ContextTokens = 8192
 	}
@@ -213,16 +282,41 @@ func (e *Engine) ready(t engine.Target) error {
 	return nil
 }
 
-// count is the scripted tokenizer: words, and 2 per message or system text.
+// imageTokens is what an image costs, whatever its size.
+const imageTokens = 16
+
+// count is the scripted tokenizer: words, 2 per message, system text, tool, call
+// and result, and 16 per image. A raw prompt has words alone.
 func count(r *llm.Request) int {
+	if r.Raw != "" {
+		return words(r.Raw)
+	}
 	n := 0
 	for _, s := range r.System {
 		n += words(s) + 2
 	}
+	for i := range r.Tools {
+		t := &r.Tools[i]
+		n += words(t.Name) + words(t.Description) + words(string(t.Schema)) + 2
+	}
 	for i := range r.Messages {
-		n += 2
-		for j := range r.Messages[i].Content {
-			n += words(r.Messages[i].Content[j].Text)
+		n += 2 + countBlocks(r.Messages[i].Content)
+	}
+	return n
+}
+
+func countBlocks(blocks []llm.Block) int {
+	n := 0
+	for i := range blocks {
+		switch b := &blocks[i]; b.Kind {
+		case llm.Image:
+			n += imageTokens
+		case llm.ToolCall:
+			n += words(b.Call.Name) + words(string(b.Call.Input)) + 2
+		case llm.ToolResult:
+			n += countBlocks(b.Result.Content) + 2
+		default:
+			n += words(b.Text)
 		}
 	}
 	return n

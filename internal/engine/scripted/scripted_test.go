@@ -3,6 +3,7 @@ package scripted_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -33,11 +34,25 @@ func TestConformance(t *testing.T) {
 			return ctx.Err()
 		}})
 		e.Missing = []string{"gone"}
+		e.Tools, e.Images = true, true
+		e.Script = func(_ engine.Target, r *llm.Request) *scripted.Reply {
+			switch {
+			case r.Grammar != "":
+				return &scripted.Reply{Text: `{"n": 7}`}
+			case len(r.Tools) > 0 && r.Choice.Kind != llm.ChooseNone:
+				return &scripted.Reply{Blocks: []scripted.Block{
+					{Text: "Let me look."}, {Kind: llm.ToolCall, Name: "get_time", Text: `{"zone": "Paris"}`},
+				}}
+			}
+			return nil
+		}
 		enginetest.Start(t, e)
 		return enginetest.Subject{
 			Engine:  e,
 			Chat:    engine.Target{Weights: "w", Mode: engine.Chat},
 			Embed:   engine.Target{Weights: "v", Mode: engine.Embed},
+			Tools:   engine.Target{Weights: "t", Mode: engine.Chat},
+			Images:  engine.Target{Weights: "i", Mode: engine.Chat},
 			Missing: engine.Target{Weights: "gone", Mode: engine.Chat},
 			Kill:    func(*testing.T) { e.Kill() },
 		}
@@ -91,6 +106,36 @@ func TestPaceAndBlock(t *testing.T) {
 			t.Errorf("%q, %v after %s", resp.Text(), err, time.Since(begin))
 		}
 	})
+}
+
+func TestBlocks(t *testing.T) {
+	t.Parallel()
+	e := scripted.New(scripted.Reply{Blocks: []scripted.Block{
+		{Kind: llm.Reasoning, Text: "It is late.", Signature: "sig"},
+		{Text: "Two calls. STOP"},
+		{Kind: llm.ToolCall, Name: "a", Text: `{"x": 1}`},
+		{Kind: llm.ToolCall, Name: "b", ID: "tooluse_own", Deltas: []string{"{", "}"}},
+		{Kind: llm.ToolCall, Name: "c"},
+	}})
+	resp, _ := enginetest.Reply(t, e, engine.Target{}, &llm.Request{})
+	want := []llm.Block{
+		{Kind: llm.Reasoning, Text: "It is late.", Signature: "sig"},
+		{Kind: llm.Text, Text: "Two calls. STOP"},
+		{Kind: llm.ToolCall, Call: &llm.Call{ID: "tooluse_1", Name: "a", Input: []byte(`{"x": 1}`)}},
+		{Kind: llm.ToolCall, Call: &llm.Call{ID: "tooluse_own", Name: "b", Input: []byte("{}")}},
+		{Kind: llm.ToolCall, Call: &llm.Call{ID: "tooluse_3", Name: "c"}},
+	}
+	if !reflect.DeepEqual(resp.Content, want) || resp.Reason != llm.ToolUse {
+		t.Errorf("%+v by %s", resp.Content, resp.Reason)
+	}
+	resp, _ = enginetest.Reply(t, e, engine.Target{}, &llm.Request{Params: llm.Params{Stop: []string{"STOP"}}})
+	if resp.Reason != llm.StopSequence || resp.Text() != "Two calls. " || len(resp.Content) != 2 {
+		t.Errorf("%+v by %s", resp.Content, resp.Reason)
+	}
+	resp, _ = enginetest.Reply(t, e, engine.Target{}, &llm.Request{Params: llm.Params{MaxTokens: new(7)}})
+	if resp.Reason != llm.MaxTokens || len(resp.Content) != 3 || string(resp.Content[2].Call.Input) != `{"x":` {
+		t.Errorf("%+v by %s", resp.Content, resp.Reason)
+	}
 }
 
 func TestSplit(t *testing.T) {
