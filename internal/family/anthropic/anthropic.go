@@ -42,7 +42,11 @@ func (f Family) Parse(m family.Model, data []byte) (family.Task, error) {
 	if root.Has("prompt") && !root.Has("messages") {
 		return nil, apierr.Validation("%q is not supported on this API. Please use the Messages API instead.", name)
 	}
-	return f.parseMessages(m, name, root)
+	t, err := f.parseMessages(m, root, false)
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // legacy reports whether a model also speaks Text Completions.

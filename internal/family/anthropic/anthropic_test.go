@@ -2,6 +2,7 @@ package anthropic
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -16,44 +17,65 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func subject() familytest.Subject {
 	return familytest.Subject{
-		New:    func() family.Family { return Family{Rand: strings.NewReader(strings.Repeat("outcrop", 100))} },
-		Text:   textOf,
-		Update: *update,
+		New:       func() family.Family { return Family{Rand: strings.NewReader(strings.Repeat("outcrop", 100))} },
+		Text:      func(native []byte) (string, error) { s, _, _, err := said(native); return s, err },
+		Calls:     func(native []byte) ([]llm.Call, error) { _, c, _, err := said(native); return c, err },
+		Reasoning: func(native []byte) (string, error) { _, _, s, err := said(native); return s, err },
+		Free:      []string{"input_schema", "input", "schema", "metadata", "context_management", "input_examples"},
+		Update:    *update,
 	}
 }
 
-// textOf takes the text out of a reply or a chunk of either API.
-func textOf(native []byte) (string, error) {
+// said takes apart a reply or a chunk of either API.
+func said(native []byte) (text string, calls []llm.Call, thoughts string, err error) {
 	type block struct {
-		Text string `json:"text"`
+		Type     string          `json:"type"`
+		Text     string          `json:"text"`
+		Thinking string          `json:"thinking"`
+		ID       string          `json:"id"`
+		Name     string          `json:"name"`
+		Input    json.RawMessage `json:"input"`
+		Partial  string          `json:"partial_json"`
 	}
 	var v struct {
 		Type       string  `json:"type"`
 		Completion *string `json:"completion"`
 		Content    []block `json:"content"`
+		Start      *block  `json:"content_block"`
 		Delta      block   `json:"delta"`
 	}
 	if err := json.Unmarshal(native, &v); err != nil {
-		return "", err
+		return "", nil, "", err
 	}
 	switch v.Type {
 	case "completion":
 		if v.Completion == nil {
-			return "", fmt.Errorf("no completion")
+			return "", nil, "", errors.New("no completion")
 		}
-		return *v.Completion, nil
+		return *v.Completion, nil, "", nil
 	case "message":
-		var s strings.Builder
 		for _, b := range v.Content {
-			s.WriteString(b.Text)
+			text += b.Text
+			thoughts += b.Thinking
+			if b.Type == "tool_use" {
+				calls = append(calls, llm.Call{ID: b.ID, Name: b.Name, Input: b.Input})
+			}
 		}
-		return s.String(), nil
+		return text, calls, thoughts, nil
+	case "content_block_start":
+		if v.Start.Type == "tool_use" {
+			calls = append(calls, llm.Call{ID: v.Start.ID, Name: v.Start.Name})
+		}
+		return "", calls, "", nil
 	case "content_block_delta":
-		return v.Delta.Text, nil
-	case "message_start", "content_block_start", "content_block_stop", "message_delta", "message_stop":
-		return "", nil
+		if v.Delta.Type == "input_json_delta" {
+			calls = append(calls, llm.Call{Input: []byte(v.Delta.Partial)})
+		}
+		return v.Delta.Text, calls, v.Delta.Thinking, nil
+	case "message_start", "content_block_stop", "message_delta", "message_stop":
+		return "", nil, "", nil
 	}
-	return "", fmt.Errorf("unknown type %q", v.Type)
+	return "", nil, "", fmt.Errorf("unknown type %q", v.Type)
 }
 
 func TestConformance(t *testing.T) {

@@ -93,7 +93,9 @@ func Run(t *testing.T, s Subject) {
 			t.Run("syntax", func(t *testing.T) { s.syntax(t, f) })
 			if p.text() != nil {
 				t.Run("stream", func(t *testing.T) { s.stream(t, f, f.reply) })
-				t.Run("stream of every kind of block", func(t *testing.T) { s.stream(t, f, richReply()) })
+				rich := richReply()
+				rich.Told = f.reply.Told
+				t.Run("stream of every kind of block", func(t *testing.T) { s.stream(t, f, rich) })
 				t.Run("several", func(t *testing.T) { s.several(t, f) })
 			}
 		})

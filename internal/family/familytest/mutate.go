@@ -94,6 +94,17 @@ type place struct {
 	free bool // below or at a key of Subject.Free
 }
 
+// speaksOf reports whether a refusal is about what the value was: a call's result
+// that was taken away is missed by its name.
+func (p place) speaksOf(refusal string) bool {
+	for _, below := range places(map[string]any{"": p.old}, "", "", nil, nil) {
+		if s, ok := below.old.(string); ok && len(s) > 3 && strings.Contains(refusal, s) {
+			return true
+		}
+	}
+	return false
+}
+
 // places lists every value below the root.
 func (s Subject) places(root any) []place {
 	all := places(root, "", "", nil, nil)

@@ -19,6 +19,8 @@ type reply struct {
 	Output     int            `json:"output"` // tokens
 	CacheRead  int            `json:"cache_read"`
 	CacheWrite int            `json:"cache_write"`
+	// Told is how many of the calls the native reply tells; 0 means all.
+	Told int `json:"told_calls"`
 }
 
 // block is one block of a reply.
