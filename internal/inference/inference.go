@@ -5,7 +5,6 @@ package inference
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/call"
@@ -23,9 +22,12 @@ type Fitter interface {
 
 // Config carries what a Service needs.
 type Config struct {
-	Engine engine.Engine    // required
-	Fit    Fitter           // required for Embed
-	Now    func() time.Time // nil means time.Now
+	Engine    engine.Engine    // required
+	Fit       Fitter           // required for Embed
+	Documents Documents        // nil refuses documents that are not text already
+	Pictures  Pictures         // nil refuses images
+	Objects   Objects          // nil refuses s3:// addresses
+	Now       func() time.Time // nil means time.Now
 	// MaxContext bounds the tokens of one request, input and output together,
 	// below the weights' own limit; 0 means no further bound.
 	MaxContext int
@@ -43,22 +45,54 @@ func New(cfg Config) *Service {
 }
 
 // Generate runs one reply of t's weights and notes its facts in c. The events
-// are those of engine.Engine. r.Params.MaxTokens is filled in when nil: with the
-// weights' default, cut to what the context leaves.
+// are those of engine.Engine, with the calls that r's tools ask for. r is not
+// changed. Params.MaxTokens is filled in when nil: with the weights' default,
+// cut to what the context leaves.
 //
 // Errors before the first event: ValidationException when the input and the
 // output limit do not fit the context together (both numbers are in the
-// message), and whatever the engine says.
+// message), when the weights cannot take a block (its place is in the message)
+// or a schema cannot be used; and whatever the engine says.
 func (s *Service) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events {
-	if t.Weights.Mode == string(engine.Embed) {
-		return llm.Fail(apierr.Validation("The model %s makes embeddings, not text.", t.Model.ID))
+	if err := speaks(t); err != nil {
+		return llm.Fail(err)
 	}
 	return func(yield func(llm.Event, error) bool) {
 		et := s.note(c, t)
-		if err := s.admit(ctx, c, et, t.Weights, r); err != nil {
+		p, err := s.prepare(ctx, c, et, r)
+		if err == nil {
+			err = s.admit(ctx, c, et, t.Weights, p)
+		}
+		if err == nil {
+			err = s.measureCache(ctx, et, t.Weights, p)
+		}
+		if err != nil {
 			yield(llm.Event{}, err)
 			return
 		}
+		events := s.accounted(ctx, c, et, p)
+		if p.raise != nil {
+			events = p.raise(events)
+		}
+		events(yield)
+	}
+}
+
+// speaks refuses weights that do not make text.
+func speaks(t catalog.Target) error {
+	if m := engine.Mode(t.Weights.Mode); m != engine.Chat && m != engine.Completion {
+		if t.Model.Embedding() || m == engine.Embed {
+			return apierr.Validation("The model %s makes embeddings, not text.", t.Model.ID)
+		}
+		return apierr.Validation("The model %s does not make text.", t.Model.ID)
+	}
+	return nil
+}
+
+// accounted runs the engine and writes what it did into the call, event by
+// event, so that a reply that is cut short counts as far as it came.
+func (s *Service) accounted(ctx context.Context, c *call.Call, et engine.Target, p *prepared) llm.Events {
+	return func(yield func(llm.Event, error) bool) {
 		start := s.cfg.Now()
 		done := false
 		c.Inferred = true
@@ -67,11 +101,12 @@ func (s *Service) Generate(ctx context.Context, c *call.Call, t catalog.Target, 
 				c.Latency = s.cfg.Now().Sub(start)
 			}
 		}()
-		for ev, err := range s.cfg.Engine.Generate(ctx, et, r) {
+		for ev, err := range s.cfg.Engine.Generate(ctx, et, p.req) {
 			switch {
 			case err != nil:
 			case ev.Kind == llm.Start:
-				c.Usage.InputTokens = ev.Usage.InputTokens
+				p.cached(&ev.Usage)
+				c.Usage = ev.Usage
 			case ev.Kind == llm.Delta:
 				if c.Usage.OutputTokens == 0 {
 					c.FirstToken = s.cfg.Now().Sub(start)
@@ -79,6 +114,7 @@ func (s *Service) Generate(ctx context.Context, c *call.Call, t catalog.Target, 
 				c.Usage.OutputTokens++
 			case ev.Kind == llm.Done:
 				done = true
+				p.cached(&ev.Usage)
 				c.Usage, c.Latency, c.FirstToken = ev.Usage, ev.Latency, ev.FirstToken
 			}
 			if !yield(ev, err) || err != nil {
@@ -91,28 +127,22 @@ func (s *Service) Generate(ctx context.Context, c *call.Call, t catalog.Target, 
 	}
 }
 
-// Embed makes one vector of dims numbers for each text, and notes the facts in
-// c. Vectors keep length 1.
-func (s *Service) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error) {
-	if t.Weights.Mode != string(engine.Embed) {
-		return nil, apierr.Validation("The model %s does not make embeddings.", t.Model.ID)
+// Count returns the input tokens that Generate would report for r, a cached
+// prefix included. It makes no token and takes no slot. Errors are those of
+// Generate.
+func (s *Service) Count(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) (int, error) {
+	if err := speaks(t); err != nil {
+		return 0, err
 	}
 	et := s.note(c, t)
-	c.Inferred = true
-	start := s.cfg.Now()
-	resp, err := s.cfg.Engine.Embed(ctx, et, r)
+	p, err := s.prepare(ctx, c, et, r)
 	if err != nil {
-		c.Latency = s.cfg.Now().Sub(start)
-		return nil, err
+		return 0, err
 	}
-	for i, v := range resp.Vectors {
-		resp.Vectors[i] = s.cfg.Fit.Fit(v, dims)
+	if err := s.hopeless(ctx, et, s.limit(t.Weights), 0, p.req); err != nil {
+		return 0, err
 	}
-	for _, n := range resp.Tokens {
-		c.Usage.InputTokens += n
-	}
-	c.Latency = resp.Latency
-	return resp, nil
+	return s.cfg.Engine.Count(ctx, et, p.req)
 }
 
 // note writes what is known of the model into the call and returns the engine's
@@ -120,93 +150,4 @@ func (s *Service) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *
 func (s *Service) note(c *call.Call, t catalog.Target) engine.Target {
 	c.ServedBy, c.StandIn = t.Weights.ID, t.Model.StandIn
 	return engine.Target{Weights: t.Weights.ID, Mode: engine.Mode(t.Weights.Mode), Scope: c.Principal.Account}
-}
-
-// admit checks that input and output fit the context, and sets MaxTokens.
-func (s *Service) admit(ctx context.Context, c *call.Call, t engine.Target, w catalog.Weights, r *llm.Request) error {
-	limit := w.ContextTokens
-	if s.cfg.MaxContext > 0 && (limit == 0 || s.cfg.MaxContext < limit) {
-		limit = s.cfg.MaxContext
-	}
-	want := w.DefaultTokens
-	if r.Params.MaxTokens != nil {
-		want = *r.Params.MaxTokens
-	}
-	// A token is at least one byte of text, so a short request needs no count.
-	if inputBound(w, r)+want <= limit {
-		r.Params.MaxTokens = &want
-		return nil
-	}
-	c.Inferred = true
-	// Counting costs time and memory in proportion to the text, outside the slots.
-	info, err := s.cfg.Engine.Info(ctx, t)
-	if err != nil {
-		return err
-	}
-	if least := inputLeast(info, r); least > limit {
-		return apierr.Validation("Input is too long for requested model. The input has at least %d tokens and the output limit is %d tokens; together they may be at most %d.", least, want, limit)
-	}
-	input, err := s.cfg.Engine.Count(ctx, t, r)
-	if err != nil {
-		return err
-	}
-	if r.Params.MaxTokens == nil && input < limit { // our own default gives way
-		want = min(want, limit-input)
-	}
-	if input+want > limit {
-		return apierr.Validation("Input is too long for requested model. The input has %d tokens and the output limit is %d tokens; together they may be at most %d.", input, want, limit)
-	}
-	r.Params.MaxTokens = &want
-	return nil
-}
-
-// These bounds are far above what any template of the catalogue's own weights
-// adds. Weights that an operator brought tell the size of theirs.
-const (
-	templateTokens        = 256 // once per request, a built-in system text included
-	templateTokensPerTurn = 16
-)
-
-// inputBound is an upper bound of the input tokens of r.
-func inputBound(w catalog.Weights, r *llm.Request) int {
-	n := max(templateTokens, w.TemplateBytes)
-	for _, s := range r.System {
-		n += len(s) + templateTokensPerTurn
-	}
-	for i := range r.Messages {
-		n += templateTokensPerTurn
-		for _, b := range r.Messages[i].Content {
-			n += len(b.Text)
-		}
-	}
-	return n
-}
-
-// inputLeast is a lower bound of the input tokens of r; 0 when the weights give
-// none. White space around texts is left out, since templates trim it.
-func inputLeast(info engine.Info, r *llm.Request) int {
-	if info.TokenBytes < 1 || info.TokenInk < 1 {
-		return 0
-	}
-	all, ink := 0, 0
-	add := func(text string) {
-		text = strings.TrimSpace(text)
-		all += len(text)
-		ink += len(text)
-		for i := range len(text) {
-			switch text[i] {
-			case ' ', '\t', '\n', '\r':
-				ink--
-			}
-		}
-	}
-	for _, s := range r.System {
-		add(s)
-	}
-	for i := range r.Messages {
-		for _, b := range r.Messages[i].Content {
-			add(b.Text)
-		}
-	}
-	return max(all/info.TokenBytes, ink/info.TokenInk)
 }
