@@ -30,10 +30,12 @@ type node struct {
 	id      int
 	pointer string
 
-	boolean *bool // a schema that is only true or false
-	types   types // 0: no type keyword
-	finite  bool  // enum or const is there; values holds the candidates
-	values  []any
+	boolean  *bool    // a schema that is only true or false
+	keywords []string // those that say what is valid
+	loops    bool     // it can stand within itself
+	types    types    // 0: no type keyword
+	finite   bool     // enum or const is there; values holds the candidates
+	values   []any
 
 	refers              bool // $ref is there, to the pointer refTo
 	refTo               string
@@ -72,6 +74,14 @@ type patternMember struct {
 	node    *node
 }
 
+// newNode returns the schema without keywords.
+func newNode(pointer string) *node {
+	return &node{
+		pointer: pointer, minProps: -1, maxProps: -1, minItems: -1, maxItems: -1,
+		minContains: -1, maxContains: -1, minLength: -1, maxLength: -1,
+	}
+}
+
 func (n *node) name() string { return strconv.Itoa(n.id) }
 
 // inPlace returns the schemas that apply to the same value as n.
@@ -99,6 +109,24 @@ func refused(keyword string) bool {
 	return false
 }
 
+// about returns the types of value that a keyword speaks of: all for those that
+// speak of any value, none for annotations.
+func about(keyword string) types {
+	switch keyword {
+	case "type", "enum", "const", "$ref", "allOf", "anyOf", "oneOf", "not":
+		return allTypes
+	case "properties", "patternProperties", "additionalProperties", "propertyNames", "required", "minProperties", "maxProperties":
+		return tObject
+	case "prefixItems", "items", "additionalItems", "minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains":
+		return tArray
+	case "minLength", "maxLength", "pattern":
+		return tString
+	case "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf":
+		return tNumber
+	}
+	return 0
+}
+
 // parser builds the nodes of one document and, beside them, the same document
 // with one definition per node for the validating library.
 type parser struct {
@@ -124,10 +152,8 @@ func (p *parser) schema(v any, pointer string, depth int) (*node, error) {
 	if len(p.nodes) == MaxNodes {
 		return nil, &Error{Pointer: pointer, Reason: fmt.Sprintf("the document has more than %d schemas", MaxNodes)}
 	}
-	n := &node{
-		id: len(p.nodes), pointer: pointer, minProps: -1, maxProps: -1, minItems: -1, maxItems: -1,
-		minContains: -1, maxContains: -1, minLength: -1, maxLength: -1,
-	}
+	n := newNode(pointer)
+	n.id = len(p.nodes)
 	p.nodes = append(p.nodes, n)
 	p.at[pointer] = n
 	switch v := v.(type) {
@@ -150,6 +176,9 @@ func (r *reading) all() error {
 		}
 		if err := r.keyword(key, r.o.vals[key]); err != nil {
 			return err
+		}
+		if about(key) != 0 {
+			r.n.keywords = append(r.n.keywords, key)
 		}
 	}
 	return r.together()
@@ -509,7 +538,68 @@ func (p *parser) resolve() error {
 			return err
 		}
 	}
+	p.markLoops()
 	return nil
+}
+
+// within returns the schemas of the parts of what n describes.
+func (n *node) within() []*node {
+	var list []*node
+	for _, m := range n.properties {
+		list = append(list, m.node)
+	}
+	for _, m := range n.patternProperties {
+		list = append(list, m.node)
+	}
+	list = append(list, n.prefix...)
+	for _, c := range []*node{n.additional, n.names, n.items, n.contains} {
+		if c != nil {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// markLoops marks the nodes from which a way leads back to them: those of a
+// strongly connected component with more than one node, found by Tarjan's
+// algorithm. (A node is never its own part, but by a reference.)
+func (p *parser) markLoops() {
+	index, low := make([]int, len(p.nodes)), make([]int, len(p.nodes))
+	var open []*node
+	isOpen := make([]bool, len(p.nodes))
+	count := 0
+	var walk func(n *node)
+	walk = func(n *node) {
+		count++
+		index[n.id], low[n.id] = count, count
+		open = append(open, n)
+		isOpen[n.id] = true
+		for _, c := range append(n.inPlace(), n.within()...) {
+			if index[c.id] == 0 {
+				walk(c)
+				low[n.id] = min(low[n.id], low[c.id])
+			} else if isOpen[c.id] {
+				low[n.id] = min(low[n.id], index[c.id])
+			}
+		}
+		if low[n.id] != index[n.id] {
+			return
+		}
+		for single := true; ; single = false {
+			last := open[len(open)-1]
+			open = open[:len(open)-1]
+			isOpen[last.id] = false
+			last.loops = !single || last != n
+			if last == n {
+				return
+			}
+		}
+	}
+	for _, n := range p.nodes {
+		if index[n.id] == 0 {
+			walk(n)
+		}
+	}
 }
 
 func reference(n *node) map[string]any { return map[string]any{"$ref": "#/$defs/" + n.name()} }
