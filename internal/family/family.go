@@ -19,6 +19,10 @@ type Model struct {
 	// "llama3"; "" when they are reached through their chat template only. A
 	// family whose bodies hold such a prompt passes it on raw.
 	Prompt string
+	// Direct says that the body came through the provider's own API, which names
+	// the model and the form of the reply in the body and knows no metrics of
+	// Bedrock in its streams.
+	Direct bool
 }
 
 // Family parses the bodies of one provider. It is safe for concurrent use.
@@ -68,6 +72,14 @@ type Several interface {
 	Replies() int
 	// Responses is the native body of all of them.
 	Responses(rs []*llm.Response) ([]byte, error)
+}
+
+// Flagged is a Text whose body may say itself whether the reply is streamed.
+// Stream fails when it says no; InvokeModel may refuse one that says yes.
+type Flagged interface {
+	Text
+	// StreamFlag is what the body says, nil when it says nothing.
+	StreamFlag() *bool
 }
 
 // Ranking is one parsed request to rank documents and the way back.

@@ -1,0 +1,233 @@
+package cohere
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/family/body"
+	"github.com/outcrop/outcrop/internal/family/chat"
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+// tools reads [{"name", "description", "parameter_definitions": {parameter:
+// {"description", "type", "required"}}}]. Types are those of Python.
+func tools(v *body.Value) []llm.Tool {
+	var out []llm.Tool
+	for _, item := range v.Items(body.Length{}) {
+		if item.Object() == nil {
+			continue
+		}
+		item.Require("name", "description")
+		name := item.Get("name")
+		t := llm.Tool{Name: name.Text(body.Length{Min: 1, Max: 64}), Description: item.Get("description").Text(body.Length{})}
+		t.Schema = schema(item.Get("parameter_definitions"))
+		if slices.ContainsFunc(out, func(o llm.Tool) bool { return o.Name == t.Name }) {
+			name.Violate("another tool has this name")
+		}
+		item.Close()
+		out = append(out, t)
+	}
+	return out
+}
+
+// schema makes a JSON schema of parameter definitions.
+func schema(v *body.Value) []byte {
+	b := []byte(`{"type":"object","properties":{`)
+	var required []string
+	for i, name := range v.Object().Keys() {
+		p := v.Get(name)
+		if p.Object() == nil {
+			continue
+		}
+		p.Require("type")
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(body.AppendString(b, name), ':', '{')
+		kind := p.Get("type")
+		b = appendType(b, kind, kind.Text(body.Length{Min: 1}))
+		if s := p.Get("description").Text(body.Length{}); s != "" {
+			b = body.AppendString(append(b, `,"description":`...), s)
+		}
+		b = append(b, '}')
+		if isTrue(p.Get("required")) {
+			required = append(required, name)
+		}
+		p.Close()
+	}
+	b = append(b, '}')
+	if required != nil {
+		b = append(b, `,"required":[`...)
+		for i, name := range required {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = body.AppendString(b, name)
+		}
+		b = append(b, ']')
+	}
+	return append(b, '}')
+}
+
+// appendType appends the JSON schema of a Python type, e.g. "List[str]".
+func appendType(b []byte, at *body.Value, s string) []byte {
+	low := strings.ToLower(strings.TrimSpace(s))
+	name, rest, generic := strings.Cut(low, "[")
+	switch name {
+	case "str", "string":
+		return append(b, `"type":"string"`...)
+	case "int", "integer":
+		return append(b, `"type":"integer"`...)
+	case "float", "number":
+		return append(b, `"type":"number"`...)
+	case "bool", "boolean":
+		return append(b, `"type":"boolean"`...)
+	case "dict", "object":
+		return append(b, `"type":"object"`...)
+	case "list", "array", "tuple", "set":
+		b = append(b, `"type":"array"`...)
+		if item, ok := strings.CutSuffix(rest, "]"); generic && ok {
+			b = append(appendType(append(b, `,"items":{`...), at, item), '}')
+		}
+		return b
+	case "":
+		return append(b, `"type":"string"`...)
+	}
+	at.Violate("string is not a type: str, int, float, bool, dict and list are")
+	return append(b, `"type":"string"`...)
+}
+
+// history reads turns into a conversation.
+type history struct {
+	req   *llm.Request
+	calls int
+	open  []llm.Call // calls of the last turn without results
+}
+
+func (h *history) read(v *body.Value) {
+	for _, item := range v.Items(body.Length{}) {
+		if item.Object() == nil {
+			continue
+		}
+		item.Require("role")
+		switch role := item.Get("role").Enum("USER", "CHATBOT", "SYSTEM", "TOOL"); role {
+		case "TOOL":
+			item.Require("tool_results")
+			h.results(item.Get("tool_results"))
+		case "":
+			item.SkipAll()
+		default:
+			h.turn(item, role)
+		}
+		item.Close()
+	}
+}
+
+func (h *history) turn(v *body.Value, role string) {
+	calls := v.Get("tool_calls")
+	if calls == nil || role != "CHATBOT" {
+		v.Require("message")
+	}
+	text := v.Get("message").Text(body.Length{})
+	switch role {
+	case "USER":
+		chat.Add(h.req, llm.User, chat.Text(text))
+		return
+	case "SYSTEM":
+		if strings.TrimSpace(text) != "" {
+			h.req.System = append(h.req.System, text)
+		}
+		return
+	}
+	if text != "" {
+		chat.Add(h.req, llm.Assistant, chat.Text(text))
+	}
+	for _, item := range calls.Items(body.Length{}) {
+		if c := h.call(item); c != nil {
+			chat.Add(h.req, llm.Assistant, llm.Block{Kind: llm.ToolCall, Call: c})
+			h.open = append(h.open, *c)
+		}
+	}
+}
+
+// call reads {"name", "parameters"}. Cohere's calls have no ids; here they get
+// numbers.
+func (h *history) call(v *body.Value) *llm.Call {
+	if v.Object() == nil {
+		return nil
+	}
+	v.Require("name", "parameters")
+	c := &llm.Call{Name: v.Get("name").Text(body.Length{Min: 1, Max: 64})}
+	if p := v.Get("parameters"); p.Object() != nil {
+		c.Input = p.JSON()
+	}
+	v.Get("generation_id").Text(body.Length{})
+	v.Close()
+	if c.Name == "" || c.Input == nil {
+		return nil
+	}
+	c.ID = fmt.Sprintf("call_%d", h.calls)
+	h.calls++
+	return c
+}
+
+// results reads [{"call": {"name", "parameters"}, "outputs": [{...}]}]: calls
+// that the turn before has not made are made first.
+func (h *history) results(v *body.Value) {
+	var made, answers []llm.Block
+	for _, item := range v.Items(body.Length{Min: 1}) {
+		if item.Object() == nil {
+			continue
+		}
+		item.Require("call", "outputs")
+		c := h.call(item.Get("call"))
+		var outputs []string
+		for _, o := range item.Get("outputs").Items(body.Length{}) {
+			if o.Object() != nil {
+				outputs = append(outputs, string(o.JSON()))
+			}
+		}
+		item.Close()
+		if c == nil {
+			continue
+		}
+		if i := slices.IndexFunc(h.open, func(o llm.Call) bool { return o.Name == c.Name && string(o.Input) == string(c.Input) }); i >= 0 {
+			c.ID = h.open[i].ID
+			h.open = slices.Delete(h.open, i, i+1)
+		} else {
+			made = append(made, llm.Block{Kind: llm.ToolCall, Call: c})
+		}
+		r := &llm.Result{CallID: c.ID}
+		if len(outputs) > 0 {
+			r.Content = []llm.Block{chat.Text(strings.Join(outputs, "\n"))}
+		}
+		answers = append(answers, llm.Block{Kind: llm.ToolResult, Result: r})
+	}
+	chat.Add(h.req, llm.Assistant, made...)
+	chat.Add(h.req, llm.User, answers...)
+}
+
+// appendCalls appends the member "tool_calls", nothing when the reply has none.
+func appendCalls(b []byte, r *llm.Response) []byte {
+	n := 0
+	for i := range r.Content {
+		c := r.Content[i].Call
+		if r.Content[i].Kind != llm.ToolCall {
+			continue
+		}
+		if n == 0 {
+			b = append(b, `"tool_calls":[`...)
+		} else {
+			b = append(b, ',')
+		}
+		n++
+		b = body.AppendString(append(b, `{"name":`...), c.Name)
+		b = append(b, `,"parameters":`...)
+		b = append(body.AppendObject(b, c.Input), '}')
+	}
+	if n == 0 {
+		return b
+	}
+	return append(b, ']')
+}
