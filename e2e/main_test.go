@@ -16,18 +16,23 @@ import (
 var (
 	full     = flag.Bool("full", false, "run the kill tests as often as acceptance asks for")
 	caseName = flag.String("case", "", "regular expression: the client scripts run only the cases that match")
+	update   = flag.Bool("update-clients", false, "rewrite the tables of docs/clients.md from this run")
 )
 
 // suite is what the tests share. TestMain makes it; nothing changes it later.
 type suite struct {
-	dir         string // scratch, removed at the end
-	outcrop     string // the binary under test
-	scripted    string // a server over a scripted engine
-	python      string // interpreter with boto3 and awscli
-	nodeModules string // folder with the JavaScript SDK
-	models      string // downloads, shared with the unit tests
-	engines     string
-	server      *server // the server of most tests
+	dir            string // scratch, removed at the end
+	outcrop        string // the binary under test
+	scripted       string // a server over a scripted engine
+	python         string // interpreter with boto3 and awscli
+	frameworks     string // interpreter with the frameworks and Anthropic's SDK
+	oldPython      string // interpreter with boto3 of two years ago
+	nodeModules    string // folder with the JavaScript SDK and the AI SDK
+	oldNodeModules string // folder with the JavaScript SDK of two years ago
+	jars           string // folder with the Java SDK
+	models         string // downloads, shared with the unit tests
+	engines        string
+	server         *server // the server of most tests
 }
 
 var s suite
@@ -85,7 +90,7 @@ func build(ctx context.Context) error {
 	return nil
 }
 
-// setup installs the Python and JavaScript clients.
+// setup installs the clients.
 func setup(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "./setup")
 	cmd.Stderr = os.Stderr
@@ -93,10 +98,18 @@ func setup(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("e2e/setup: %w", err)
 	}
-	lines := strings.Fields(string(out))
-	if len(lines) != 2 {
-		return fmt.Errorf("e2e/setup printed %q, want two lines", out)
+	for name, into := range map[string]*string{
+		"python": &s.python, "frameworks": &s.frameworks, "old-python": &s.oldPython,
+		"node": &s.nodeModules, "old-node": &s.oldNodeModules, "java": &s.jars,
+	} {
+		for line := range strings.Lines(string(out)) {
+			if key, value, _ := strings.Cut(strings.TrimSpace(line), "="); key == name {
+				*into = value
+			}
+		}
+		if *into == "" {
+			return fmt.Errorf("e2e/setup printed no %s: %q", name, out)
+		}
 	}
-	s.python, s.nodeModules = lines[0], lines[1]
 	return nil
 }

@@ -1,7 +1,8 @@
 "use strict";
 // Runs the cases of a client script and prints one line of JSON for each. A case
-// passes when its function returns; what it returns is shown. Argument: a
-// regular expression of the names to run.
+// passes when its function returns; what it returns is shown. lacks() names what
+// a client has no way to ask for. Argument: a regular expression of the names to
+// run.
 
 const assert = require("node:assert/strict");
 
@@ -9,6 +10,13 @@ const cases = [];
 
 function test(name, run) {
   cases.push({ name, run });
+}
+
+// lacks: the client itself has no way to do these, for this reason.
+const missing = [];
+
+function lacks(reason, ...names) {
+  for (const name of names) missing.push({ name, lacks: reason });
 }
 
 // rejects awaits a failure of this name and returns it. `kind` is an SDK's error
@@ -29,9 +37,12 @@ function includes(text, ...parts) {
   for (const part of parts) assert.ok(text.includes(part), `${JSON.stringify(part)} is not in ${JSON.stringify(text)}`);
 }
 
-async function main() {
+// main runs the cases. What is told about the client is printed first.
+async function main(about) {
   const pattern = new RegExp(process.argv[2] ?? "");
   let done = 0;
+  if (about) console.log(JSON.stringify({ about }));
+  for (const line of missing) console.log(JSON.stringify(line));
   for (const { name, run } of cases) {
     if (!pattern.test(name)) continue;
     done++;
@@ -49,4 +60,4 @@ async function main() {
   process.exit(0); // connections that the clients keep would hold the process
 }
 
-module.exports = { assert, test, rejects, includes, main };
+module.exports = { assert, test, lacks, rejects, includes, main };

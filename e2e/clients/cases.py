@@ -1,7 +1,8 @@
 """Runs the cases of a client script and prints one line of JSON for each.
 
 A case is a function marked with @case. It passes when it returns; what it
-returns is shown. Arguments: a regular expression of the names to run.
+returns is shown. lacks() names what a client has no way to ask for. Arguments:
+a regular expression of the names to run.
 """
 
 import json
@@ -11,11 +12,17 @@ import time
 import traceback
 
 CASES = []
+LACKS = []
 
 
 def case(function):
     CASES.append(function)
     return function
+
+
+def lacks(reason, *names):
+    """The client itself has no way to do these, for this reason."""
+    LACKS.extend((name, reason) for name in names)
 
 
 def raises(kind, function, *args, **kwargs):
@@ -36,9 +43,14 @@ def contains(text, *parts):
         assert part in text, f"{part!r} is not in {text!r}"
 
 
-def main():
+def main(**about):
+    """Runs the cases. What is told about the client is printed first."""
     pattern = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
     ran = 0
+    if about:
+        print(json.dumps({"about": about}), flush=True)
+    for name, reason in LACKS:
+        print(json.dumps({"name": name, "lacks": reason}), flush=True)
     for function in CASES:
         if not pattern.search(function.__name__):
             continue

@@ -1,0 +1,206 @@
+package e2e
+
+import (
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// feature is a column of the matrix: something that a client does with the server.
+type feature struct {
+	id     string // name of the case in every client
+	title  string // head of the column
+	proves string // what the case checks
+}
+
+// features lists the columns. Every client has a case, or a reason why it lacks
+// it, for each of them.
+func features() []feature {
+	return []feature{
+		{"models", "models", "lists the foundation models"},
+		{"converse", "Converse", "gets the whole answer and the stop reason `end_turn`"},
+		{"converse_stream", "Converse stream", "gets the same answer in parts as the model makes it, with the same token counts"},
+		{"invoke", "Invoke", "the same through InvokeModel and the native body"},
+		{"invoke_stream", "Invoke stream", "the same through InvokeModelWithResponseStream"},
+		{"embeddings", "embeddings", "sentences of like meaning have like vectors"},
+		{"system_prompt", "system prompt", "reaches the model: answer and token count differ without it"},
+		{"stop_sequence", "stop sequence", "ends the answer before it and is told as stop reason"},
+		{"usage", "usage", "the exact numbers of tokens"},
+		{"unknown_model", "unknown model", "raises the client's class for it"},
+		{"bad_key", "bad key", "raises the client's class for it"},
+		{"validation", "wrong value", "raises the client's class for it, and the message names the field"},
+	}
+}
+
+// matrixFacts are what all clients ask and expect, as environment variables.
+func matrixFacts() []string {
+	return []string{
+		"E2E_MODEL=" + claudeHaiku,
+		"E2E_EMBEDDER=" + titanEmbed2,
+		"E2E_SYSTEM=You are a helpful assistant.",
+		"E2E_QUESTION=What is the capital of France?",
+		"E2E_ANSWER=The capital of France is Paris.",
+		"E2E_INPUT_TOKENS=" + strconv.Itoa(27),
+		"E2E_OUTPUT_TOKENS=" + strconv.Itoa(8),
+		"E2E_STOP= of",
+		"E2E_BEFORE_STOP=The capital",
+	}
+}
+
+// matrixClient is a row of the matrix.
+type matrixClient struct {
+	name    string // of the subtest
+	title   string // in the table
+	program func(t *testing.T) []string
+	env     []string
+}
+
+func matrixClients() []matrixClient {
+	script := func(interpreter *string, name string) func(*testing.T) []string {
+		return func(t *testing.T) []string { return []string{*interpreter, clientPath(t, name)} }
+	}
+	node := "node"
+	return []matrixClient{
+		{name: "boto3", title: "boto3", program: script(&s.python, "matrix_boto3.py")},
+		{name: "boto3-2024", title: "boto3, two years older", program: script(&s.oldPython, "matrix_boto3.py")},
+		{name: "awscli", title: "AWS CLI, version 1", program: script(&s.python, "matrix_awscli.py")},
+		{name: "go", title: "AWS SDK for Go v2 (bedrockruntime)", program: goClient("go.mod", "")},
+		{name: "go-2024", title: "AWS SDK for Go v2 (bedrockruntime), two years older", program: goClient("old/go.mod", "old")},
+		{name: "js", title: "AWS SDK for JavaScript v3", program: script(&node, "matrix_js.cjs")},
+		{name: "js-2024", title: "AWS SDK for JavaScript v3, two years older", program: script(&node, "matrix_js.cjs"), env: []string{"NODE_PATH=" + s.oldNodeModules}},
+		{name: "java", title: "AWS SDK for Java v2", program: javaClient},
+		{name: "anthropic", title: "`anthropic[bedrock]`", program: script(&s.frameworks, "matrix_anthropic.py")},
+		{name: "langchain-aws", title: "`langchain-aws`", program: script(&s.frameworks, "matrix_langchain.py")},
+		{name: "litellm", title: "`litellm`", program: script(&s.frameworks, "matrix_litellm.py")},
+		{name: "strands-agents", title: "`strands-agents`", program: script(&s.frameworks, "matrix_strands.py")},
+		{name: "pydantic-ai", title: "`pydantic-ai`", program: script(&s.frameworks, "matrix_pydantic_ai.py")},
+		{name: "ai-sdk", title: "`@ai-sdk/amazon-bedrock`", program: script(&node, "matrix_ai_sdk.cjs")},
+	}
+}
+
+// goClient builds clients/gosdk with the versions of a go.mod.
+func goClient(modfile, tags string) func(*testing.T) []string {
+	return func(t *testing.T) []string {
+		binary := filepath.Join(t.TempDir(), "gosdk")
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-modfile="+modfile, "-tags="+tags, "-o", binary, "./clients/gosdk")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", cmd, err, out)
+		}
+		return []string{binary}
+	}
+}
+
+// javaClient compiles clients/java with the SDK's jars.
+func javaClient(t *testing.T) []string {
+	classes, jars := t.TempDir(), filepath.Join(s.jars, "*")
+	cmd := exec.CommandContext(t.Context(), "javac", "-nowarn", "-cp", jars, "-d", classes, clientPath(t, "java/Matrix.java"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", cmd, err, out)
+	}
+	return []string{"java", "-cp", classes + string(filepath.ListSeparator) + jars, "Matrix"}
+}
+
+// row is what a run showed of a client.
+type row struct {
+	title, version string
+	cells          map[string]outcome // by feature
+}
+
+// TestMatrix lets every client prove every feature that it has, against one
+// server, and compares the outcome with the table of docs/clients.md.
+func TestMatrix(t *testing.T) {
+	t.Parallel()
+	var rows []row
+	for _, c := range matrixClients() {
+		passed := t.Run(c.name, func(t *testing.T) {
+			cmd := programCommand(t, s.server, c.program(t))
+			cmd.Env = slices.Concat(cmd.Env, matrixFacts(), c.env)
+			version, all := runClient(t, cmd)
+			if *caseName != "" {
+				return
+			}
+			r := row{title: c.title, version: version, cells: make(map[string]outcome)}
+			for _, o := range all {
+				if !slices.ContainsFunc(features(), func(f feature) bool { return f.id == o.Name }) {
+					t.Errorf("%s is no feature", o.Name)
+				}
+				r.cells[o.Name] = o
+			}
+			for _, f := range features() {
+				if _, ok := r.cells[f.id]; !ok {
+					t.Errorf("%s has neither a case %q nor a reason why it lacks it", c.name, f.id)
+				}
+			}
+			rows = append(rows, r)
+		})
+		if !passed {
+			t.Logf("%s failed", c.name)
+		}
+	}
+	if t.Failed() || *caseName != "" {
+		return
+	}
+	checkTable(t, "matrix", matrixTable(rows))
+}
+
+// matrixTable shows the rows, what the columns prove, and why cells are empty.
+func matrixTable(rows []row) []string {
+	head, rule := "| client | version |", "|---|---|"
+	for _, f := range features() {
+		head, rule = head+" "+f.title+" |", rule+":-:|"
+	}
+	lines := []string{head, rule}
+	var reasons []string
+	for _, r := range rows {
+		line := "| " + r.title + " | " + r.version + " |"
+		why := make(map[string][]string)
+		var order []string
+		for _, f := range features() {
+			lack := r.cells[f.id].Lacks
+			if lack == "" {
+				line += " ✓ |"
+				continue
+			}
+			line += " – |"
+			if why[lack] == nil {
+				order = append(order, lack)
+			}
+			why[lack] = append(why[lack], f.title)
+		}
+		lines = append(lines, line)
+		for _, lack := range order {
+			reasons = append(reasons, "* "+r.title+": "+strings.Join(why[lack], ", ")+": "+lack+".")
+		}
+	}
+	lines = append(lines, "", "What a mark stands for:", "")
+	for _, f := range features() {
+		lines = append(lines, "* "+f.title+": "+f.proves+".")
+	}
+	lines = append(lines, "", "What the clients have no way to ask for:", "")
+	return append(lines, reasons...)
+}
+
+// TestLangChainStandard runs LangChain's standard tests of chat models and
+// embeddings.
+func TestLangChainStandard(t *testing.T) {
+	t.Parallel()
+	cmd := programCommand(t, s.server, []string{s.frameworks, clientPath(t, "langchain_standard.py")})
+	cmd.Env = append(cmd.Env, matrixFacts()...)
+	version, all := runClient(t, cmd)
+	if t.Failed() || *caseName != "" {
+		return
+	}
+	passed, left := 0, []string{"", "Left out:", ""}
+	for _, o := range all {
+		if o.Lacks == "" {
+			passed++
+		} else {
+			left = append(left, "* `"+o.Name+"`: "+o.Lacks+".")
+		}
+	}
+	lines := []string{"", "`langchain-tests` " + version + ": " + strconv.Itoa(passed) + " tests pass."}
+	checkTable(t, "standard tests", append(lines, left...))
+}
