@@ -300,7 +300,7 @@ func (c *compiler) fitting(a *alternative, values []any) []any {
 	var fit []any
 next:
 	for _, v := range values {
-		for _, n := range append(slices.Clone(a.whole), a.atoms...) {
+		for _, n := range a.whole {
 			if c.check.validate(n, v) != nil {
 				continue next
 			}
