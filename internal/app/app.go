@@ -25,9 +25,14 @@ import (
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/llamacpp"
 	"github.com/outcrop/outcrop/internal/family"
+	"github.com/outcrop/outcrop/internal/family/ai21"
 	"github.com/outcrop/outcrop/internal/family/anthropic"
 	"github.com/outcrop/outcrop/internal/family/converse"
 	"github.com/outcrop/outcrop/internal/family/sonic"
+	"github.com/outcrop/outcrop/internal/family/cohere"
+	"github.com/outcrop/outcrop/internal/family/llama"
+	"github.com/outcrop/outcrop/internal/family/mistral"
+	"github.com/outcrop/outcrop/internal/family/openai"
 	"github.com/outcrop/outcrop/internal/family/titan"
 	"github.com/outcrop/outcrop/internal/idempotency"
 	"github.com/outcrop/outcrop/internal/inference"
@@ -56,7 +61,15 @@ func Services() []*awsapi.Service {
 
 // Families are the native bodies that InvokeModel reads.
 func Families() family.Registry {
-	return family.NewRegistry(anthropic.Family{}, titan.Family{})
+	return family.NewRegistry(
+		ai21.Family{},
+		anthropic.Family{},
+		cohere.Family{},
+		llama.Family{},
+		mistral.Family{},
+		openai.Family{},
+		titan.Family{},
+	)
 }
 
 // state is what an installation keeps, open.
@@ -190,9 +203,11 @@ func (s *Server) handler() (http.Handler, error) {
 	st := s.state
 	s.meter = meter.NewWriter(meter.Config{Store: st.store, Strict: s.cfg.Usage.Strict, Log: s.log})
 	s.tokens = idempotency.NewService(idempotency.Config{Store: st.store, Log: s.log})
+	infer := inference.New(inference.Config{Engine: s.engine, Fit: &embedfit.Fitter{}, MaxContext: s.cfg.Engine.MaxContext})
 	g, err := gateway.New(gateway.Config{
 		Services:    Services(),
-		Routes:      s.routes(),
+		Routes:      s.routes(infer),
+		Direct:      directRoutes(st.catalog, infer),
 		Keys:        st.keys,
 		Access:      access.Authorizer{},
 		Meter:       s.meter,
@@ -211,9 +226,8 @@ func (s *Server) handler() (http.Handler, error) {
 
 // routes are the operations that are served. A new service is one line here and
 // one in Services.
-func (s *Server) routes() []service.Route {
+func (s *Server) routes(infer *inference.Service) []service.Route {
 	st := s.state
-	infer := inference.New(inference.Config{Engine: s.engine, Fit: &embedfit.Fitter{}, MaxContext: s.cfg.Engine.MaxContext})
 	var all []service.Route
 	for _, svc := range []interface{ Routes() []service.Route }{
 		bedrocksvc.New(bedrocksvc.Config{Catalog: st.catalog, Profiles: st.store, Accepted: st.weights.Accepted}),

@@ -15,7 +15,10 @@ const (
 	llama4 = "llama4"
 )
 
-const bos = "<|begin_of_text|>"
+const (
+	bos       = "<|begin_of_text|>"
+	imageMark = "<|image|>"
+)
 
 // markers are the control tokens of a form with headers.
 type markers struct {
@@ -66,13 +69,24 @@ func parsePrompt(prompt string, m family.Model, images []llm.Block) *llm.Request
 		*req = llm.Request{}
 		chat.Add(req, llm.User, chat.Text(prompt))
 	}
-	for i := len(req.Messages) - 1; len(images) > 0 && i >= 0; i-- {
-		if t := &req.Messages[i]; t.Role == llm.User {
-			t.Content = append(images, t.Content...)
-			break
-		}
+	if len(images) > 0 {
+		show(req, images)
 	}
 	return req
+}
+
+// show puts pictures in front of the last user turn. The marks that stand for
+// pictures in prompts go.
+func show(req *llm.Request, images []llm.Block) {
+	last := 0
+	for i := range req.Messages {
+		if t := &req.Messages[i]; t.Role == llm.User {
+			t.Content[0].Text = strings.ReplaceAll(t.Content[0].Text, imageMark, "")
+			last = i
+		}
+	}
+	t := &req.Messages[last]
+	t.Content = append(images, t.Content...)
 }
 
 // headers reads a prompt whose turns begin with a header:
