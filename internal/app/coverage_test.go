@@ -30,7 +30,7 @@ func TestCoverage(t *testing.T) {
 	}
 	defer s.Close() // it never ran
 	bound := map[[2]string]bool{}
-	for _, r := range s.routes() {
+	for _, r := range s.routes(nil) {
 		bound[[2]string{r.Service.Name, r.Operation.Name}] = true
 	}
 	got := coverage.Render(Services(), func(service, operation string) bool { return bound[[2]string{service, operation}] })

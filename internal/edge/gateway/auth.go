@@ -64,6 +64,9 @@ type credential struct {
 
 // fromHeaders checks all that can be checked without the body.
 func (a *authenticator) fromHeaders(q *request) (credential, error) {
+	if q.direct != nil {
+		return a.direct(q)
+	}
 	form, err := sigv4.Detect(q.r)
 	if err != nil {
 		return credential{}, err
@@ -96,10 +99,15 @@ func (a *authenticator) bearer(q *request) (credential, error) {
 	if q.op == nil || !q.op.Bearer {
 		return credential{}, apierr.AccessDenied("This operation does not accept bearer keys; sign the request with SigV4.")
 	}
+	return a.byToken(q, sigv4.BearerToken(q.r))
+}
+
+// byToken makes the owner of a bearer key the caller.
+func (a *authenticator) byToken(q *request, token secret.Value) (credential, error) {
 	if !a.tls && !loopback(q.r) {
 		return credential{}, apierr.AccessDenied("Bearer keys are accepted over TLS or from this machine only.")
 	}
-	grant, err := a.keys.VerifyBearer(q.r.Context(), sigv4.BearerToken(q.r))
+	grant, err := a.keys.VerifyBearer(q.r.Context(), token)
 	if err != nil {
 		return credential{}, err
 	}

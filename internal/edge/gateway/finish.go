@@ -76,6 +76,9 @@ func (g *Gateway) fail(q *request, err error) {
 		retryAfter(q.w.Header(), e)
 		g.unread(q)
 		q.codec.writeError(q, e)
+	case q.direct != nil:
+		q.ErrorCode = e.Code
+		q.aborted = q.writeFrame(q.direct.ErrorEvent(e)) != nil
 	case q.stream != 0:
 		e = inStream(q.svc, q.stream, e)
 		q.ErrorCode = e.Code

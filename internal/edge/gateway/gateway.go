@@ -56,6 +56,7 @@ type Idempotency interface {
 type Config struct {
 	Services    []*awsapi.Service // every API that is routed, bound or not; required
 	Routes      []service.Route   // the bound operations
+	Direct      []service.Direct  // operations of APIs that are not AWS's
 	Keys        Keys              // required
 	Access      Authorizer        // required
 	Meter       Meter             // required
@@ -89,6 +90,7 @@ type Gateway struct {
 	auth    *authenticator
 	bodies  *budget
 	bound   map[*awsapi.Operation]*service.Route
+	direct  map[string]*service.Direct // by method and path
 }
 
 // New returns a Gateway.
@@ -141,6 +143,9 @@ func New(cfg Config) (*Gateway, error) {
 	if len(query) > 0 {
 		g.unnamed = query[0]
 	}
+	if g.direct, err = newDirect(cfg.Direct); err != nil {
+		return nil, err
+	}
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
 		if _, twice := g.bound[r.Operation]; twice {
@@ -160,6 +165,7 @@ type request struct {
 	codec     codec // how errors and answers are written
 	svc       *awsapi.Service
 	op        *awsapi.Operation
+	direct    *service.Direct // set instead of svc and op
 	match     route.Match
 	params    *awsquery.Params // query protocols
 	scope     string           // service name in the credential scope
@@ -245,6 +251,9 @@ func (g *Gateway) serve(q *request) error {
 		q.unmetered = true
 		return apierr.Unavailable("The server cannot store usage records now. Try again later.")
 	}
+	if q.direct != nil {
+		return g.serveDirect(q)
+	}
 	if q.op == nil { // query protocols name the operation in the body
 		if err := g.query.route(q); err != nil {
 			return err
@@ -317,6 +326,9 @@ func (g *Gateway) route(q *request) error {
 		q.codec = queryCodec{g.rest, g.unnamed}
 		return nil
 	}
+	if g.routeDirect(q) {
+		return nil
+	}
 	path, _ := sigv4.Target(q.r) // as it stood on the wire
 	m, err := g.routes.Match(q.r.Method, path)
 	if err != nil {
@@ -328,6 +340,9 @@ func (g *Gateway) route(q *request) error {
 }
 
 func (g *Gateway) maxBody(q *request) int64 {
+	if q.direct != nil {
+		return maxDirect
+	}
 	if q.op != nil && q.op.MaxBody > 0 {
 		return q.op.MaxBody
 	}

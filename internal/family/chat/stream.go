@@ -161,6 +161,11 @@ func (s *Stream) done(ev *llm.Event, emit func([]byte) error) error {
 		b = append(b, `"choices":[],`...)
 		b = append(appendUsage(b, ev.Usage), ',')
 	}
+	if s.w.Bare {
+		b[len(b)-1] = '}'
+		s.buf = b
+		return emit(b)
+	}
 	b = body.AppendMetrics(b, ev.Usage, ev.Latency, ev.FirstToken)
 	s.buf = append(b, '}')
 	return emit(s.buf)

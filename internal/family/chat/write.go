@@ -22,6 +22,8 @@ type Writer struct {
 	Whole bool
 	// First sends a chunk with the role before all others.
 	First bool
+	// Bare leaves Bedrock's metrics out of the last chunk.
+	Bare bool
 	// Empty is the content of a reply of tool calls only: "null" or `""`.
 	Empty string
 }

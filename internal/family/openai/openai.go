@@ -137,7 +137,7 @@ func maxTokens(root *body.Value, limit body.Range) *int {
 
 // options reads what shapes the reply.
 func (r *request) options(m family.Model, root *body.Value) {
-	r.writer = chat.Writer{Piece: "delta", Finish: "finish_reason", Thoughts: "reasoning_content", Logprobs: true, Usage: true, First: true, Empty: "null"}
+	r.writer = chat.Writer{Piece: "delta", Finish: "finish_reason", Thoughts: "reasoning_content", Logprobs: true, Usage: true, First: true, Empty: "null", Bare: m.Direct}
 	if tagged(m.ID) {
 		r.writer.Thoughts = ""
 	}

@@ -1,0 +1,52 @@
+package app
+
+import (
+	"encoding/json"
+
+	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/family"
+	"github.com/outcrop/outcrop/internal/family/anthropic"
+	"github.com/outcrop/outcrop/internal/family/openai"
+	"github.com/outcrop/outcrop/internal/inference"
+	"github.com/outcrop/outcrop/internal/service"
+	"github.com/outcrop/outcrop/internal/service/direct"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+// directRoutes are the providers' own APIs.
+func directRoutes(c *catalog.Catalog, infer *inference.Service) []service.Direct {
+	return direct.New(direct.Config{
+		Catalog: c, Inference: infer, OpenAI: readOpenAI, Anthropic: readAnthropic, EventName: anthropic.EventName,
+	}).Routes()
+}
+
+// readOpenAI reads a Chat Completions body as far as its model.
+func readOpenAI(body []byte) (direct.Body, error) {
+	var head struct {
+		Model  string `json:"model"`
+		Stream *bool  `json:"stream"`
+	}
+	if err := json.Unmarshal(body, &head); err != nil || head.Model == "" {
+		return direct.Body{}, apierr.Validation("The body must be a JSON object that names its model.")
+	}
+	return direct.Body{Model: head.Model, Stream: head.Stream != nil && *head.Stream, Text: func(m family.Model) (family.Text, error) {
+		task, err := openai.Family{}.Parse(m, body)
+		if err != nil {
+			return nil, err
+		}
+		text, ok := task.(family.Text)
+		if !ok {
+			return nil, apierr.Validation("The model %q does not hold conversations.", head.Model)
+		}
+		return text, nil
+	}}, nil
+}
+
+// readAnthropic reads a Messages body as far as its model.
+func readAnthropic(body []byte) (direct.Body, error) {
+	d, err := anthropic.Family{}.Direct(body)
+	if err != nil {
+		return direct.Body{}, err
+	}
+	return direct.Body{Model: d.Model, Stream: d.Stream, Text: d.Text}, nil
+}

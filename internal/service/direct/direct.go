@@ -1,0 +1,172 @@
+// Package direct serves the providers' own APIs on Outcrop's port: OpenAI's Chat
+// Completions at /openai/v1 and Anthropic's Messages at /anthropic/v1. They take
+// bearer keys, name the model in the body, and stream server-sent events; all
+// else is the pipeline that InvokeModel uses.
+//
+// Source: Bedrock user guide, "Generate responses using OpenAI APIs"; OpenAI and
+// Anthropic API references for errors and streams.
+package direct
+
+import (
+	"cmp"
+	"context"
+	"iter"
+
+	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/family"
+	"github.com/outcrop/outcrop/internal/llm"
+	"github.com/outcrop/outcrop/internal/service"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/sse"
+)
+
+// action is what a caller must be allowed to do: the same as for InvokeModel.
+const action = "bedrock:InvokeModel"
+
+// Inference runs requests on the weights of a target. inference.Service
+// implements it.
+type Inference interface {
+	Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events
+}
+
+// Catalog knows the models. catalog.Catalog implements it.
+type Catalog interface {
+	Resolve(ctx context.Context, modelID, region, account string) (catalog.Target, error)
+	List(f catalog.Filter) []catalog.Model
+}
+
+// Body is a request that was read as far as its model.
+type Body struct {
+	Model  string // as the caller wrote it
+	Stream bool
+	// Text reads the rest for the model that was found. Errors:
+	// ValidationException.
+	Text func(m family.Model) (family.Text, error)
+}
+
+// Config carries what a Service needs.
+type Config struct {
+	Catalog   Catalog                            // required
+	Inference Inference                          // required
+	OpenAI    func(body []byte) (Body, error)    // reads Chat Completions; required
+	Anthropic func(body []byte) (Body, error)    // reads Messages; required
+	EventName func(anthropicChunk []byte) string // name of the event of a chunk of Messages; required
+}
+
+// Service serves the APIs. It is safe for concurrent use.
+type Service struct{ cfg Config }
+
+// New returns a Service.
+func New(cfg Config) *Service { return &Service{cfg: cfg} }
+
+// Routes lists the operations.
+func (s *Service) Routes() []service.Direct { return append(s.openAI(), s.anthropic()...) }
+
+// protocol is what the APIs do differently.
+type protocol struct {
+	provider string // put before a model name without one: "anthropic."
+	read     func(body []byte) (Body, error)
+	event    func(dst, chunk []byte) []byte // a chunk as a server-sent event
+	end      []byte                         // the last bytes of a stream
+}
+
+// open reads a request and finds its model.
+func (s *Service) open(p protocol) func(context.Context, *call.Call, []byte) (service.DirectCall, error) {
+	return func(ctx context.Context, c *call.Call, body []byte) (service.DirectCall, error) {
+		b, err := p.read(body)
+		if err != nil {
+			return service.DirectCall{}, err
+		}
+		t, err := s.resolve(ctx, c, p, b.Model)
+		if err != nil {
+			return service.DirectCall{}, err
+		}
+		return service.DirectCall{Resources: t.Resources, Serve: func(ctx context.Context) (service.DirectReply, error) {
+			return s.serve(ctx, c, p, t, b)
+		}}, nil
+	}
+}
+
+// resolve finds a model by its Bedrock id, or by the provider's own name for it.
+func (s *Service) resolve(ctx context.Context, c *call.Call, p protocol, name string) (catalog.Target, error) {
+	t, err := s.cfg.Catalog.Resolve(ctx, name, c.Region, c.Principal.Account)
+	if err != nil {
+		var again error
+		if t, again = s.cfg.Catalog.Resolve(ctx, p.provider+name, c.Region, c.Principal.Account); again != nil {
+			return t, err
+		}
+	}
+	c.ModelID, c.ModelARN = name, t.ModelARN
+	if t.Model.Embedding() || t.Weights.Mode != "chat" {
+		return t, apierr.Validation("The model %q does not hold conversations.", name)
+	}
+	return t, nil
+}
+
+func (s *Service) serve(ctx context.Context, c *call.Call, p protocol, t catalog.Target, b Body) (service.DirectReply, error) {
+	text, err := b.Text(family.Model{
+		ID: t.Model.ID, MaxOutput: t.Model.MaxOutput, Prompt: t.Weights.Prompt, Direct: true,
+		Dimensions: cmp.Or(t.Model.Dimensions, t.Weights.Dimensions),
+	})
+	if err != nil {
+		return service.DirectReply{}, err
+	}
+	if b.Stream {
+		stream, err := text.Stream()
+		if err != nil {
+			return service.DirectReply{}, err
+		}
+		return service.DirectReply{Events: p.events(s.cfg.Inference.Generate(ctx, c, t, text.Request()), stream)}, nil
+	}
+	if several, ok := text.(family.Several); ok && several.Replies() > 1 {
+		return service.DirectReply{}, apierr.Validation("n: one reply at a time.")
+	}
+	resp, err := llm.Collect(s.cfg.Inference.Generate(ctx, c, t, text.Request()))
+	if err != nil {
+		return service.DirectReply{}, err
+	}
+	body, err := text.Response(resp)
+	return service.DirectReply{Body: body}, err
+}
+
+// events turns the events of a reply into server-sent ones as they come.
+func (p protocol) events(events llm.Events, stream family.Stream) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		var buf []byte
+		stopped := false
+		emit := func(chunk []byte) error {
+			buf = p.event(buf[:0], chunk)
+			if !yield(buf, nil) {
+				stopped = true
+				return errStopped
+			}
+			return nil
+		}
+		for ev, err := range events {
+			if err == nil {
+				err = stream.Chunks(ev, emit)
+			}
+			if stopped {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+		if len(p.end) > 0 {
+			yield(p.end, nil)
+		}
+	}
+}
+
+var errStopped = apierr.New(apierr.CodeInternal, 500, "stream stopped by its reader")
+
+// named makes a server-sent event with a name.
+func named(name func([]byte) string) func(dst, chunk []byte) []byte {
+	return func(dst, chunk []byte) []byte { return sse.Append(dst, name(chunk), chunk) }
+}
+
+// unnamed makes a server-sent event without a name.
+func unnamed(dst, chunk []byte) []byte { return sse.Append(dst, "", chunk) }
