@@ -1,0 +1,6 @@
+//go:build !unix
+
+package document
+
+// limitProcess does nothing: the watch alone bounds memory and time here.
+func limitProcess(Limits) {}
