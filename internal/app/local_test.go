@@ -35,7 +35,7 @@ func tiny(t *testing.T, name string, pairs ...gguf.Pair) string {
 	return path
 }
 
-func llama(more ...gguf.Pair) []gguf.Pair {
+func llamaArch(more ...gguf.Pair) []gguf.Pair {
 	return append([]gguf.Pair{{Key: "general.architecture", Value: "llama"}, {Key: "llama.context_length", Value: uint32(4096)}}, more...)
 }
 
@@ -51,14 +51,14 @@ func TestImportedModels(t *testing.T) {
 	data := t.TempDir()
 	template := gguf.Pair{Key: "tokenizer.chat_template", Value: "{{ messages }}"}
 	for id, file := range map[string]string{
-		"chatty":                tiny(t, "a.gguf", llama(template, gguf.Pair{Key: "general.name", Value: "A Very Long Name Of A Model"})...),
-		"base_Model.v2":         tiny(t, "b.gguf", llama()...),
+		"chatty":                tiny(t, "a.gguf", llamaArch(template, gguf.Pair{Key: "general.name", Value: "A Very Long Name Of A Model"})...),
+		"base_Model.v2":         tiny(t, "b.gguf", llamaArch()...),
 		"vectors":               tiny(t, "c.gguf", gguf.Pair{Key: "general.architecture", Value: "bert"}, gguf.Pair{Key: "bert.embedding_length", Value: uint32(12)}, gguf.Pair{Key: "bert.context_length", Value: uint32(512)}),
-		"pooled":                tiny(t, "d.gguf", llama(template, gguf.Pair{Key: "llama.pooling_type", Value: uint32(3)}, gguf.Pair{Key: "llama.embedding_length", Value: uint32(8)})...),
-		"judge":                 tiny(t, "e.gguf", llama(gguf.Pair{Key: "llama.pooling_type", Value: uint32(4)})...),
+		"pooled":                tiny(t, "d.gguf", llamaArch(template, gguf.Pair{Key: "llama.pooling_type", Value: uint32(3)}, gguf.Pair{Key: "llama.embedding_length", Value: uint32(8)})...),
+		"judge":                 tiny(t, "e.gguf", llamaArch(gguf.Pair{Key: "llama.pooling_type", Value: uint32(4)})...),
 		"base-model-v2":         tiny(t, "f.gguf", gguf.Pair{Key: "general.architecture", Value: "llama"}),
-		"x":                     tiny(t, "g.gguf", llama(template)...),
-		"smollm2-135m-instruct": tiny(t, "h.gguf", llama(template)...), // takes the place of the catalogue's
+		"x":                     tiny(t, "g.gguf", llamaArch(template)...),
+		"smollm2-135m-instruct": tiny(t, "h.gguf", llamaArch(template)...), // takes the place of the catalogue's
 	} {
 		if status, out := run(t, data, "models", "import", file, "--id", id); status != 0 {
 			t.Fatalf("import %s: %s", id, out)
@@ -123,7 +123,7 @@ func TestImportedModels(t *testing.T) {
 func TestDamagedLocalModel(t *testing.T) {
 	t.Parallel()
 	data := t.TempDir()
-	if status, out := run(t, data, "models", "import", tiny(t, "a.gguf", llama()...), "--id", "mine"); status != 0 {
+	if status, out := run(t, data, "models", "import", tiny(t, "a.gguf", llamaArch()...), "--id", "mine"); status != 0 {
 		t.Fatal(out)
 	}
 	files, err := filepath.Glob(filepath.Join(data, "models", "mine", "*.gguf"))
