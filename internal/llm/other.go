@@ -38,12 +38,15 @@ type PictureRequest struct {
 	Task       PictureTask
 	Prompt     string
 	Negative   string   `json:",omitempty"` // what should not be in it
+	Style      string   `json:",omitempty"` // the family's word for a style, e.g. "pixel-art"
 	Images     []Media  `json:",omitempty"` // the pictures to start from
-	Mask       *Media   `json:",omitempty"` // black is changed
-	MaskPrompt string   `json:",omitempty"`
+	Mask       *Media   `json:",omitempty"` // black is changed; nil: what is transparent in Images[0]
+	MaskPrompt string   `json:",omitempty"` // instead of Mask: what is changed, in words
+	KeepMask   bool     `json:",omitempty"` // Mask and MaskPrompt tell what is kept instead
+	Control    string   `json:",omitempty"` // ControlledDrawing: what is taken from Images[0], "canny_edge" or "segmentation"
 	Colors     []string `json:",omitempty"` // "#rrggbb"
-	Width      int      // pixels
-	Height     int      // pixels
+	Width      int      // pixels; 0 means that of Images[0]
+	Height     int      // pixels; 0 means that of Images[0]
 	Count      int      // pictures; at least 1
 	Seed       *int64   `json:",omitempty"`
 	Steps      int      `json:",omitempty"` // of denoising; 0 means the weights' own

@@ -113,3 +113,21 @@ func TestMetricsTellTheCache(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+func TestPictureFormat(t *testing.T) {
+	t.Parallel()
+	for data, want := range map[string]string{
+		"\x89PNG\r\n\x1a\n....":        "png",
+		"\xff\xd8\xff\xe0":             "jpeg",
+		"GIF89a":                       "gif",
+		"RIFF\x00\x00\x00\x00WEBPVP8 ": "webp",
+		"RIFF\x00\x00\x00\x00WAVE":     "",
+		"RIFF":                         "",
+		"":                             "",
+		"%PDF-1.4":                     "",
+	} {
+		if got := PictureFormat([]byte(data)); got != want {
+			t.Errorf("%q is %q, want %q", data, got, want)
+		}
+	}
+}

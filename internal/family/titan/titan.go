@@ -1,8 +1,9 @@
-// Package titan speaks the native bodies of Amazon Titan: Titan Text and the
-// text embeddings G1 and V2.
+// Package titan speaks the native bodies of Amazon Titan: Titan Text, the text
+// embeddings G1 and V2, the multimodal embeddings G1 and the image generators.
 //
-// Source: Bedrock user guide, "Amazon Titan Text models" and "Amazon Titan
-// Embeddings Text".
+// Source: Bedrock user guide, "Amazon Titan Text models", "Amazon Titan
+// Embeddings Text", "Amazon Titan Multimodal Embeddings G1" and "Amazon Titan
+// Image Generator G1 models".
 package titan
 
 import (
@@ -10,6 +11,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/family"
 	"github.com/outcrop/outcrop/internal/family/body"
+	"github.com/outcrop/outcrop/internal/family/canvas"
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
@@ -38,8 +40,19 @@ func maxOutput(id string) int {
 	return 8192
 }
 
-// Parse reads a body of Titan Text or Titan Embeddings, as the model is.
+// Parse reads a body of Titan Text, Titan Embeddings or Titan Image Generator,
+// as the model is.
 func (f Family) Parse(m family.Model, data []byte) (family.Task, error) {
+	if strings.Contains(m.ID, "titan-image") {
+		p, err := canvas.Parse(pictureRules(m.ID), data)
+		if err != nil {
+			return nil, err
+		}
+		return p, nil
+	}
+	if strings.Contains(m.ID, "titan-embed-image") {
+		return parseMultimodal(data)
+	}
 	if strings.Contains(m.ID, "titan-embed") || m.Dimensions > 0 {
 		return f.parseEmbedding(m, data)
 	}

@@ -1,6 +1,7 @@
 package titan
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -74,6 +75,33 @@ func TestWrongVector(t *testing.T) {
 		if _, err := e.(family.Embedding).Response(r); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+func TestPictureSizes(t *testing.T) {
+	t.Parallel()
+	good := 0
+	for width := 64; width <= 2048; width++ {
+		for height := 64; height <= 2048; height++ {
+			if pictureSize(width, height) == "" {
+				good++
+			}
+		}
+	}
+	if good != 25 {
+		t.Errorf("%d sizes, want the 25 of the user guide", good)
+	}
+	if got := pictureSize(640, 1152); got != "640x1152 is not a valid size" {
+		t.Error(got)
+	}
+}
+
+func TestLargePicture(t *testing.T) {
+	t.Parallel()
+	data := `{"inputImage":"` + base64.StdEncoding.EncodeToString(make([]byte, maxImageBytes+1)) + `"}`
+	_, err := Family{}.Parse(family.Model{ID: "amazon.titan-embed-image-v1"}, []byte(data))
+	if err == nil || !strings.Contains(err.Error(), "#/inputImage: the image has more than 25 MB") {
+		t.Error(err)
 	}
 }
 
