@@ -150,7 +150,7 @@ func TestDirectRefusals(t *testing.T) {
 		"bad key":            {chatPath, `{}`, map[string]string{"Authorization": "Bearer ABSKnothing"}, 403, `"error"`},
 		"key header, OpenAI": {chatPath, `{}`, map[string]string{"X-Api-Key": key}, 401, `"error"`},
 		"no model":           {chatPath, `{` + hello + `}`, good, 400, `"type":"invalid_request_error"`},
-		"unknown model":      {chatPath, `{"model":"nobody.nothing-v1:0",` + hello + `}`, good, 404, `"type":"not_found_error"`},
+		"unknown model":      {chatPath, `{"model":"nobody.nothing-v1:0",` + hello + `}`, good, 400, `The provided model identifier is invalid.`},
 		"embedding model":    {chatPath, `{"model":"amazon.titan-embed-text-v1",` + hello + `}`, good, 400, `conversations`},
 		"bad value":          {chatPath, `{"model":"openai.gpt-oss-20b-1:0","temperature":9,` + hello + `}`, good, 400, `temperature`},
 		"no max_tokens":      {messagesPath, `{"model":"anthropic.claude-3-haiku-20240307-v1:0",` + hello + `}`, good, 400, `max_tokens`},
