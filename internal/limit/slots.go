@@ -41,18 +41,33 @@ type Slots struct {
 	queue list.List // of *waiter, oldest first
 }
 
+// Prefix tells how a prompt begins, so that it may get the slot that holds the
+// same beginning. The zero value tells nothing.
+type Prefix struct {
+	// Head is a hash of what many conversations share: tools and system text. 0
+	// means there is none. HeadSize is its size, in any unit.
+	Head     uint64
+	HeadSize int
+	// Turn is a hash of the head and of what tells a conversation from others;
+	// Size is the size of the whole prompt.
+	Turn uint64
+	Size int
+}
+
 // slot is one place. owner is the scope whose state it holds; owned is false
 // when it holds none, or an unknown one's.
 type slot struct {
-	owner string
-	owned bool
-	busy  bool
-	used  uint64 // clock of the last lease; 0 means never
+	owner  string
+	owned  bool
+	busy   bool
+	used   uint64 // clock of the last lease; 0 means never
+	prefix Prefix // of the prompt that it holds
 }
 
 type waiter struct {
-	scope string
-	lease chan Lease // buffered 1: the grantor never blocks
+	scope  string
+	prefix Prefix
+	lease  chan Lease // buffered 1: the grantor never blocks
 }
 
 // Lease is the right to use one slot until Release.
@@ -62,8 +77,9 @@ type Lease struct {
 	// must tell the server not to reuse any (cache_prompt: false).
 	Fresh bool
 
-	scope string
-	use   uint64
+	scope  string
+	prefix Prefix
+	use    uint64
 }
 
 // NewSlots returns n free slots that nobody has used.
@@ -81,18 +97,20 @@ func NewSlots(c SlotsConfig) *Slots {
 }
 
 // Acquire waits for a slot and leases it to scope. Of several free slots it
-// takes the one that holds state of the same scope, else one that holds none,
-// else the least recently used one.
+// takes the one that saves most: one of the same scope that holds the same
+// conversation, or the same head and little else; else one that holds nothing;
+// else the longest unused one, whosever it is. Without a prefix, the last used
+// slot of the same scope comes first.
 //
 // Errors: ThrottlingException when the queue is full or the wait is over; the
 // context's error, as it is, when ctx ends first. Every lease must be released.
-func (s *Slots) Acquire(ctx context.Context, scope string) (Lease, error) {
+func (s *Slots) Acquire(ctx context.Context, scope string, prefix Prefix) (Lease, error) {
 	if err := ctx.Err(); err != nil {
 		return Lease{}, err
 	}
 	s.mu.Lock()
 	if s.free > 0 { // then nobody waits: Release hands slots straight on
-		l := s.grant(s.pick(scope), scope)
+		l := s.grant(s.pick(scope, &prefix), scope, prefix)
 		s.mu.Unlock()
 		return l, nil
 	}
@@ -100,7 +118,7 @@ func (s *Slots) Acquire(ctx context.Context, scope string) (Lease, error) {
 		s.mu.Unlock()
 		return Lease{}, apierr.Throttling("Too many requests: %d are already waiting for this model. Try again later.", s.maxQueue)
 	}
-	w := &waiter{scope: scope, lease: make(chan Lease, 1)}
+	w := &waiter{scope: scope, prefix: prefix, lease: make(chan Lease, 1)}
 	el := s.queue.PushBack(w)
 	s.mu.Unlock()
 
@@ -134,7 +152,7 @@ func (s *Slots) Keep(l Lease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sl := s.held(l); sl != nil {
-		sl.owner, sl.owned = l.scope, true
+		sl.owner, sl.owned, sl.prefix = l.scope, true, l.prefix
 	}
 }
 
@@ -151,7 +169,7 @@ func (s *Slots) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.slots {
-		s.slots[i].owner, s.slots[i].owned = "", false
+		s.slots[i].owner, s.slots[i].owned, s.slots[i].prefix = "", false, Prefix{}
 	}
 }
 
@@ -180,29 +198,46 @@ func (s *Slots) held(l Lease) *slot {
 	return sl
 }
 
-// pick returns the free slot that suits scope best. There must be one.
-func (s *Slots) pick(scope string) int {
+// The ranks of a free slot for a caller.
+const (
+	rankUseless = iota + 1 // holds another scope's state, or what the caller cannot use
+	rankUnowned            // holds nothing
+	rankHead               // the caller's own head, and little that would be lost
+	rankSame               // the caller's own conversation
+)
+
+// rank tells how well a free slot suits a caller.
+func (sl *slot) rank(scope string, p *Prefix) int {
+	switch held := &sl.prefix; {
+	case !sl.owned:
+		return rankUnowned
+	case sl.owner != scope:
+		return rankUseless
+	case *p == (Prefix{}) || p.Turn != 0 && p.Turn == held.Turn:
+		return rankSame
+	case p.Head != 0 && p.Head == held.Head && held.Size-held.HeadSize <= held.HeadSize:
+		return rankHead
+	}
+	return rankUseless
+}
+
+// pick returns the free slot that suits best. There must be one. Of equals it
+// takes the warmest of the same conversation, and the coldest of all others.
+func (s *Slots) pick(scope string, p *Prefix) int {
 	best, rank := -1, 0
 	for i := range s.slots {
 		sl := &s.slots[i]
 		if sl.busy {
 			continue
 		}
-		r := 1 // another scope's
-		switch {
-		case sl.owned && sl.owner == scope:
-			r = 3
-		case !sl.owned:
-			r = 2
+		r := sl.rank(scope, p)
+		if r < rank {
+			continue
 		}
-		switch {
-		case r > rank:
-		case r < rank:
-			continue
-		case r == 3 && sl.used < s.slots[best].used: // the warmest of one's own
-			continue
-		case r < 3 && sl.used >= s.slots[best].used: // the coldest of the others
-			continue
+		if r == rank {
+			if warmer := sl.used >= s.slots[best].used; warmer != (r == rankSame) {
+				continue
+			}
 		}
 		best, rank = i, r
 	}
@@ -210,12 +245,12 @@ func (s *Slots) pick(scope string) int {
 }
 
 // grant leases slot i, which must be free.
-func (s *Slots) grant(i int, scope string) Lease {
+func (s *Slots) grant(i int, scope string, p Prefix) Lease {
 	s.clock++
 	sl := &s.slots[i]
-	l := Lease{ID: i, Fresh: !sl.owned || sl.owner != scope, scope: scope, use: s.clock}
+	l := Lease{ID: i, Fresh: !sl.owned || sl.owner != scope, scope: scope, prefix: p, use: s.clock}
 	if l.Fresh { // unknown until Keep
-		sl.owner, sl.owned = "", false
+		sl.owner, sl.owned, sl.prefix = "", false, Prefix{}
 	}
 	sl.busy, sl.used = true, s.clock
 	s.free--
@@ -231,6 +266,6 @@ func (s *Slots) release(l Lease) {
 	s.free++
 	if front := s.queue.Front(); front != nil {
 		w := s.queue.Remove(front).(*waiter)
-		w.lease <- s.grant(s.pick(w.scope), w.scope)
+		w.lease <- s.grant(s.pick(w.scope, &w.prefix), w.scope, w.prefix)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 func acquire(t *testing.T, s *limit.Slots, scope string) limit.Lease {
 	t.Helper()
-	l, err := s.Acquire(t.Context(), scope)
+	l, err := s.Acquire(t.Context(), scope, limit.Prefix{})
 	if err != nil {
 		t.Fatalf("Acquire(%s): %v", scope, err)
 	}
@@ -96,6 +96,86 @@ func TestSlotsUnconfirmedLeaseStaysFresh(t *testing.T) {
 	}
 }
 
+func prefixed(t *testing.T, s *limit.Slots, scope string, p limit.Prefix) limit.Lease {
+	t.Helper()
+	l, err := s.Acquire(t.Context(), scope, p)
+	if err != nil {
+		t.Fatalf("Acquire(%s): %v", scope, err)
+	}
+	s.Keep(l)
+	s.Release(l)
+	return l
+}
+
+// A conversation comes back to its own slot, and takes no other one's as long as
+// there is an unused one.
+func TestSlotsConversations(t *testing.T) {
+	t.Parallel()
+	s := limit.NewSlots(limit.SlotsConfig{N: 3})
+	talk := func(id uint64) limit.Prefix { return limit.Prefix{Head: 1, HeadSize: 10, Turn: id, Size: 100} }
+	one, two := prefixed(t, s, "a", talk(1)), prefixed(t, s, "a", talk(2))
+	if one.ID == two.ID {
+		t.Fatalf("a second conversation took the slot of the first, with unused ones beside it")
+	}
+	for range 3 {
+		if l := prefixed(t, s, "a", talk(1)); l.ID != one.ID || l.Fresh {
+			t.Errorf("conversation 1 got %+v, want slot %d", l, one.ID)
+		}
+		if l := prefixed(t, s, "a", talk(2)); l.ID != two.ID || l.Fresh {
+			t.Errorf("conversation 2 got %+v, want slot %d", l, two.ID)
+		}
+	}
+	three := prefixed(t, s, "a", talk(3))
+	if three.ID == one.ID || three.ID == two.ID || !three.Fresh {
+		t.Errorf("conversation 3 got %+v, want the unused slot", three)
+	}
+	if l := prefixed(t, s, "a", talk(4)); l.ID != one.ID || l.Fresh {
+		t.Errorf("conversation 4 got %+v, want the longest unused slot %d", l, one.ID)
+	}
+}
+
+// Requests that share a long head and little else share the slot that holds it.
+func TestSlotsSharedHead(t *testing.T) {
+	t.Parallel()
+	s := limit.NewSlots(limit.SlotsConfig{N: 3})
+	ask := func(head, id uint64) limit.Prefix { return limit.Prefix{Head: head, HeadSize: 90, Turn: id, Size: 100} }
+	first := prefixed(t, s, "a", ask(7, 1))
+	if l := prefixed(t, s, "a", ask(7, 2)); l.ID != first.ID || l.Fresh {
+		t.Errorf("got %+v, want slot %d", l, first.ID)
+	}
+	if l := prefixed(t, s, "a", ask(8, 3)); l.ID == first.ID {
+		t.Error("another head took the slot, with unused ones beside it")
+	}
+	if l := prefixed(t, s, "b", ask(7, 2)); l.ID == first.ID || !l.Fresh {
+		t.Errorf("another scope with the same words got %+v", l)
+	}
+	// Once the slot is somebody else's, its words help no more.
+	for id := range uint64(3) {
+		prefixed(t, s, "c", ask(20+id, 20+id))
+	}
+	if l := prefixed(t, s, "a", ask(7, 1)); !l.Fresh {
+		t.Error("told to reuse what another scope left")
+	}
+}
+
+// A waiter gets the freed slot with its own prefix noted.
+func TestSlotsPrefixOfWaiter(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := limit.NewSlots(limit.SlotsConfig{N: 1})
+		held := acquire(t, s, "a")
+		var wg sync.WaitGroup
+		wg.Go(func() { prefixed(t, s, "a", limit.Prefix{Head: 5, HeadSize: 5, Turn: 6, Size: 7}) })
+		synctest.Wait()
+		s.Keep(held)
+		s.Release(held)
+		wg.Wait()
+		if l := prefixed(t, s, "a", limit.Prefix{Turn: 6, Size: 7}); l.Fresh {
+			t.Errorf("%+v", l)
+		}
+	})
+}
+
 func TestSlotsReset(t *testing.T) {
 	t.Parallel()
 	s := limit.NewSlots(limit.SlotsConfig{N: 1})
@@ -137,7 +217,7 @@ func TestSlotsFirstInFirstOut(t *testing.T) {
 		)
 		for i := range 20 {
 			wg.Go(func() {
-				l, err := s.Acquire(t.Context(), "a")
+				l, err := s.Acquire(t.Context(), "a", limit.Prefix{})
 				if err != nil {
 					t.Errorf("waiter %d: %v", i, err)
 					return
@@ -167,7 +247,7 @@ func TestSlotsDeadline(t *testing.T) {
 		s := limit.NewSlots(limit.SlotsConfig{N: 1})
 		l := acquire(t, s, "a")
 		start := time.Now()
-		_, err := s.Acquire(t.Context(), "b")
+		_, err := s.Acquire(t.Context(), "b", limit.Prefix{})
 		wantCode(t, err, apierr.CodeThrottling)
 		if d := time.Since(start); d != limit.DefaultWait {
 			t.Fatalf("gave up after %s, want %s", d, limit.DefaultWait)
@@ -188,7 +268,7 @@ func TestSlotsCancel(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			_, err := s.Acquire(ctx, "b")
+			_, err := s.Acquire(ctx, "b", limit.Prefix{})
 			done <- err
 		}()
 		synctest.Wait()
@@ -196,7 +276,7 @@ func TestSlotsCancel(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Fatalf("error %v, want context.Canceled", err)
 		}
-		if _, err := s.Acquire(ctx, "b"); !errors.Is(err, context.Canceled) {
+		if _, err := s.Acquire(ctx, "b", limit.Prefix{}); !errors.Is(err, context.Canceled) {
 			t.Fatalf("error %v, want context.Canceled", err)
 		}
 		s.Release(l)
@@ -215,13 +295,13 @@ func TestSlotsQueueBound(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() {
-				if l, err := s.Acquire(t.Context(), "a"); err == nil {
+				if l, err := s.Acquire(t.Context(), "a", limit.Prefix{}); err == nil {
 					s.Release(l)
 				}
 			})
 		}
 		synctest.Wait()
-		_, err := s.Acquire(t.Context(), "a")
+		_, err := s.Acquire(t.Context(), "a", limit.Prefix{})
 		wantCode(t, err, apierr.CodeThrottling)
 		s.Release(l)
 		wg.Wait()
@@ -244,7 +324,7 @@ func TestSlotsStress(t *testing.T) {
 				time.Sleep(time.Duration(i%17) * time.Millisecond)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%29)*time.Millisecond)
 				defer cancel()
-				l, err := s.Acquire(ctx, string(rune('a'+i%5)))
+				l, err := s.Acquire(ctx, string(rune('a'+i%5)), limit.Prefix{})
 				if err != nil {
 					return
 				}
@@ -272,7 +352,7 @@ func TestSlotsStress(t *testing.T) {
 func BenchmarkSlots(b *testing.B) {
 	s := limit.NewSlots(limit.SlotsConfig{N: 4})
 	for b.Loop() {
-		l, err := s.Acquire(b.Context(), "a")
+		l, err := s.Acquire(b.Context(), "a", limit.Prefix{})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
@@ -132,7 +133,7 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 		for i := range part {
 			inputs[i] = part[i].ids
 		}
-		lease, err := run.slots.Acquire(ctx, t.Scope)
+		lease, err := run.slots.Acquire(ctx, t.Scope, limit.Prefix{})
 		if err != nil {
 			return nil, err
 		}

@@ -73,7 +73,7 @@ func (g *generation) run(ctx context.Context) error {
 		return err
 	}
 	inst.leave()
-	lease, err := r.slots.Acquire(ctx, g.target.Scope)
+	lease, err := r.slots.Acquire(ctx, g.target.Scope, prefixOf(g.eng.seed, g.req))
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -91,6 +92,7 @@ func (c *Config) slots(m engine.Mode) int {
 type Engine struct {
 	cfg    Config
 	ledger *ledger
+	seed   maphash.Seed // of prefixes
 
 	started  chan struct{} // closed when Run begins
 	stopping chan struct{} // closed when Run's context ends
@@ -128,7 +130,7 @@ func New(c Config) *Engine {
 		c.MemoryLimit = totalMemory() / 4 * 3
 	}
 	return &Engine{
-		cfg: c, ledger: newLedger(max(c.MemoryLimit, 0), availableMemory),
+		cfg: c, seed: maphash.MakeSeed(), ledger: newLedger(max(c.MemoryLimit, 0), availableMemory),
 		started: make(chan struct{}), stopping: make(chan struct{}), runners: map[key]*runner{},
 	}
 }
