@@ -7,6 +7,7 @@ package store
 
 import (
 	"github.com/outcrop/outcrop/internal/idempotency"
+	"github.com/outcrop/outcrop/internal/jobs"
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/meter"
 	"github.com/outcrop/outcrop/internal/profile"
@@ -23,6 +24,7 @@ type Store interface {
 	meter.Store
 	idempotency.Store
 	profile.Store
+	jobs.Store
 	// Close waits for running calls and frees the database. Calls after Close
 	// fail.
 	Close() error

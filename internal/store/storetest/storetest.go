@@ -32,6 +32,7 @@ func Run(t *testing.T, s Suite) {
 		"usage":       testUsage,
 		"tokens":      testTokens,
 		"profiles":    testProfiles,
+		"jobs":        testJobs,
 		"text":        testText,
 		"isolation":   testIsolation,
 		"concurrency": testConcurrency,
