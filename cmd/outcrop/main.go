@@ -6,8 +6,12 @@ import (
 
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/cli"
+	"github.com/outcrop/outcrop/internal/document"
 )
 
 func main() {
+	if document.InChild() {
+		os.Exit(document.Child(os.Stdin, os.Stdout))
+	}
 	os.Exit(cli.Main(os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, app.Program{}))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/outcrop/outcrop/internal/access"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/datadir"
+	"github.com/outcrop/outcrop/internal/document"
 	"github.com/outcrop/outcrop/internal/edge/admin"
 	"github.com/outcrop/outcrop/internal/edge/gateway"
 	"github.com/outcrop/outcrop/internal/embedfit"
@@ -39,6 +40,8 @@ import (
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/localca"
 	"github.com/outcrop/outcrop/internal/meter"
+	objectfs "github.com/outcrop/outcrop/internal/object/fs"
+	"github.com/outcrop/outcrop/internal/picture"
 	"github.com/outcrop/outcrop/internal/service"
 	bedrocksvc "github.com/outcrop/outcrop/internal/service/bedrock"
 	runtimesvc "github.com/outcrop/outcrop/internal/service/bedrockruntime"
@@ -130,17 +133,18 @@ func (s *state) models(log *slog.Logger) error {
 
 // Server is a composed server. New starts nothing; Run serves.
 type Server struct {
-	cfg    Config
-	state  *state
-	engine engine.Engine
-	meter  *meter.Writer
-	tokens *idempotency.Service
-	http   *http.Server
-	listen net.Listener
-	unlock func() error
-	log    *slog.Logger
-	calls  *calls
-	caFile string
+	cfg     Config
+	state   *state
+	engine  engine.Engine
+	objects *objectfs.Store
+	meter   *meter.Writer
+	tokens  *idempotency.Service
+	http    *http.Server
+	listen  net.Listener
+	unlock  func() error
+	log     *slog.Logger
+	calls   *calls
+	caFile  string
 
 	ready    atomic.Bool // everything is installed
 	draining atomic.Bool // a stop was asked for
@@ -176,6 +180,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.state, err = open(ctx, s.cfg, s.log); err != nil {
 		return nil, err
 	}
+	if s.objects, err = objectfs.Open(filepath.Join(s.cfg.DataDir, "objects")); err != nil {
+		return nil, err
+	}
 	if newEngine == nil {
 		newEngine = newLlamaCpp(s.log)
 	}
@@ -203,7 +210,12 @@ func (s *Server) handler() (http.Handler, error) {
 	st := s.state
 	s.meter = meter.NewWriter(meter.Config{Store: st.store, Strict: s.cfg.Usage.Strict, Log: s.log})
 	s.tokens = idempotency.NewService(idempotency.Config{Store: st.store, Log: s.log})
-	infer := inference.New(inference.Config{Engine: s.engine, Fit: &embedfit.Fitter{}, MaxContext: s.cfg.Engine.MaxContext})
+	infer := inference.New(inference.Config{
+		Engine: s.engine, Fit: &embedfit.Fitter{}, MaxContext: s.cfg.Engine.MaxContext,
+		Documents: document.New(document.Limits{Command: s.cfg.DocumentReader}),
+		Pictures:  picture.New(picture.Limits{}),
+		Objects:   s.objects,
+	})
 	g, err := gateway.New(gateway.Config{
 		Services:    Services(),
 		Routes:      s.routes(infer),
@@ -319,6 +331,10 @@ func (s *Server) Close() error {
 	if s.state != nil {
 		errs = append(errs, s.state.store.Close())
 		s.state = nil
+	}
+	if s.objects != nil {
+		errs = append(errs, s.objects.Close())
+		s.objects = nil
 	}
 	if s.unlock != nil {
 		errs = append(errs, s.unlock())

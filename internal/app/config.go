@@ -48,6 +48,10 @@ type Config struct {
 	Engine     Engine `yaml:"engine"`
 	Usage      Usage  `yaml:"usage"`
 	Limits     Limits `yaml:"limits"`
+	// DocumentReader is the command that reads one document (document.Child);
+	// empty means this program with the argument document.Argument, whose main
+	// function must ask document.InChild.
+	DocumentReader []string `yaml:"-"`
 }
 
 // TLS says how connections are encrypted. At most one way may be set.

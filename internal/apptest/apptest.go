@@ -59,6 +59,13 @@ func RealEngine() Option {
 // Config changes the configuration.
 func Config(f func(*app.Config)) Option { return func(o *options) { f(&o.cfg) } }
 
+// Documents lets the server read documents of all formats, in processes of the
+// test's own program: TestMain of the package must ask document.InChild first.
+// Without it plain text is read, and the rest fails.
+func Documents() Option {
+	return func(o *options) { o.cfg.DocumentReader = nil }
+}
+
 // Log sets where the server logs; the default discards.
 func Log(l *slog.Logger) Option { return func(o *options) { o.log = l } }
 
@@ -77,7 +84,7 @@ type Server struct {
 // when the server does not stop cleanly.
 func Start(t testing.TB, opts ...Option) *Server {
 	t.Helper()
-	o := options{cfg: app.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0"}}
+	o := options{cfg: app.Config{DataDir: t.TempDir(), Listen: "127.0.0.1:0", DocumentReader: []string{"outcrop-reads-no-documents"}}}
 	for _, f := range opts {
 		f(&o)
 	}

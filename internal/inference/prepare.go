@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/document"
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/object"
@@ -19,7 +20,7 @@ import (
 
 // Documents tells the text of documents. document.Extractor implements it.
 type Documents interface {
-	Text(ctx context.Context, format string, data []byte) (string, error)
+	Text(ctx context.Context, f document.Format, data []byte) (string, error)
 }
 
 // Pictures makes images ready for the engine. picture.Normalizer implements it.
@@ -221,18 +222,15 @@ func (m *media) document(in *llm.Media) (llm.Block, error) {
 		if m.cfg.Documents == nil {
 			return llm.Block{}, apierr.Validation("The document at %s cannot be read: this server reads text only.", in.Place)
 		}
-		if text, err = m.cfg.Documents.Text(m.ctx, in.Format, data); err != nil {
-			return llm.Block{}, m.unreadable(in, err)
+		text, err = m.cfg.Documents.Text(m.ctx, document.Format(in.Format), data)
+		if refused, ok := errors.AsType[*document.Error](err); ok {
+			return llm.Block{}, apierr.Validation("The document at %s %s.", in.Place, refused.Message).WithCause(err)
+		}
+		if err != nil {
+			return llm.Block{}, fmt.Errorf("read a document of format %s: %w", in.Format, err)
 		}
 	}
 	return llm.Block{Kind: llm.Text, Text: framed(in, text)}, nil
-}
-
-func (m *media) unreadable(in *llm.Media, err error) error {
-	if m.ctx.Err() != nil {
-		return m.ctx.Err()
-	}
-	return fmt.Errorf("read a document of format %s: %w", in.Format, err)
 }
 
 // data is what a medium holds, at most limit bytes.

@@ -12,6 +12,7 @@ import (
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/cli"
+	"github.com/outcrop/outcrop/internal/document"
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
 	"github.com/outcrop/outcrop/internal/llm"
@@ -20,6 +21,9 @@ import (
 )
 
 func main() {
+	if document.InChild() {
+		os.Exit(document.Child(os.Stdin, os.Stdout))
+	}
 	program := app.Program{Engine: func(app.Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) {
 		return &byText{Engine: scripted.New(), scripts: scripts()}, nil
 	}}
