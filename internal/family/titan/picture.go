@@ -17,19 +17,21 @@ func pictureRules(id string) canvas.Rules {
 	}
 }
 
-// pictureSize allows the sizes that the model was made for, in pixels.
+// pictureSize tells what is wrong with a size that the model was not made for.
 func pictureSize(width, height int) string {
+	if validSize(width, height) {
+		return ""
+	}
+	return strconv.Itoa(width) + "x" + strconv.Itoa(height) + " is not a valid size"
+}
+
+func validSize(width, height int) bool {
 	turned := [...][2]int{ // these, upright and lying
 		{1024, 1024}, {768, 768}, {512, 512},
 		{768, 1152}, {384, 576}, {768, 1280}, {384, 640}, {896, 1152},
 		{448, 576}, {768, 1408}, {384, 704}, {640, 1408}, {320, 704},
 	}
 	size := [2]int{width, height}
-	if size == [2]int{1152, 640} || size == [2]int{1173, 640} {
-		return ""
-	}
-	if slices.Contains(turned[:], size) || slices.Contains(turned[:], [2]int{height, width}) {
-		return ""
-	}
-	return strconv.Itoa(width) + "x" + strconv.Itoa(height) + " is not a valid size"
+	return size == [2]int{1152, 640} || size == [2]int{1173, 640} ||
+		slices.Contains(turned[:], size) || slices.Contains(turned[:], [2]int{height, width})
 }

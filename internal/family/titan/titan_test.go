@@ -81,9 +81,9 @@ func TestWrongVector(t *testing.T) {
 func TestPictureSizes(t *testing.T) {
 	t.Parallel()
 	good := 0
-	for width := 64; width <= 2048; width++ {
-		for height := 64; height <= 2048; height++ {
-			if pictureSize(width, height) == "" {
+	for width := 300; width <= 1450; width++ {
+		for height := 300; height <= 1450; height++ {
+			if validSize(width, height) {
 				good++
 			}
 		}
