@@ -93,6 +93,13 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 	if strings.Contains(h.Architecture, "bert") { // reads each input at once and keeps none
 		kv = 0
 	}
+	if file.Projector != "" {
+		st, err := os.Stat(file.Projector)
+		if err != nil {
+			return nil, fmt.Errorf("open the projector of the weights: %w", err)
+		}
+		program += st.Size()*5/4 + 32<<20 // and the buffers for one image
+	}
 	fa.bytes = st.Size() + kv + batch*4*(outputs/4+16*int64(h.EmbeddingLength)) + program
 	return fa, nil
 }

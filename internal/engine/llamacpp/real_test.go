@@ -15,6 +15,7 @@ import (
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/enginetest"
+	"github.com/outcrop/outcrop/internal/engine/enginetest/tinyvision"
 	"github.com/outcrop/outcrop/internal/engine/llamacpp"
 	"github.com/outcrop/outcrop/internal/weights"
 	"github.com/outcrop/outcrop/internal/weights/convert"
@@ -95,6 +96,7 @@ var pinned = wheel.Wheel{Package: "xllamacpp", Version: "2026.10.11549", SHA256:
 type real struct {
 	host  llamacpp.Host
 	files map[string]llamacpp.File
+	dir   string // of weights that a test makes
 }
 
 const (
@@ -105,6 +107,8 @@ const (
 	// thoughts.
 	toolWeights    = "tools"
 	thoughtWeights = "thoughts"
+
+	visionWeights = "tinyvision" // made by the test; they see images
 )
 
 // turns lets one test at a time use the real engine: two would only slow each
@@ -119,6 +123,7 @@ func theReal(t testing.TB) real {
 	if err != nil {
 		t.Fatalf("install the engine and its models: %v", err)
 	}
+	r.dir = t.TempDir()
 	return r
 }
 
@@ -133,6 +138,10 @@ func (r real) config(t testing.TB) llamacpp.Config {
 func (r real) Engine(context.Context) (llamacpp.Host, error) { return r.host, nil }
 
 func (r real) File(_ context.Context, id string) (llamacpp.File, error) {
+	if id == visionWeights {
+		model, projector, err := tinyvision.Write(r.dir)
+		return llamacpp.File{Path: model, Projector: projector, Mode: engine.Chat}, err
+	}
 	if id == toolWeights || id == thoughtWeights {
 		template, err := os.ReadFile(filepath.Join("testdata", id+".jinja"))
 		f := r.files[chatWeights]
@@ -171,6 +180,7 @@ func TestConformance(t *testing.T) {
 			Engine: e, Chat: chatTarget(""), Slots: 2,
 			Embed:   engine.Target{Weights: embedWeights, Mode: engine.Embed, Scope: "e"},
 			Tools:   engine.Target{Weights: toolWeights, Mode: engine.Chat},
+			Images:  engine.Target{Weights: visionWeights, Mode: engine.Chat},
 			Missing: engine.Target{Weights: "no-such-weights", Mode: engine.Chat},
 			Kill: func(t *testing.T) {
 				kill9(t, pidOf(t, e, chatWeights))
