@@ -138,7 +138,7 @@ func (rd *Reader) message(req *llm.Request, v *body.Value) {
 		id := v.Get("tool_call_id")
 		r := &llm.Result{CallID: id.Text(body.Length{Min: 1})}
 		if r.CallID != "" && !rd.calls[r.CallID] {
-			id.Violate("no assistant message before it has a tool call with this id")
+			id.Violate("no message before it has this id in its tool_calls")
 		}
 		if s := rd.text(content); s != "" {
 			r.Content = []llm.Block{Text(s)}

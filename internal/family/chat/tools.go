@@ -85,7 +85,7 @@ func named(v *body.Value, tools []llm.Tool) llm.Choice {
 	name := f.Get("name")
 	s := name.Text(body.Length{Min: 1})
 	if s != "" && !slices.ContainsFunc(tools, func(t llm.Tool) bool { return t.Name == s }) {
-		name.Violate("no tool has this name")
+		name.Violate("none of the tools has this name")
 	}
 	f.Close()
 	v.Close()

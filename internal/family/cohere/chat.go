@@ -22,6 +22,9 @@ const (
 	askFor   = "Write the web search queries that would help to answer the last message, one on each line, and nothing else."
 )
 
+// emptyMessage is what is wrong with an empty message.
+const emptyMessage = "expected minLength: 1, actual: 0; a message may be empty beside tool_results, behind a chat_history that begins with USER"
+
 // conversation is one Command R request.
 type conversation struct {
 	req       *llm.Request
@@ -62,18 +65,12 @@ func (f Family) parseChat(m family.Model, root *body.Value) (family.Task, error)
 	}
 	h := history{req: req}
 	h.read(root.Get("chat_history"))
-	if hv := root.Get("chat_history"); hv.Kind() == body.Array {
-		j := hv.JSON()
-		c.history = j[1 : len(j)-1]
-	}
+	c.history = turns(root.Get("chat_history"))
 	message, results := root.Get("message"), root.Get("tool_results")
-	if results == nil {
-		c.message = message.Text(body.Length{Min: 1})
-	} else {
-		c.message = message.Text(body.Length{})
-	}
-	if c.message != "" {
+	if c.message = message.Text(body.Length{}); c.message != "" {
 		chat.Add(req, llm.User, chat.Text(c.message))
+	} else if results == nil {
+		message.Violate(emptyMessage)
 	}
 	h.results(results)
 	req.Tools = tools(root.Get("tools"))
@@ -81,12 +78,16 @@ func (f Family) parseChat(m family.Model, root *body.Value) (family.Task, error)
 	root.Get("prompt_truncation").Enum("OFF", "AUTO_PRESERVE_ORDER")
 	root.Get("raw_prompting").Bool()
 	root.Close()
-	if n := len(req.Messages); n == 0 || req.Messages[0].Role != llm.User {
-		if hv := root.Get("chat_history"); n > 0 && len(hv.Items(body.Length{})) > 0 {
-			hv.Violate("the first turn must have the role USER")
-		} else {
-			message.Violate("expected minLength: 1, actual: 0")
-		}
+	first := llm.Role("")
+	if len(req.Messages) > 0 {
+		first = req.Messages[0].Role
+	}
+	switch hv := root.Get("chat_history"); {
+	case first == llm.User, c.message == "" && results == nil:
+	case c.message != "" && hv != nil:
+		hv.Violate("the first turn must have the role USER")
+	default:
+		message.Violate(emptyMessage)
 	}
 	if err := root.Err(); err != nil {
 		return nil, err

@@ -34,10 +34,7 @@ func (c *conversation) readDocuments(v *body.Value) {
 		}
 		d.json = body.AppendString([]byte(`{"id":`), d.id)
 		var text strings.Builder
-		for _, key := range item.Keys() {
-			if key == "id" {
-				continue
-			}
+		for _, key := range fields(item) {
 			s := item.Get(key).Text(body.Length{})
 			text.WriteString(key + ": " + s + "\n")
 			d.json = append(body.AppendString(append(d.json, ','), key), ':')
@@ -47,6 +44,22 @@ func (c *conversation) readDocuments(v *body.Value) {
 		d.text = text.String()
 		c.documents = append(c.documents, d)
 	}
+}
+
+// fields are the keys of a document but for its id: the title first, the rest
+// by name, so that the order in which a caller writes them changes nothing.
+func fields(v *body.Value) []string {
+	keys := slices.DeleteFunc(v.Keys(), func(k string) bool { return k == "id" })
+	slices.SortFunc(keys, func(a, b string) int {
+		switch {
+		case a == "title":
+			return -1
+		case b == "title":
+			return 1
+		}
+		return strings.Compare(a, b)
+	})
+	return keys
 }
 
 // render shows documents to the model.

@@ -151,6 +151,34 @@ func (h *history) turn(v *body.Value, role string) {
 	}
 }
 
+// turns writes a history as JSON without its brackets, for the reply.
+func turns(v *body.Value) []byte {
+	if v.Kind() != body.Array {
+		return nil
+	}
+	var b []byte
+	for i, item := range v.Items(body.Length{}) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '{')
+		n := 0
+		for _, key := range []string{"role", "message", "tool_calls", "tool_results"} {
+			j := item.Get(key).JSON()
+			if j == nil {
+				continue
+			}
+			if n > 0 {
+				b = append(b, ',')
+			}
+			n++
+			b = append(append(body.AppendString(b, key), ':'), j...)
+		}
+		b = append(b, '}')
+	}
+	return b
+}
+
 // call reads {"name", "parameters"}. Cohere's calls have no ids; here they get
 // numbers.
 func (h *history) call(v *body.Value) *llm.Call {
