@@ -162,6 +162,31 @@ func TestInvokeHeaders(t *testing.T) {
 	}
 }
 
+// TestCacheHeaders checks that what a cache point covers is told apart.
+func TestCacheHeaders(t *testing.T) {
+	t.Parallel()
+	f := start(t)
+	f.invoke = func(_ context.Context, c *call.Call, in *rt.InvokeModelInput) (*rt.InvokeModelOutput, error) {
+		c.Inferred = true
+		c.Usage = llm.Usage{InputTokens: 30, OutputTokens: 4, CacheRead: 20, CacheWrite: 7}
+		return &rt.InvokeModelOutput{
+			Body: in.Body, ContentType: new("application/json"),
+			ServiceTier: new(rt.ServiceTierTypeFlex), PerformanceConfigLatency: new(rt.PerformanceConfigLatencyStandard),
+		}, nil
+	}
+	s := f.listen(t)
+	a := do(t, s.Client(), f.sign(t, http.MethodPost, s.URL+"/model/m/invoke", []byte(`{}`)))
+	for name, want := range map[string]string{
+		"X-Amzn-Bedrock-Input-Token-Count": "3", "X-Amzn-Bedrock-Output-Token-Count": "4",
+		"X-Amzn-Bedrock-Cache-Read-Input-Token-Count": "20", "X-Amzn-Bedrock-Cache-Write-Input-Token-Count": "7",
+		"X-Amzn-Bedrock-Service-Tier": "flex", "X-Amzn-Bedrock-PerformanceConfig-Latency": "standard",
+	} {
+		if got := a.header.Get(name); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
 // Authorisation comes after the resources are known and before validation, so a
 // stranger to a resource learns nothing of how a request would be judged.
 func TestOrder(t *testing.T) {
