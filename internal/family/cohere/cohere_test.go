@@ -148,7 +148,7 @@ func TestSearchQueries(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `"search_queries":[{"text":"tallest man","generation_id":"7574726f-7063-4f75-b463-726f706f7574"},{"text":"tallest \"tree\"","generation_id":"7574726f-7063-4f75-b463-726f706f7574"}]`
+	const want = `"search_queries":[{"text":"tallest man","generation_id":"7463726f-706f-4574-a372-6f706f757463"},{"text":"tallest \"tree\"","generation_id":"7463726f-706f-4574-a372-6f706f757463"}]`
 	if !strings.Contains(string(data), `"text":"",`+want) || !json.Valid(data) {
 		t.Errorf("reply %s", data)
 	}
@@ -177,8 +177,8 @@ func TestCite(t *testing.T) {
 	for text, want := range map[string]string{
 		"":                 "",
 		"penguins are the": "",
-		"Well, the “Emperor penguins are the tallest of all”!":                                  "11-46 Emperor penguins are the tallest of all [0]",
-		"🪨 emperor  penguins\nare the tallest. They live in Antarctica and live in Antarctica.": "2-33 emperor  penguins\nare the tallest [0 1];63-85 and live in Antarctica [1]",
+		"Well, the “Emperor penguins are the tallest of all”!":                                  "11-50 Emperor penguins are the tallest of all [0]",
+		"🪨 emperor  penguins\nare the tallest. They live in Antarctica and live in Antarctica.": "2-35 emperor  penguins\nare the tallest [0 1];61-83 and live in Antarctica [1]",
 		"a a a a a a a a": "0-9 a a a a a [2]",
 		"— — — — — —":     "",
 	} {
