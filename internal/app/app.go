@@ -37,6 +37,7 @@ import (
 	"github.com/outcrop/outcrop/internal/family/titan"
 	"github.com/outcrop/outcrop/internal/idempotency"
 	"github.com/outcrop/outcrop/internal/inference"
+	"github.com/outcrop/outcrop/internal/jobs"
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/localca"
 	"github.com/outcrop/outcrop/internal/meter"
@@ -139,6 +140,7 @@ type Server struct {
 	objects *objectfs.Store
 	meter   *meter.Writer
 	tokens  *idempotency.Service
+	jobs    *jobs.Runner
 	http    *http.Server
 	listen  net.Listener
 	unlock  func() error
@@ -240,12 +242,17 @@ func (s *Server) handler() (http.Handler, error) {
 // one in Services.
 func (s *Server) routes(infer *inference.Service) []service.Route {
 	st := s.state
+	runtime := runtimesvc.New(runtimesvc.Config{
+		Catalog: st.catalog, Inference: infer, Families: Families(), Converse: converse.Codec{}, Dialogs: sonic.Codec{}, StrictParity: s.cfg.StrictParity,
+		Async: runtimesvc.Async{Jobs: st.store, Wake: func() { s.jobs.Wake() }, Objects: s.objects, Meter: s.meter},
+	})
+	s.jobs = jobs.NewRunner(jobs.Config{
+		Store: st.store, Handlers: map[string]jobs.Handler{runtimesvc.AsyncKind: runtime.RunAsync}, Failure: runtimesvc.Failure, Log: s.log,
+	})
 	var all []service.Route
 	for _, svc := range []interface{ Routes() []service.Route }{
 		bedrocksvc.New(bedrocksvc.Config{Catalog: st.catalog, Profiles: st.store, Accepted: st.weights.Accepted}),
-		runtimesvc.New(runtimesvc.Config{
-			Catalog: st.catalog, Inference: infer, Families: Families(), Converse: converse.Codec{}, Dialogs: sonic.Codec{}, StrictParity: s.cfg.StrictParity,
-		}),
+		runtime,
 		stssvc.New(),
 	} {
 		all = append(all, svc.Routes()...)
@@ -299,6 +306,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	front, frontCtx := errgroup.WithContext(outer)
 	context.AfterFunc(frontCtx, func() { s.draining.Store(true) })
 	front.Go(func() error { return s.serve(frontCtx) })
+	front.Go(func() error { return s.jobs.Run(frontCtx) })
 	front.Go(func() error {
 		if install != nil {
 			err := install(frontCtx)

@@ -66,6 +66,9 @@ func Documents() Option {
 	return func(o *options) { o.cfg.DocumentReader = nil }
 }
 
+// Data sets the data directory, for a server that starts again.
+func Data(dir string) Option { return func(o *options) { o.cfg.DataDir = dir } }
+
 // Log sets where the server logs; the default discards.
 func Log(l *slog.Logger) Option { return func(o *options) { o.log = l } }
 

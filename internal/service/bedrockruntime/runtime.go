@@ -7,6 +7,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
@@ -50,7 +51,9 @@ type Config struct {
 	Families     family.Registry // required
 	Converse     Converse        // required
 	Dialogs      Dialogs         // required
-	StrictParity bool            // answer AWS's 400 where Outcrop is lenient by default
+	Async        Async
+	Now          func() time.Time // nil means time.Now
+	StrictParity bool             // answer AWS's 400 where Outcrop is lenient by default
 }
 
 // Service serves the API. It is safe for concurrent use.
@@ -68,6 +71,9 @@ func (s *Service) Routes() []service.Route {
 		service.BindResource(rt.OpConverseStream, resources(s, func(in *rt.ConverseStreamInput) *string { return in.ModelId }), s.converseStream),
 		service.BindResource(rt.OpCountTokens, s.counted, s.countTokens),
 		service.BindResource(rt.OpInvokeModelWithBidirectionalStream, resources(s, func(in *rt.InvokeModelWithBidirectionalStreamInput) *string { return in.ModelId }), s.bidirectional),
+		service.BindResource(rt.OpStartAsyncInvoke, s.asyncResources, s.startAsync),
+		service.BindResource(rt.OpGetAsyncInvoke, s.asyncARN, s.getAsync),
+		service.Bind(rt.OpListAsyncInvokes, s.listAsync),
 	}
 }
 
