@@ -32,8 +32,10 @@ import (
 	"github.com/outcrop/outcrop/internal/family/converse"
 	"github.com/outcrop/outcrop/internal/family/llama"
 	"github.com/outcrop/outcrop/internal/family/mistral"
+	"github.com/outcrop/outcrop/internal/family/nova"
 	"github.com/outcrop/outcrop/internal/family/openai"
 	"github.com/outcrop/outcrop/internal/family/sonic"
+	"github.com/outcrop/outcrop/internal/family/stability"
 	"github.com/outcrop/outcrop/internal/family/titan"
 	"github.com/outcrop/outcrop/internal/idempotency"
 	"github.com/outcrop/outcrop/internal/inference"
@@ -71,7 +73,9 @@ func Families() family.Registry {
 		cohere.Family{},
 		llama.Family{},
 		mistral.Family{},
+		nova.Family{},
 		openai.Family{},
+		stability.Family{},
 		titan.Family{},
 	)
 }

@@ -117,7 +117,7 @@ func (s Subject) wrongTypes(t *testing.T, f *file) {
 			if err != nil {
 				refused++
 				checkError(t, err)
-				if !strings.Contains(err.Error(), p.key) && !p.speaksOf(err.Error()) {
+				if !strings.Contains(err.Error(), p.key) && !p.speaksOf(err.Error(), other) {
 					t.Errorf("%s = %v: the refusal does not name %q: %v", p.path, other, p.key, err)
 				}
 				continue

@@ -94,10 +94,11 @@ type place struct {
 	free bool // below or at a key of Subject.Free
 }
 
-// speaksOf reports whether a refusal is about what the value was: a call's result
-// that was taken away is missed by its name.
-func (p place) speaksOf(refusal string) bool {
-	for _, below := range places(map[string]any{"": p.old}, "", "", nil, nil) {
+// speaksOf reports whether a refusal is about the value, though it does not name
+// the key: a call's id is named by its text, and so is a call's result that was
+// taken away.
+func (p place) speaksOf(refusal string, now any) bool {
+	for _, below := range places(map[string]any{"was": p.old, "is": now}, "", "", nil, nil) {
 		if s, ok := below.old.(string); ok && len(s) > 3 && strings.Contains(refusal, s) {
 			return true
 		}

@@ -1,0 +1,99 @@
+package nova
+
+import (
+	"encoding/json"
+	"flag"
+	"testing"
+
+	"github.com/outcrop/outcrop/internal/family"
+	"github.com/outcrop/outcrop/internal/family/familytest"
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func subject() familytest.Subject {
+	return familytest.Subject{
+		New:       func() family.Family { return Family{} },
+		Text:      func(native []byte) (string, error) { s, _, _, err := said(native); return s, err },
+		Calls:     func(native []byte) ([]llm.Call, error) { _, c, _, err := said(native); return c, err },
+		Reasoning: func(native []byte) (string, error) { _, _, s, err := said(native); return s, err },
+		Free:      []string{"json", "input"},
+		Update:    *update,
+	}
+}
+
+// said takes apart a reply or a chunk.
+func said(native []byte) (text string, calls []llm.Call, thoughts string, err error) {
+	type call struct {
+		ID    string          `json:"toolUseId"`
+		Name  string          `json:"name"`
+		Input json.RawMessage `json:"input"`
+	}
+	type block struct {
+		Text      string `json:"text"`
+		ToolUse   *call  `json:"toolUse"`
+		Reasoning struct {
+			Text string `json:"text"`
+			Of   struct {
+				Text string `json:"text"`
+			} `json:"reasoningText"`
+		} `json:"reasoningContent"`
+	}
+	var v struct {
+		Output struct {
+			Message struct {
+				Content []block `json:"content"`
+			} `json:"message"`
+		} `json:"output"`
+		Start struct {
+			Start block `json:"start"`
+		} `json:"contentBlockStart"`
+		Delta struct {
+			Delta block `json:"delta"`
+		} `json:"contentBlockDelta"`
+	}
+	if err := json.Unmarshal(native, &v); err != nil {
+		return "", nil, "", err
+	}
+	for _, b := range append(v.Output.Message.Content, v.Start.Start, v.Delta.Delta) {
+		text += b.Text
+		thoughts += b.Reasoning.Text + b.Reasoning.Of.Text
+		if c := b.ToolUse; c != nil {
+			var piece string
+			if json.Unmarshal(c.Input, &piece) == nil {
+				c.Input = []byte(piece)
+			}
+			calls = append(calls, llm.Call{ID: c.ID, Name: c.Name, Input: c.Input})
+		}
+	}
+	return text, calls, thoughts, nil
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	familytest.Run(t, subject())
+}
+
+func FuzzParse(f *testing.F) { familytest.Fuzz(f, subject()) }
+
+func TestPictureSize(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[[2]int]string{
+		{1024, 1024}: "",
+		{320, 320}:   "",
+		{4096, 1008}: "4096x1008: the aspect ratio must be between 1:4 and 4:1",
+		{4096, 1024}: "4096x1024: the total must be less than 4194304 pixels",
+		{4080, 1024}: "",
+		{304, 320}:   "304x320: each must be between 320 and 4096",
+		{320, 4112}:  "320x4112: each must be between 320 and 4096",
+		{1000, 1024}: "1000x1024: each must be divisible by 16",
+		{320, 1296}:  "320x1296: the aspect ratio must be between 1:4 and 4:1",
+		{2048, 2048}: "2048x2048: the total must be less than 4194304 pixels",
+		{2048, 2032}: "",
+	} {
+		if got := pictureSize(size[0], size[1]); got != want {
+			t.Errorf("%v: %q, want %q", size, got, want)
+		}
+	}
+}

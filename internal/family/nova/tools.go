@@ -1,0 +1,139 @@
+package nova
+
+import (
+	"regexp"
+	"slices"
+
+	"github.com/outcrop/outcrop/internal/family/body"
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+// tools reads toolConfig.
+func (rd *reader) tools(c *body.Value) {
+	if c == nil {
+		return
+	}
+	c.Require("tools")
+	tools := c.Get("tools")
+	for _, item := range tools.Items(body.Length{Min: 1}) {
+		switch v, kind := rd.union(item, "toolSpec", "cachePoint", "systemTool"); kind {
+		case "toolSpec":
+			rd.tool(v)
+		case "cachePoint":
+			rd.cache(v, llm.Mark{})
+		case "systemTool":
+			v.Object().SkipAll()
+			rd.fail("%s: The systemTool is run by AWS and not supported here. Remove the systemTool and try again.", item.Dotted())
+		}
+	}
+	rd.choice(c.Get("toolChoice"))
+	c.Close()
+}
+
+func (rd *reader) tool(v *body.Value) {
+	if v.Object() == nil {
+		return
+	}
+	v.Require("name", "inputSchema")
+	t := llm.Tool{Name: name(v.Get("name")), Description: v.Get("description").Text(body.Length{Min: 1})}
+	if s := v.Get("inputSchema").Object(); s != nil {
+		s.Require("json")
+		if j := s.Get("json").Object(); j != nil {
+			t.Schema = j.JSON()
+		}
+		s.Close()
+	}
+	if strict := v.Get("strict").Bool(); strict != nil {
+		t.Strict = *strict
+	}
+	v.Close()
+	if slices.ContainsFunc(rd.req.Tools, func(o llm.Tool) bool { return o.Name == t.Name }) {
+		rd.fail("The toolConfig.tools field has more than one toolSpec with the name %s.", body.Show(t.Name))
+	}
+	rd.req.Tools = append(rd.req.Tools, t)
+}
+
+func name(v *body.Value) string {
+	s := v.Text(body.Length{Min: 1, Max: 64})
+	return matching(v, s, `^[a-zA-Z0-9_-]+$`)
+}
+
+func id(v *body.Value) string {
+	s := v.Text(body.Length{Min: 1, Max: 64})
+	return matching(v, s, `^[a-zA-Z0-9_.:-]+$`)
+}
+
+func matching(v *body.Value, s, pattern string) string {
+	if s != "" && !regexp.MustCompile(pattern).MatchString(s) {
+		v.Violate("string [" + body.Show(s) + "] does not match pattern " + pattern)
+	}
+	return s
+}
+
+func (rd *reader) choice(v *body.Value) {
+	if v == nil {
+		return
+	}
+	member, kind := rd.union(v, "auto", "any", "tool")
+	if kind == "" || member.Object() == nil {
+		return
+	}
+	switch kind {
+	case "any":
+		rd.req.Choice = llm.Choice{Kind: llm.ChooseAny}
+	case "tool":
+		member.Require("name")
+		n := member.Get("name").Text(body.Length{Min: 1, Max: 64})
+		rd.req.Choice = llm.Choice{Kind: llm.ChooseNamed, Name: n}
+		if !slices.ContainsFunc(rd.req.Tools, func(t llm.Tool) bool { return t.Name == n }) {
+			rd.fail("The toolConfig.toolChoice.tool.name field is %s, which no toolSpec has.", body.Show(n))
+		}
+	}
+	member.Close()
+	if rd.req.Tools == nil {
+		rd.fail("The toolConfig.tools field has no toolSpec to choose.")
+	}
+}
+
+// toolUse reads a call of an earlier turn.
+func (rd *reader) toolUse(v *body.Value) *llm.Block {
+	if v.Object() == nil {
+		return nil
+	}
+	v.Require("toolUseId", "name", "input")
+	c := &llm.Call{ID: id(v.Get("toolUseId")), Name: name(v.Get("name"))}
+	if in := v.Get("input").Object(); in != nil {
+		c.Input = in.JSON()
+	}
+	v.Close()
+	if c.ID == "" || c.Name == "" || c.Input == nil {
+		return nil
+	}
+	return &llm.Block{Kind: llm.ToolCall, Call: c}
+}
+
+// toolResult reads what a tool answered; a JSON value becomes its text.
+func (rd *reader) toolResult(v *body.Value) *llm.Block {
+	if v.Object() == nil {
+		return nil
+	}
+	v.Require("toolUseId", "content")
+	r := &llm.Result{CallID: id(v.Get("toolUseId")), Failed: v.Get("status").Enum("success", "error") == "error"}
+	for _, item := range v.Get("content").Items(body.Length{}) {
+		value, kind := rd.union(item, "json", "text", "image", "document", "video")
+		switch kind {
+		case "":
+		case "json":
+			r.Content = append(r.Content, llm.Block{Kind: llm.Text, Text: string(value.JSON())})
+		default:
+			if b := rd.shown(item, value, kind); b != nil {
+				r.Content = append(r.Content, *b)
+			}
+		}
+	}
+	v.Close()
+	if r.CallID == "" {
+		return nil
+	}
+	return &llm.Block{Kind: llm.ToolResult, Result: r}
+}
