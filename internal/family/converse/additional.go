@@ -3,6 +3,7 @@ package converse
 import (
 	"errors"
 	"math"
+	"slices"
 
 	"github.com/outcrop/outcrop/internal/family/body"
 	"github.com/outcrop/outcrop/internal/llm"
@@ -29,7 +30,7 @@ const (
 //	presence_penalty           Cohere, AI21, OpenAI
 //	thinking, reasoning_config Claude: {"type": "enabled", "budget_tokens"}, "adaptive", "disabled"
 //	output_config              Claude: {"effort"}
-//	tool_choice                Claude: {"type": "none"}
+//	tool_choice                Claude: {"type", "name", "disable_parallel_tool_use"}; "none" is known here alone
 //	reasoningConfig            Nova: {"type", "maxReasoningEffort"}
 //	reasoning_effort           OpenAI, DeepSeek
 //	anthropic_beta,
@@ -54,12 +55,7 @@ func (rd *reader) additional(in *rt.ConverseInput) error {
 	rd.reasoning(root)
 	root.Get("anthropic_beta").Texts(body.Length{})
 	root.Get("anthropic_version").Text(body.Length{})
-	if c := root.Get("tool_choice").Object(); c != nil {
-		c.Require("type")
-		c.Get("type").Enum("none")
-		c.Close()
-		rd.req.Choice = llm.Choice{Kind: llm.ChooseNone}
-	}
+	choice := rd.nativeChoice(root.Get("tool_choice").Object())
 	resume := ""
 	if r := root.Get("outcrop_resume").Object(); r != nil {
 		r.Require("text")
@@ -71,6 +67,9 @@ func (rd *reader) additional(in *rt.ConverseInput) error {
 	if err := root.Err(); err != nil {
 		return fromModel(err)
 	}
+	if err := rd.override(choice); err != nil {
+		return err
+	}
 	if err := rd.budget(); err != nil {
 		return err
 	}
@@ -78,6 +77,57 @@ func (rd *reader) additional(in *rt.ConverseInput) error {
 		return rd.continueFrom(resume)
 	}
 	return nil
+}
+
+// nativeChoice reads Claude's own tool_choice; nil means that toolConfig's holds.
+// Whether one call is the most is read again for the reply, see single.
+func (rd *reader) nativeChoice(c *body.Value) *llm.Choice {
+	if c == nil {
+		return nil
+	}
+	c.Require("type")
+	c.Get(oneCall).Bool()
+	var choice *llm.Choice
+	switch c.Get("type").Enum("auto", "any", "tool", "none") {
+	case "any":
+		choice = &llm.Choice{Kind: llm.ChooseAny}
+	case "tool":
+		c.Require("name")
+		choice = &llm.Choice{Kind: llm.ChooseNamed, Name: c.Get("name").Text(body.Length{Min: 1})}
+	case "none":
+		choice = &llm.Choice{Kind: llm.ChooseNone}
+	}
+	c.Close()
+	return choice
+}
+
+// override takes the native choice of tools in place of toolConfig's.
+func (rd *reader) override(c *llm.Choice) error {
+	if c == nil {
+		return nil
+	}
+	known := func(t llm.Tool) bool { return c.Name == "" || t.Name == c.Name }
+	switch {
+	case len(rd.req.Tools) == 0 && c.Kind != llm.ChooseNone:
+		return apierr.Validation("The model returned the following errors: tool_choice: tool_choice may only be specified while providing tools.")
+	case len(rd.req.Tools) > 0 && !slices.ContainsFunc(rd.req.Tools, known):
+		return apierr.Validation("The model returned the following errors: tool_choice.name: Tool '%s' not found in provided tools", clip(c.Name))
+	}
+	rd.req.Choice = *c
+	return nil
+}
+
+// oneCall is the key with which Claude is told to call one tool at most.
+const oneCall = "disable_parallel_tool_use"
+
+// single reports whether a reply may have one tool call at most.
+func single(in *rt.ConverseInput) bool {
+	root, ok := object(in.AdditionalModelRequestFields)
+	if !ok {
+		return false
+	}
+	one := root.Get("tool_choice").Get(oneCall).Bool()
+	return one != nil && *one
 }
 
 func (rd *reader) sampling(root *body.Value) {

@@ -21,9 +21,12 @@ const emptyInput = "{}"
 // request had a cache point. performanceConfig and serviceTier are those that were
 // asked for, absent when none were.
 func (c Codec) ConverseResponse(m family.Model, in *rt.ConverseInput, r *llm.Response) *rt.ConverseOutput {
-	blocks := make([]rt.ContentBlock, len(r.Content))
+	blocks := make([]rt.ContentBlock, 0, len(r.Content))
+	calls := calls{single: single(in)}
 	for i := range r.Content {
-		blocks[i] = contentBlock(&r.Content[i])
+		if b := &r.Content[i]; calls.take(b.Kind) {
+			blocks = append(blocks, contentBlock(b))
+		}
 	}
 	cache := lastCache(in)
 	return &rt.ConverseOutput{
@@ -37,6 +40,21 @@ func (c Codec) ConverseResponse(m family.Model, in *rt.ConverseInput, r *llm.Res
 		PerformanceConfig:             in.PerformanceConfig,
 		ServiceTier:                   in.ServiceTier,
 	}
+}
+
+// calls leaves out the tool calls after the first where one is the most.
+type calls struct {
+	single bool
+	seen   int
+}
+
+// take reports whether the next block of a reply is told.
+func (c *calls) take(kind llm.BlockKind) bool {
+	if kind != llm.ToolCall {
+		return true
+	}
+	c.seen++
+	return !c.single || c.seen == 1
 }
 
 func contentBlock(b *llm.Block) rt.ContentBlock {
@@ -76,7 +94,7 @@ func toolInput(input []byte) awsapi.Document {
 func (c Codec) ConverseEvents(m family.Model, in *rt.ConverseStreamInput, events llm.Events) awsapi.Events {
 	whole := unstreamed(in)
 	return func(yield func(any, error) bool) {
-		s := stream{codec: c, model: m, in: whole, cache: lastCache(whole)}
+		s := stream{codec: c, model: m, in: whole, cache: lastCache(whole), calls: calls{single: single(whole)}}
 		emit := func(ev *rt.ConverseStreamEvent) bool { return yield(ev, nil) }
 		for ev, err := range events {
 			if err != nil {
@@ -97,33 +115,40 @@ type stream struct {
 	in    *rt.ConverseInput
 	cache *rt.CachePointBlock
 
+	calls calls
+	left  int  // blocks that are not told
+	skip  bool // the open block is one of them
 	empty bool // the open block is a tool call without input so far
 	stop  llm.Event
 }
 
 // event emits what ev makes and reports whether the reader wants more.
 func (s *stream) event(ev *llm.Event, emit func(*rt.ConverseStreamEvent) bool) bool {
+	if s.leaves(ev) {
+		return true
+	}
+	index := count(ev.Index - s.left)
 	switch ev.Kind {
 	case llm.Start:
 		return emit(&rt.ConverseStreamEvent{MessageStart: &rt.MessageStartEvent{Role: new(rt.ConversationRoleAssistant)}})
 	case llm.BlockStart:
 		s.empty = ev.Block == llm.ToolCall
-		return !s.empty || emit(blockStart(ev))
+		return !s.empty || emit(blockStart(ev, index))
 	case llm.Delta:
 		if ev.Text == "" {
 			return true
 		}
 		s.empty = false
-		return emit(delta(ev.Block, ev.Text, count(ev.Index)))
+		return emit(delta(ev.Block, ev.Text, index))
 	case llm.BlockStop:
-		if s.empty && !emit(delta(llm.ToolCall, emptyInput, count(ev.Index))) {
+		if s.empty && !emit(delta(llm.ToolCall, emptyInput, index)) {
 			return false
 		}
 		s.empty = false
-		if ev.Signature != "" && !emit(signature(ev)) {
+		if ev.Signature != "" && !emit(signature(ev, index)) {
 			return false
 		}
-		return emit(&rt.ConverseStreamEvent{ContentBlockStop: &rt.ContentBlockStopEvent{ContentBlockIndex: new(count(ev.Index))}})
+		return emit(&rt.ConverseStreamEvent{ContentBlockStop: &rt.ContentBlockStopEvent{ContentBlockIndex: new(index)}})
 	case llm.Stop:
 		if s.stop = *ev; len(s.in.AdditionalModelResponseFieldPaths) > 0 {
 			return true // the fields tell the usage, which comes with Done
@@ -141,6 +166,19 @@ func (s *stream) event(ev *llm.Event, emit func(*rt.ConverseStreamEvent) bool) b
 	return true
 }
 
+// leaves reports whether ev belongs to a block that is not told.
+func (s *stream) leaves(ev *llm.Event) bool {
+	switch {
+	case ev.Kind == llm.BlockStart:
+		s.skip = !s.calls.take(ev.Block)
+	case ev.Kind == llm.BlockStop && s.skip:
+		s.skip = false
+		s.left++
+		return true
+	}
+	return s.skip
+}
+
 func (s *stream) messageStop(u llm.Usage) *rt.ConverseStreamEvent {
 	return &rt.ConverseStreamEvent{MessageStop: &rt.MessageStopEvent{
 		StopReason:                    stopReason(s.stop.Reason),
@@ -148,20 +186,20 @@ func (s *stream) messageStop(u llm.Usage) *rt.ConverseStreamEvent {
 	}}
 }
 
-func blockStart(ev *llm.Event) *rt.ConverseStreamEvent {
+func blockStart(ev *llm.Event, index int32) *rt.ConverseStreamEvent {
 	call := ev.Call
 	if call == nil {
 		call = &llm.Call{}
 	}
 	return &rt.ConverseStreamEvent{ContentBlockStart: &rt.ContentBlockStartEvent{
-		ContentBlockIndex: new(count(ev.Index)),
+		ContentBlockIndex: &index,
 		Start:             &rt.ContentBlockStart{ToolUse: &rt.ToolUseBlockStart{ToolUseId: &call.ID, Name: &call.Name}},
 	}}
 }
 
-func signature(ev *llm.Event) *rt.ConverseStreamEvent {
+func signature(ev *llm.Event, index int32) *rt.ConverseStreamEvent {
 	return &rt.ConverseStreamEvent{ContentBlockDelta: &rt.ContentBlockDeltaEvent{
-		ContentBlockIndex: new(count(ev.Index)),
+		ContentBlockIndex: &index,
 		Delta:             &rt.ContentBlockDelta{ReasoningContent: &rt.ReasoningContentBlockDelta{Signature: new(ev.Signature)}},
 	}}
 }

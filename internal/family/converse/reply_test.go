@@ -162,6 +162,23 @@ metadata {"usage":{"inputTokens":9,"outputTokens":1,"totalTokens":10},"metrics":
 	}
 }
 
+// TestOneCall checks that a caller who wants one tool call gets no other.
+func TestOneCall(t *testing.T) {
+	t.Parallel()
+	in := input(t, `{`+hello+`,"additionalModelRequestFields":{"tool_choice":{"type":"auto","disable_parallel_tool_use":true}}}`)
+	call := func(id string) llm.Block {
+		return llm.Block{Kind: llm.ToolCall, Call: &llm.Call{ID: id, Name: "clock", Input: []byte("{}")}}
+	}
+	r := &llm.Response{Content: []llm.Block{call("a"), call("b"), {Kind: llm.Text, Text: "t"}, call("c")}, Reason: llm.ToolUse}
+	got := Codec{}.ConverseResponse(family.Model{}, in, r)
+	if c := got.Output.Message.Content; len(c) != 2 || *c[0].ToolUse.ToolUseId != "a" || *c[1].Text != "t" {
+		t.Errorf("%+v", c)
+	}
+	if d := cmp.Diff(got, joined(t, Codec{}.ConverseEvents(family.Model{}, streaming(in), play(r)))); d != "" {
+		t.Errorf("-whole +joined:\n%s", d)
+	}
+}
+
 // TestStopReasons checks that every reason of a reply reaches both kinds of client.
 func TestStopReasons(t *testing.T) {
 	t.Parallel()
