@@ -186,7 +186,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.state, err = open(ctx, s.cfg, s.log); err != nil {
 		return nil, err
 	}
-	if s.objects, err = objectfs.Open(filepath.Join(s.cfg.DataDir, "objects")); err != nil {
+	if s.objects, err = objectfs.Open(objectsDir(s.cfg)); err != nil {
 		return nil, err
 	}
 	if newEngine == nil {
@@ -210,6 +210,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	s.http = newServer(s.calls.count(h), tc, s.log)
 	return s, nil
 }
+
+// objectsDir is where the objects of all accounts lie.
+func objectsDir(cfg Config) string { return filepath.Join(cfg.DataDir, "objects") }
 
 // handler builds the one way from a request to an answer.
 func (s *Server) handler() (http.Handler, error) {

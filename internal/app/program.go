@@ -18,6 +18,7 @@ import (
 	"github.com/outcrop/outcrop/internal/datadir"
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/localca"
+	objectfs "github.com/outcrop/outcrop/internal/object/fs"
 	"github.com/outcrop/outcrop/internal/weights"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
 )
@@ -146,9 +147,14 @@ func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
 	if err != nil {
 		return nil, err
 	}
+	objects, err := objectfs.Open(objectsDir(cfg))
+	if err != nil {
+		return nil, errors.Join(err, s.store.Close())
+	}
 	l := &cli.Local{
-		Catalog: s.catalog, Weights: s.weights, Keys: s.keys,
-		Endpoint: readEndpoint(cfg), Account: cfg.Account, Close: s.store.Close,
+		Catalog: s.catalog, Weights: s.weights, Keys: s.keys, Objects: objects,
+		Endpoint: readEndpoint(cfg), Account: cfg.Account,
+		Close: func() error { return errors.Join(objects.Close(), s.store.Close()) },
 	}
 	if cfg.TLS.SelfSigned {
 		l.CAFile = localca.In(filepath.Join(cfg.DataDir, "tls")).CA

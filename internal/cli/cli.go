@@ -18,6 +18,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/progress"
 	"github.com/outcrop/outcrop/internal/weights"
 )
@@ -65,6 +66,7 @@ type Local struct {
 	Catalog  *catalog.Catalog
 	Weights  *weights.Store
 	Keys     *keys.Service
+	Objects  object.Store
 	Endpoint string
 	CAFile   string
 	Account  string // owner of the first key
@@ -156,7 +158,7 @@ open-weight models.`,
 	root.PersistentFlags().StringVar(&o.Config, "config", "", "configuration file in YAML")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
-		newServe(std, p, &o), newEnv(std, p, &o), newModels(std, p, &o), newKeys(std, p, &o),
+		newServe(std, p, &o), newEnv(std, p, &o), newModels(std, p, &o), newKeys(std, p, &o), newObjects(std, p, &o),
 		newDoctor(std, p, &o), newVersion(std, p), newChat(std, p, &o),
 	)
 	return root

@@ -221,13 +221,16 @@ type shown struct {
 	Size         int64     `json:"size_bytes,omitempty"`
 	At           time.Time `json:"installed_at,omitzero"`
 	Path         string    `json:"path,omitempty"`
+	Projector    string    `json:"projector,omitempty"` // path
+	Images       bool      `json:"images"`              // the weights see images, once they are installed
 	Architecture string    `json:"architecture,omitempty"`
 	Template     bool      `json:"chat_template"`
 }
 
 func showView(l *Local, w catalog.Weights, d weights.Details, installed bool) shown {
-	v := shown{ID: w.ID, Name: w.Name, Models: served(l, w.ID), License: w.License, LicenseURL: w.LicenseURL, Mode: w.Mode, Context: w.ContextTokens, Dimensions: w.Dimensions, Installed: installed}
+	v := shown{ID: w.ID, Name: w.Name, Models: served(l, w.ID), License: w.License, LicenseURL: w.LicenseURL, Mode: w.Mode, Context: w.ContextTokens, Dimensions: w.Dimensions, Installed: installed, Images: w.Projector != nil}
 	if installed {
+		v.Projector, v.Images = d.Projector, d.Projector != ""
 		v.Origin, v.SHA256, v.Size, v.At, v.Path = d.Origin, d.SHA256, d.Size, d.Installed, d.Path
 		v.Architecture, v.Template = d.Header.Architecture, d.Header.ChatTemplate != ""
 	}
@@ -243,6 +246,7 @@ func printShow(out io.Writer, v shown) error {
 		if v.Dimensions > 0 {
 			fmt.Fprintf(w, "dimensions\t%d\n", v.Dimensions)
 		}
+		fmt.Fprintf(w, "images\t%s\n", yes(v.Images))
 		if !v.Installed {
 			fmt.Fprintf(w, "installed\tno; outcrop models pull %s\n", v.ID)
 			return
@@ -274,19 +278,25 @@ func newModelsRemove(std IO, p Program, o *Options) *cobra.Command {
 }
 
 func newModelsImport(std IO, p Program, o *Options) *cobra.Command {
-	var id string
+	var id, projector string
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Install a model file of your own", Args: exactly("FILE"),
 		Long: `Copies a GGUF file, or a folder or zip with safetensors, into the model store.
 It is served as local.ID after the next start of the server; with the id of
-weights in the catalogue it takes their place.`,
-		Example: "  outcrop models import ./my-model.gguf\n  outcrop models import ./my-model.gguf --id my-model",
+weights in the catalogue it takes their place. With the file of a projector
+beside it, a chat model sees images.`,
+		Example: "  outcrop models import ./my-model.gguf\n  outcrop models import ./my-model.gguf --id my-model --projector ./mmproj.gguf",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if id == "" {
 				id = fileID(args[0])
 			}
 			return with(cmd.Context(), p, o, func(l *Local) error {
 				prog := progressOn(std.Err)
+				if projector != "" {
+					if err := l.Weights.ImportProjector(cmd.Context(), id, projector, prog); err != nil {
+						return err
+					}
+				}
 				if err := l.Weights.Import(cmd.Context(), id, args[0], prog); err != nil {
 					return err
 				}
@@ -300,6 +310,7 @@ weights in the catalogue it takes their place.`,
 		},
 	}
 	cmd.Flags().StringVar(&id, "id", "", "id of the weights (default: the file's name)")
+	cmd.Flags().StringVar(&projector, "projector", "", "GGUF file through which the weights see images")
 	return cmd
 }
 
