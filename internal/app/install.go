@@ -162,7 +162,11 @@ func modelFiles(cat *catalog.Catalog, store *weights.Store) llamacpp.Weights {
 		if !ok {
 			return llamacpp.File{}, apierr.ModelNotReady("The weights %s are not installed on this server. Its operator can install them: outcrop models pull %s", id, id)
 		}
-		return llamacpp.File{Path: path, Mode: engine.Mode(w.Mode), ContextTokens: w.ContextTokens}, nil
+		f := llamacpp.File{Path: path, Mode: engine.Mode(w.Mode), ContextTokens: w.ContextTokens}
+		if f.Mode == engine.Chat {
+			f.Projector, _ = store.Projector(id)
+		}
+		return f, nil
 	})
 }
 

@@ -33,6 +33,7 @@ func localWeights(store *weights.Store, known func(id string) bool, log *slog.Lo
 			log.Warn("local weights are of a kind that is not served", "weights", m.ID, "architecture", d.Header.Architecture)
 			continue
 		}
+		l.Images = d.Projector != "" && l.Mode == string(engine.Chat)
 		local = append(local, l)
 	}
 	return local, nil

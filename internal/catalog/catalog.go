@@ -46,20 +46,21 @@ type PyPI struct {
 
 // Weights are one model file that an engine can load.
 type Weights struct {
-	ID            string `yaml:"id"` // e.g. "smollm2-135m-instruct"
-	Name          string `yaml:"name"`
-	License       string `yaml:"license"` // SPDX id or name
-	LicenseURL    string `yaml:"license_url,omitempty"`
-	Terms         bool   `yaml:"terms,omitempty"` // the user must accept LicenseURL before a pull
-	Source        Source `yaml:"source"`
-	Mode          string `yaml:"mode"`                 // chat, completion or embed
-	ContextTokens int    `yaml:"context_tokens"`       // limit of the weights
-	Dimensions    int    `yaml:"dimensions,omitempty"` // embed only
-	Prompt        string `yaml:"prompt,omitempty"`     // form of prompt that the weights themselves read: llama2, llama3, llama4, mistral; "" = none told
-	Default       bool   `yaml:"default,omitempty"`    // installed on first run
-	SizeBytes     int64  `yaml:"size_bytes,omitempty"` // shown before a pull; checked against nothing
-	DefaultTokens int    `yaml:"default_max_tokens"`   // output limit when the caller gives none
-	TemplateBytes int    `yaml:"-"`                    // size of the chat template of local weights; 0 means not known
+	ID            string  `yaml:"id"` // e.g. "smollm2-135m-instruct"
+	Name          string  `yaml:"name"`
+	License       string  `yaml:"license"` // SPDX id or name
+	LicenseURL    string  `yaml:"license_url,omitempty"`
+	Terms         bool    `yaml:"terms,omitempty"` // the user must accept LicenseURL before a pull
+	Source        Source  `yaml:"source"`
+	Projector     *Source `yaml:"projector,omitempty"`  // chat only: the GGUF file through which the weights see images; nil: they see none
+	Mode          string  `yaml:"mode"`                 // chat, completion or embed
+	ContextTokens int     `yaml:"context_tokens"`       // limit of the weights
+	Dimensions    int     `yaml:"dimensions,omitempty"` // embed only
+	Prompt        string  `yaml:"prompt,omitempty"`     // form of prompt that the weights themselves read: llama2, llama3, llama4, mistral; "" = none told
+	Default       bool    `yaml:"default,omitempty"`    // installed on first run
+	SizeBytes     int64   `yaml:"size_bytes,omitempty"` // shown before a pull; checked against nothing
+	DefaultTokens int     `yaml:"default_max_tokens"`   // output limit when the caller gives none
+	TemplateBytes int     `yaml:"-"`                    // size of the chat template of local weights; 0 means not known
 }
 
 // Price is in US dollars per 1,000,000 tokens.

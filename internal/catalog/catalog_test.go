@@ -69,8 +69,16 @@ func TestDefault(t *testing.T) {
 		}
 	}
 	for _, w := range c.Weights() {
-		if w.Source.SHA256 == "" || w.SizeBytes == 0 {
-			t.Errorf("weights %s: no sha256 or size", w.ID)
+		for _, s := range []*catalog.Source{&w.Source, w.Projector} {
+			if s != nil && s.SHA256 == "" && s.HuggingFace == nil { // the hub tells its own
+				t.Errorf("weights %s: a source has no sha256", w.ID)
+			}
+		}
+		if w.SizeBytes == 0 {
+			t.Errorf("weights %s: no size", w.ID)
+		}
+		if w.Default && w.Source.SHA256 == "" {
+			t.Errorf("weights %s: installed on first run, without a sha256", w.ID)
 		}
 		if w.Default && w.Terms {
 			t.Errorf("weights %s: installed on first run, and ask for terms", w.ID)

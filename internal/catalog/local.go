@@ -27,6 +27,7 @@ type Local struct {
 	ContextTokens int    // limit of the weights; 0 means 2048
 	Dimensions    int    // embed only: length of a vector
 	TemplateBytes int    // size of the chat template
+	Images        bool   // chat only: a projector is installed with it
 }
 
 // weights is the entry of l.
@@ -61,6 +62,9 @@ func (l *Local) model(id string) Model {
 	switch l.Mode {
 	case "chat":
 		m.Family = "converse"
+		if l.Images {
+			m.Input = []string{"TEXT", "IMAGE"}
+		}
 	case "embed":
 		m.Output, m.Streaming, m.Dimensions = []string{"EMBEDDING"}, false, l.Dimensions
 	}

@@ -160,8 +160,8 @@ func TestStandInsOff(t *testing.T) {
 	if len(c.StandIns()) != 0 || len(c.Patterns()) != 0 || len(c.SystemProfiles(region)) != 0 {
 		t.Error("stand-ins are told though they are off")
 	}
-	if n := len(c.List(catalog.Filter{})); n != 3 {
-		t.Errorf("%d models listed, want the 3 that run here", n)
+	if n := len(c.List(catalog.Filter{})); n != 4 {
+		t.Errorf("%d models listed, want the 4 that run here", n)
 	}
 }
 
@@ -224,7 +224,7 @@ func TestList(t *testing.T) {
 	if got := count(catalog.Filter{Inference: "PROVISIONED", Provider: "Meta"}); len(got) != 6 {
 		t.Errorf("inference: %q", got)
 	}
-	if len(c.StandIns()) != len(all)-3 {
+	if len(c.StandIns()) != len(all)-4 {
 		t.Errorf("%d stand-ins of %d models", len(c.StandIns()), len(all))
 	}
 }

