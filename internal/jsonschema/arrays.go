@@ -3,6 +3,7 @@ package jsonschema
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -10,10 +11,7 @@ import (
 const maxItems = 500
 
 func (c *compiler) array(a *alternative) (fragment, error) {
-	least, most, unique, err := c.itemCount(a)
-	if err != nil {
-		return fragment{}, err
-	}
+	least, most, unique := a.itemCount()
 	if most >= 0 && most < least {
 		return fragment{}, errEmpty
 	}
@@ -78,7 +76,7 @@ func (c *compiler) array(a *alternative) (fragment, error) {
 }
 
 // itemCount returns minItems (0 when open), maxItems (-1) and uniqueItems.
-func (c *compiler) itemCount(a *alternative) (least, most int, unique bool, err error) {
+func (a *alternative) itemCount() (least, most int, unique bool) {
 	most = -1
 	for _, n := range a.atoms {
 		least = max(least, n.minItems)
@@ -87,7 +85,7 @@ func (c *compiler) itemCount(a *alternative) (least, most int, unique bool, err 
 		}
 		unique = unique || n.unique
 	}
-	return max(least, 0), most, unique, nil
+	return max(least, 0), most, unique
 }
 
 // item returns what is said of an item.
@@ -139,7 +137,7 @@ func (c *compiler) uniqueItems(a *alternative, least, most int) (fragment, error
 	if err != nil && !errors.Is(err, errEmpty) {
 		return fragment{}, err
 	}
-	sets = sets[:min(len(sets), max(maxDifferent, least))]
+	sets = sets[:min(len(sets), maxDifferent)]
 	if len(sets) < least {
 		return fragment{}, &Error{Pointer: a.atoms[0].pointer, Keyword: "uniqueItems", Reason: fmt.Sprintf("cannot be guaranteed for %d items", least)}
 	}
@@ -222,8 +220,12 @@ func (c *compiler) different(nodes []*node, depth int) ([]fragment, error) {
 				return nil // it may repeat what another way has
 			}
 			seen = allTypes
+			var taken []any
 			for _, v := range c.fitting(a, values) {
-				sets = append(sets, literal(compact(v)))
+				if len(taken) < maxDifferent && !slices.ContainsFunc(taken, func(w any) bool { return same(v, w) }) {
+					taken = append(taken, v)
+					sets = append(sets, literal(compact(v)))
+				}
 			}
 			return nil
 		}

@@ -210,8 +210,9 @@ type product struct {
 	next   [][]edge
 }
 
-// intersect builds a product; false when it has too many states.
-func intersect(languages []language) (*product, bool) {
+// intersect builds a product; false when it has too many states, or when spend
+// does not allow the steps that it takes.
+func intersect(languages []language, spend func(int) bool) (*product, bool) {
 	machines := make([]*machine, len(languages))
 	for i, l := range languages {
 		machines[i] = newMachine(l)
@@ -238,7 +239,11 @@ func intersect(languages []language) (*product, bool) {
 	}
 	id(make([]int, len(machines)))
 	for at := 0; at < len(tuples); at++ {
-		if len(tuples) > maxStates {
+		cost := 0
+		for i, m := range machines {
+			cost += 1 + len(m.states[tuples[at][i]].pcs)/4
+		}
+		if len(tuples) > maxStates || !spend(len(sets)*cost) {
 			return nil, false
 		}
 		var edges graph

@@ -1,6 +1,7 @@
 package jsonschema
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/big"
@@ -16,8 +17,15 @@ type limits struct{ text, items, recursion int }
 
 // Limits of the work for one schema.
 const (
-	maxAlternatives = 64     // ways through the anyOf and oneOf of one value
-	maxSteps        = 20_000 // values described
+	maxAlternatives = 64        // ways through the anyOf and oneOf of one value
+	maxEffort       = 2_000_000 // steps of all attempts; about a second
+)
+
+// The cost of some work in steps.
+const (
+	costValue   = 50
+	costCheck   = 20
+	costCompare = 20
 )
 
 // attempts returns the bounds to try one after the other.
@@ -31,7 +39,7 @@ func (o Options) attempts() []limits {
 	text, items, deep := or(o.String, 64), or(o.Items, 4), or(o.Recursion, 4)
 	list := []limits{{text, items, deep}}
 	for _, f := range []struct{ text, items, deep int }{{48, 3, 3}, {32, 3, 2}, {24, 2, 2}, {16, 2, 1}, {16, 1, 1}, {8, 1, 1}} {
-		list = append(list, limits{max(1, text*f.text/64), min(items, f.items), min(deep, f.deep)})
+		list = append(list, limits{max(1, text*f.text/64), max(1, items*f.items/4), min(deep, f.deep)})
 	}
 	return list
 }
@@ -53,18 +61,22 @@ func (s *Schema) Grammar(g *Grammar, prefix string) (rule string, err error) {
 	var best *writer
 	var found fragment
 	var first error
+	effort := 0
 	products := map[string]*product{}
 	for _, l := range g.Options.attempts() {
 		c := &compiler{
-			writer: newWriter(g, prefix), check: s.check, limits: l, products: products,
-			done: map[string]result{}, path: map[*node]int{},
+			writer: newWriter(g, prefix), check: s.check, limits: l, products: products, effort: &effort,
+			done: map[string]result{}, strings: map[string]result{}, path: map[*node]int{},
 		}
 		f, err := c.values([]*node{s.root})
+		if effort > maxEffort {
+			err = errTooLarge // what was asked for in vain may have been wanted
+		}
 		if err != nil {
 			if first == nil {
 				first = err
 			}
-			if !errors.Is(err, errTooLarge) {
+			if !errors.Is(err, errTooLarge) || effort > maxEffort {
 				break
 			}
 			continue
@@ -96,8 +108,15 @@ type compiler struct {
 	limits   limits
 	products map[string]*product
 	done     map[string]result
+	strings  map[string]result
 	path     map[*node]int // how often looping nodes stand around the present one
-	steps    int
+	effort   *int          // steps of all attempts so far
+}
+
+// spend reports whether there is effort left for so much more.
+func (c *compiler) spend(steps int) bool {
+	*c.effort += steps
+	return *c.effort <= maxEffort
 }
 
 type result struct {
@@ -146,7 +165,7 @@ func (c *compiler) values(nodes []*node) (fragment, error) {
 // each calls f for the alternatives of a conjunction; one without values is
 // passed over.
 func (c *compiler) each(nodes []*node, f func(*alternative) error) error {
-	if c.steps++; c.steps > maxSteps || c.full() {
+	if !c.spend(costValue) || c.full() {
 		return errTooLarge
 	}
 	ways, err := c.expand(&alternative{whole: nodes, types: allTypes}, nodes)
@@ -282,6 +301,11 @@ func (t types) and(u types) types {
 	return both
 }
 
+// has reports whether values of a type, which typeOf gave, are allowed.
+func (t types) has(one types) bool {
+	return t&one != 0 || one == tInteger && t&tNumber != 0
+}
+
 // values returns the candidates of a finite alternative.
 func (a *alternative) values() ([]any, bool) {
 	var best []any
@@ -294,25 +318,65 @@ func (a *alternative) values() ([]any, bool) {
 	return best, finite
 }
 
-// fitting returns those of the values that fit the whole conjunction, without
-// repetition.
+// fitting returns those of the values that fit the whole conjunction. When the
+// effort is spent it finds no more.
 func (c *compiler) fitting(a *alternative, values []any) []any {
 	var fit []any
-next:
+	simple := a.simple()
 	for _, v := range values {
+		ok := true
 		for _, n := range a.whole {
-			if c.check.validate(n, v) != nil {
-				continue next
-			}
+			ok = ok && (simple && a.types.has(typeOf(v)) || !simple && c.fits(n, v))
 		}
-		for _, other := range fit {
-			if same(v, other) {
-				continue next
-			}
+		if ok {
+			fit = append(fit, v)
 		}
-		fit = append(fit, v)
 	}
 	return fit
+}
+
+// fits reports whether a value fits a node; false when the effort is spent.
+func (c *compiler) fits(n *node, v any) bool {
+	return c.spend(costCheck+len(n.values)) && c.check.validate(n, v) == nil
+}
+
+// simple reports whether an alternative says nothing of its values but one list
+// and types, so that the list is known to fit as far as the types do.
+func (a *alternative) simple() bool {
+	lists := 0
+	for _, n := range a.atoms {
+		for _, k := range n.keywords {
+			switch k {
+			case "enum", "const":
+				lists++
+			case "type", "$ref":
+			default:
+				return false
+			}
+		}
+	}
+	return lists == 1
+}
+
+// typeOf returns the type of a value of read.
+func typeOf(v any) types {
+	switch v := v.(type) {
+	case nil:
+		return tNull
+	case bool:
+		return tBoolean
+	case json.Number:
+		if r, ok := new(big.Rat).SetString(string(v)); ok && r.IsInt() {
+			return tInteger
+		}
+		return tNumber
+	case string:
+		return tString
+	case []any:
+		return tArray
+	default:
+		return tObject
+	}
 }
 
 // alternative returns fragments for the values of one alternative.
@@ -389,11 +453,7 @@ func (c *compiler) kind(a *alternative, kind types) (fragment, error) {
 		if err != nil {
 			return fragment{}, err
 		}
-		g, err := c.text(s)
-		if err != nil {
-			return fragment{}, err
-		}
-		return c.quoted(g)
+		return c.string(s)
 	case tNumber, tInteger:
 		g, err := c.number(a.numberOf(kind == tInteger))
 		if err != nil {
@@ -416,9 +476,13 @@ func (c *compiler) list(values []any) (fragment, error) {
 	if len(values) == 0 {
 		return fragment{}, errEmpty
 	}
-	texts := make([]string, len(values))
-	for i, v := range values {
-		texts[i] = compact(v)
+	seen := map[string]bool{}
+	var texts []string
+	for _, v := range values {
+		if text := compact(v); !seen[text] {
+			seen[text] = true
+			texts = append(texts, text)
+		}
 	}
 	return c.oneOf(texts), nil
 }

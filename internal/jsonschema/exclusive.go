@@ -116,7 +116,7 @@ func (c *compiler) outline(n *node, depth int) outline {
 	if o.finite {
 		var fit []any
 		for _, v := range o.values {
-			if c.check.validate(n, v) == nil {
+			if c.fits(n, v) {
 				fit = append(fit, v)
 			}
 		}
@@ -135,9 +135,9 @@ func (c *compiler) disjoint(a, b *node, depth int) bool {
 		if !x.finite {
 			x, b = y, a
 		}
-		return !slices.ContainsFunc(x.values, func(v any) bool { return c.check.validate(b, v) == nil })
+		return c.spend(costCompare) && !slices.ContainsFunc(x.values, func(v any) bool { return c.fits(b, v) })
 	}
-	if depth > maxOutline {
+	if depth > maxOutline || !c.spend(costCompare) {
 		return false
 	}
 	for _, n := range x.atoms {

@@ -14,12 +14,11 @@ func (c *compiler) simple() fragment {
 }
 
 func (c *compiler) openString() fragment {
-	f, err := c.text(stringOf{least: -1, most: -1})
+	f, err := c.string(stringOf{least: -1, most: -1})
 	if err != nil {
 		return literal(`""`)
 	}
-	q, _ := c.quoted(f)
-	return q
+	return f
 }
 
 func (c *compiler) openNumber() fragment {

@@ -23,6 +23,20 @@ type Options struct {
 	Recursion int
 }
 
+// OptionsFor returns bounds for answers of that many tokens, counted with two
+// and a third characters to the token; more tokens admit longer strings and
+// arrays. 0 or less is the zero value.
+func OptionsFor(tokens int) Options {
+	if tokens <= 0 {
+		return Options{}
+	}
+	return Options{
+		Length: max(40, tokens*75/32),
+		String: min(max(16, tokens/8), maxChars),
+		Items:  min(max(2, tokens/128), 32),
+	}
+}
+
 // Grammar collects rules of GBNF, the grammar language of llama.cpp. Rules with
 // the same body are written once. The zero value is ready to use; a Grammar must
 // not be used concurrently.
@@ -124,11 +138,12 @@ type writer struct {
 	names  []string
 	bodies []string
 	shared map[string]string
+	chars  map[charKey]fragment
 	taken  int
 }
 
 func newWriter(g *Grammar, prefix string) *writer {
-	return &writer{to: g, prefix: ruleName(prefix), shared: map[string]string{}}
+	return &writer{to: g, prefix: ruleName(prefix), shared: map[string]string{}, chars: map[charKey]fragment{}}
 }
 
 // rule returns the name of a rule with that body.

@@ -28,6 +28,7 @@ func TestGrammar(t *testing.T) {
 		{"const", `{"const":{"b":1.50,"a":["é\"\n"]}}`, `{"b":1.50,"a":["é\"\n"]}`, `{"a":["é\"\n"],"b":1.50}`},
 		{"enum", `{"enum":["x",1,null,{},[]]}`, `"x"¦1¦null¦{}¦[]`, `"y"¦2`},
 		{"enum within a type", `{"enum":["x",1],"type":"string"}`, `"x"`, `1`},
+		{"enum of integers", `{"enum":[1.0,1.5,"x"],"type":"integer"}`, `1.0`, `1.5¦"x"`},
 		{"long enum", `{"enum":["aa","ab","abc","b","c","d","e","f","g","h","i","j","k","l"]}`, `"ab"¦"abc"¦"aa"¦"l"`, `"a"¦"m"`},
 		{"boolean", `{"type":["boolean","null"]}`, `true¦false¦null`, `0`},
 		{"integer range", `{"type":"integer","minimum":-12,"maximum":105}`, `-12¦-1¦0¦99¦105`, `-13¦106¦007¦1.0¦-0¦150¦1e1`},

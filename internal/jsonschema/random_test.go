@@ -199,7 +199,7 @@ func (s *schemas) choice(depth int) {
 // fits the schema that it was made of, as an independent validator sees it.
 func TestRandomSchemas(t *testing.T) {
 	t.Parallel()
-	n := 2_000
+	n := 1_000
 	if testing.Short() {
 		n = 200
 	}

@@ -66,14 +66,13 @@ func (s runes) and(t runes) runes {
 	return out
 }
 
-// everything are the code points that text can hold; legible are those that may
-// stand in a JSON string as they are and that a reader can see, and escaped
-// those that are written with a backslash.
+// legible are the code points that may stand in a JSON string as they are and
+// that a reader can see, escaped those that are written with a backslash, and
+// rest all others. Nothing changes these sets.
 var (
-	everything = runes{0, 0xd7ff, 0xe000, utf8.MaxRune}
-	legible    = runes{' ', '!', '#', '[', ']', '~', 0xa0, 0xd7ff, 0xe000, 0xfffd, 0x10000, 0x1fffd, 0x20000, 0x2fffd, 0x30000, 0x3fffd}
-	escaped    = runes{'\t', '\n', '"', '"', '\\', '\\'}
-	rest       = runes{0, 0x1f, 0x7f, 0x9f, 0xfffe, 0xffff, 0x1fffe, 0x1ffff, 0x2fffe, 0x2ffff, 0x3fffe, utf8.MaxRune}
+	legible = runes{' ', '!', '#', '[', ']', '~', 0xa0, 0xd7ff, 0xe000, 0xfffd, 0x10000, 0x1fffd, 0x20000, 0x2fffd, 0x30000, 0x3fffd}
+	escaped = runes{'\t', '\n', '"', '"', '\\', '\\'}
+	rest    = runes{0, 0x1f, 0x7f, 0x9f, 0xfffe, 0xffff, 0x1fffe, 0x1ffff, 0x2fffe, 0x2ffff, 0x3fffe, utf8.MaxRune}
 )
 
 // class returns a GBNF character class.
@@ -113,6 +112,23 @@ const longClass = 48
 // (quoted) what must be escaped is. Control characters are left out unless the
 // set has nothing else.
 func (w *writer) char(s runes, quoted bool) fragment {
+	key := charKey{&s[0], len(s), quoted}
+	f, ok := w.chars[key]
+	if !ok {
+		f = w.newChar(s, quoted)
+		w.chars[key] = f
+	}
+	return f
+}
+
+// charKey is one set, by where it lies in memory: no set is changed.
+type charKey struct {
+	first  *rune
+	length int
+	quoted bool
+}
+
+func (w *writer) newChar(s runes, quoted bool) fragment {
 	if r, one := s.single(); one {
 		if quoted {
 			return literal(escapeRune(r))

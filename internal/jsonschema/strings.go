@@ -69,7 +69,7 @@ func (c *compiler) meet(s stringOf, least int, languages []language) (*graph, er
 	}
 	most = min(most, max(c.limits.text, shortest+shortest/4))
 	g, ok := p.unroll(least, most)
-	if !ok {
+	if !ok || !c.spend(len(g.states)) {
 		return nil, errTooLarge
 	}
 	return g, nil
@@ -77,15 +77,12 @@ func (c *compiler) meet(s stringOf, least int, languages []language) (*graph, er
 
 // intersect remembers products: an attempt under lower limits needs them again.
 func (c *compiler) intersect(s stringOf, languages []language) (*product, error) {
-	var key strings.Builder
-	for _, l := range languages {
-		fmt.Fprintf(&key, "%t %t %q\n", l.search, l.negate, l.pattern.text)
-	}
-	if p, ok := c.products[key.String()]; ok && p != nil {
+	key := languagesKey(languages)
+	if p, ok := c.products[key]; ok && p != nil {
 		return p, nil
 	} else if !ok {
-		p, _ := intersect(languages)
-		c.products[key.String()] = p
+		p, _ := intersect(languages, c.spend)
+		c.products[key] = p
 		if p != nil {
 			return p, nil
 		}
@@ -93,12 +90,40 @@ func (c *compiler) intersect(s stringOf, languages []language) (*product, error)
 	return nil, &Error{Pointer: s.pointer, Keyword: "pattern", Reason: "is too complex to be guaranteed"}
 }
 
-func (c *compiler) quoted(g *graph) (fragment, error) {
-	f, ok := c.graph(g, 0)
-	if !ok {
-		return f, errEmpty
+// string returns a fragment for the strings that fit.
+func (c *compiler) string(s stringOf) (fragment, error) {
+	key := s.key()
+	if r, ok := c.strings[key]; ok {
+		return r.f, r.err
 	}
-	return c.quote(f), nil
+	var r result
+	g, err := c.text(s)
+	if r.err = err; err == nil {
+		f, ok := c.graph(g, 0)
+		if r.f = c.quote(f); !ok {
+			r.err = errEmpty
+		}
+	}
+	c.strings[key] = r
+	return r.f, r.err
+}
+
+// key tells strings apart that differ in what they must be.
+func (s stringOf) key() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d %d %q %s", s.least, s.most, s.format, languagesKey(s.languages))
+	for _, p := range s.patterns {
+		fmt.Fprintf(&b, " %q", p.text)
+	}
+	return b.String()
+}
+
+func languagesKey(languages []language) string {
+	var b strings.Builder
+	for _, l := range languages {
+		fmt.Fprintf(&b, "%t %t %q\n", l.search, l.negate, l.pattern.text)
+	}
+	return b.String()
 }
 
 // quote puts a fragment between quotation marks.
