@@ -29,6 +29,11 @@ func features() []feature {
 		{"system_prompt", "system prompt", "reaches the model: answer and token count differ without it"},
 		{"stop_sequence", "stop sequence", "ends the answer before it and is told as stop reason"},
 		{"usage", "usage", "the exact numbers of tokens"},
+		{"tools", "tools", "a tool that the call demands, any or by name, is called with input that fits its schema"},
+		{"tools_stream", "tools stream", "the same in parts"},
+		{"tool_results", "tool results", "the result of a tool reaches the model, which answers with it"},
+		{"json_schema", "JSON schema", "the answer is JSON that fits the schema"},
+		{"count_tokens", "CountTokens", "the number that the call itself reports"},
 		{"unknown_model", "unknown model", "raises the client's class for it"},
 		{"bad_key", "bad key", "raises the client's class for it"},
 		{"validation", "wrong value", "raises the client's class for it, and the message names the field"},
@@ -39,6 +44,7 @@ func features() []feature {
 func matrixFacts() []string {
 	return []string{
 		"E2E_MODEL=" + claudeHaiku,
+		"E2E_MODERN_MODEL=us.anthropic.claude-sonnet-4-5-20250929-v1:0",
 		"E2E_EMBEDDER=" + titanEmbed2,
 		"E2E_SYSTEM=You are a helpful assistant.",
 		"E2E_QUESTION=What is the capital of France?",

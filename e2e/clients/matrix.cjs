@@ -8,6 +8,7 @@ const { assert, includes } = require("./cases.cjs");
 const env = process.env;
 const facts = {
   MODEL: env.E2E_MODEL, // a chat model of Anthropic's family
+  MODERN: env.E2E_MODERN_MODEL, // of the same family, with JSON schemas in the clients' tables
   EMBEDDER: env.E2E_EMBEDDER, // Titan Text Embeddings V2
   ENDPOINT: env.AWS_ENDPOINT_URL,
   SYSTEM: env.E2E_SYSTEM,
@@ -22,7 +23,46 @@ const facts = {
   CAT: "A cat sits on the mat.",
   KITTEN: "A kitten is lying on a rug.",
   TAX: "Quarterly tax returns are due in April.",
+  TOOL: "get_weather",
+  TOOL_TEXT: "Tells the weather of a city.",
+  SCHEMA: {
+    type: "object",
+    properties: { city: { type: "string" }, unit: { type: "string", enum: ["celsius", "fahrenheit"] } },
+    required: ["city", "unit"],
+    additionalProperties: false,
+  },
+  WEATHER: "What is the weather in Paris?",
+  CALL_ID: "tooluse_e2e_1",
+  CALL: { city: "Paris", unit: "celsius" },
+  RESULT: "It is 21 degrees and sunny in Paris.",
 };
+
+// fits checks that a value fits SCHEMA.
+function fits(value) {
+  assert.deepEqual(Object.keys(value).sort(), ["city", "unit"]);
+  assert.equal(typeof value.city, "string");
+  includes(["celsius", "fahrenheit"], value.unit);
+  return JSON.stringify(value);
+}
+
+// called checks a call of TOOL.
+function called(name, value) {
+  assert.equal(name, facts.TOOL);
+  return fits(value);
+}
+
+// joined checks that a tool's input came in parts; returns it.
+function joined(parts) {
+  const full = parts.filter(Boolean);
+  assert.ok(full.length > 3, JSON.stringify(full));
+  return JSON.parse(full.join(""));
+}
+
+// answered checks the answer to RESULT.
+function answered(text) {
+  includes(text, "21");
+  return JSON.stringify(text);
+}
 
 // similar checks the vectors of CAT, KITTEN and TAX.
 function similar(cat, kitten, tax, dimensions = 1024) {
@@ -57,4 +97,4 @@ function names(error, ...parts) {
   return error.name;
 }
 
-module.exports = { ...facts, similar, streamed, counted, names };
+module.exports = { ...facts, fits, called, joined, answered, similar, streamed, counted, names };

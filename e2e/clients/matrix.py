@@ -4,12 +4,14 @@ The harness chooses question and answer (matrix_test.go) and passes them in the
 environment, so that all languages prove the same.
 """
 
+import json
 import math
 import os
 
 from cases import contains, equal
 
 MODEL = os.environ["E2E_MODEL"]  # a chat model of Anthropic's family
+MODERN = os.environ["E2E_MODERN_MODEL"]  # of the same family, with JSON schemas and token counting in the clients' tables
 EMBEDDER = os.environ["E2E_EMBEDDER"]  # Titan Text Embeddings V2
 ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
 REGION = os.environ["AWS_REGION"]
@@ -24,6 +26,42 @@ UNKNOWN = "acme.gpt-0"  # nobody's model
 BAD_KEY = "AKIAIOSFODNN7EXAMPLE"  # nobody's access key
 BAD_SECRET = "x" * 40
 CAT, KITTEN, TAX = "A cat sits on the mat.", "A kitten is lying on a rug.", "Quarterly tax returns are due in April."
+
+TOOL, TOOL_TEXT = "get_weather", "Tells the weather of a city."
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}},
+    "required": ["city", "unit"],
+    "additionalProperties": False,
+}
+WEATHER = "What is the weather in Paris?"
+CALL_ID, CALL, RESULT = "tooluse_e2e_1", {"city": "Paris", "unit": "celsius"}, "It is 21 degrees and sunny in Paris."
+
+
+def fits(value):
+    """Checks that a value fits SCHEMA."""
+    assert isinstance(value, dict) and set(value) == {"city", "unit"}, value
+    assert isinstance(value["city"], str) and value["unit"] in ("celsius", "fahrenheit"), value
+    return str(value)
+
+
+def called(name, value):
+    """Checks a call of TOOL."""
+    equal(name, TOOL)
+    return fits(value)
+
+
+def answered(text):
+    """Checks the answer to RESULT."""
+    contains(text, "21")
+    return repr(text)
+
+
+def joined(parts):
+    """Checks that a tool's input came in parts; returns it."""
+    parts = [p for p in parts if p]
+    assert len(parts) > 3, parts
+    return json.loads("".join(parts))
 
 
 def similar(cat, kitten, tax, dimensions=1024):

@@ -4,13 +4,14 @@
 
 const { createAmazonBedrock } = require("@ai-sdk/amazon-bedrock");
 const { createBedrockAnthropic } = require("@ai-sdk/amazon-bedrock/anthropic");
-const { APICallError, embedMany, generateText, streamText } = require("ai");
+const { APICallError, embedMany, generateText, jsonSchema, Output, streamText, tool } = require("ai");
 const { assert, test, lacks, rejects, main } = require("./cases.cjs");
 const m = require("./matrix.cjs");
 
 const bedrock = createAmazonBedrock({ baseURL: m.ENDPOINT }); // keys and region as the environment says
 const anthropic = createBedrockAnthropic({ baseURL: m.ENDPOINT });
 lacks("the SDK speaks to one model at a time", "models");
+lacks("the SDK has no call for it", "count_tokens");
 
 const ask = (more = {}) => ({
   model: bedrock(m.MODEL),
@@ -68,6 +69,60 @@ test("usage", async () => {
   const { usage } = await generateText(ask());
   assert.equal(usage.totalTokens, m.INPUT_TOKENS + m.OUTPUT_TOKENS);
   return m.counted(usage.inputTokens, usage.outputTokens);
+});
+
+const askWeather = (more = {}) =>
+  ask({
+    system: undefined,
+    prompt: m.WEATHER,
+    maxOutputTokens: 100,
+    tools: { [m.TOOL]: tool({ description: m.TOOL_TEXT, inputSchema: jsonSchema(m.SCHEMA) }) },
+    ...more,
+  });
+
+test("tools", async () => {
+  let detail;
+  for (const model of [bedrock(m.MODEL), anthropic(m.MODEL)]) {
+    for (const toolChoice of ["required", { type: "tool", toolName: m.TOOL }]) {
+      const { toolCalls, finishReason } = await generateText(askWeather({ model, toolChoice }));
+      assert.equal(finishReason, "tool-calls");
+      assert.equal(toolCalls.length, 1);
+      detail = m.called(toolCalls[0].toolName, toolCalls[0].input);
+    }
+  }
+  return detail;
+});
+
+test("tools_stream", async () => {
+  let detail;
+  for (const model of [bedrock(m.MODEL), anthropic(m.MODEL)]) {
+    const deltas = [];
+    for await (const part of streamText(askWeather({ model, toolChoice: "required" })).fullStream) {
+      if (part.type === "tool-input-delta") deltas.push(part.delta);
+    }
+    detail = m.fits(m.joined(deltas));
+  }
+  return detail;
+});
+
+test("tool_results", async () => {
+  const call = { toolCallId: m.CALL_ID, toolName: m.TOOL };
+  const messages = [
+    { role: "user", content: m.WEATHER },
+    { role: "assistant", content: [{ type: "tool-call", ...call, input: m.CALL }] },
+    { role: "tool", content: [{ type: "tool-result", ...call, output: { type: "text", value: m.RESULT } }] },
+  ];
+  m.answered((await generateText(askWeather({ model: anthropic(m.MODEL), prompt: undefined, messages }))).text);
+  return m.answered((await generateText(askWeather({ prompt: undefined, messages }))).text);
+});
+
+test("json_schema", async () => {
+  let detail;
+  for (const model of [bedrock(m.MODEL), anthropic(m.MODEL), anthropic(m.MODERN)]) {
+    const output = Output.object({ schema: jsonSchema(m.SCHEMA) });
+    detail = m.fits((await generateText(askWeather({ model, tools: undefined, output }))).output);
+  }
+  return detail;
 });
 
 async function refused(settings, status, ...words) {

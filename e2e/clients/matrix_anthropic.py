@@ -1,5 +1,7 @@
 """The matrix row of Anthropic's SDK with its Bedrock client."""
 
+import json
+
 import anthropic
 from anthropic import AnthropicBedrock
 
@@ -17,6 +19,14 @@ ASK = {
 lacks("the SDK speaks to one model at a time", "models")
 lacks("the SDK knows InvokeModel alone", "converse", "converse_stream")
 lacks("Anthropic has no embeddings", "embeddings")
+lacks("the SDK says that its Bedrock client cannot", "count_tokens")
+WITH_TOOL = {
+    "model": MODEL,
+    "max_tokens": 100,
+    "extra_body": {"temperature": 0},
+    "messages": [{"role": "user", "content": WEATHER}],
+    "tools": [{"name": TOOL, "description": TOOL_TEXT, "input_schema": SCHEMA}],
+}
 
 
 @case
@@ -51,6 +61,40 @@ def stop_sequence():
 def usage():
     got = client.messages.create(**ASK).usage
     return counted(got.input_tokens, got.output_tokens)
+
+
+@case
+def tools():
+    for choice in ({"type": "any"}, {"type": "tool", "name": TOOL}):
+        reply = client.messages.create(**WITH_TOOL, tool_choice=choice)
+        equal(reply.stop_reason, "tool_use")
+        detail = called(reply.content[-1].name, reply.content[-1].input)
+    return detail
+
+
+@case
+def tools_stream():
+    with client.messages.stream(**WITH_TOOL, tool_choice={"type": "any"}) as stream:
+        parts = [e.partial_json for e in stream if e.type == "input_json"]
+        final = stream.get_final_message()
+    equal(final.content[-1].input, joined(parts))
+    return called(final.content[-1].name, final.content[-1].input)
+
+
+@case
+def tool_results():
+    use = {"type": "tool_use", "id": CALL_ID, "name": TOOL, "input": CALL}
+    result = {"type": "tool_result", "tool_use_id": CALL_ID, "content": RESULT}
+    turns = [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    reply = client.messages.create(**{**WITH_TOOL, "messages": [*WITH_TOOL["messages"], *turns]})
+    return answered(reply.content[0].text)
+
+
+@case
+def json_schema():
+    asked = {**WITH_TOOL, "model": MODERN, "output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}}
+    del asked["tools"]
+    return fits(json.loads(client.messages.create(**asked).content[0].text))
 
 
 @case

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from cases import case, contains, equal, lacks, main
 from matrix import *
 
-lacks("version 1 of the AWS CLI knows no streams", "converse_stream", "invoke_stream")
+lacks("version 1 of the AWS CLI knows no streams", "converse_stream", "invoke_stream", "tools_stream")
 AWS = pathlib.Path(sys.executable).with_name("aws")
 ASK = json.dumps([{"role": "user", "content": [{"text": QUESTION}]}])
 UNDER_SYSTEM = ["--system", json.dumps([{"text": SYSTEM}])]
@@ -94,6 +94,48 @@ def usage():
     got = aws(*asking(*UNDER_SYSTEM))["usage"]
     equal(got["totalTokens"], INPUT_TOKENS + OUTPUT_TOKENS)
     return counted(got["inputTokens"], got["outputTokens"])
+
+
+def ask_weather(*turns, choice):
+    tool = {"name": TOOL, "description": TOOL_TEXT, "inputSchema": {"json": SCHEMA}}
+    tools = {"tools": [{"toolSpec": tool}], "toolChoice": choice}
+    asked = [{"role": "user", "content": [{"text": WEATHER}]}, *turns]
+    return [
+        "bedrock-runtime", "converse", "--model-id", MODEL, "--messages", json.dumps(asked),
+        "--inference-config", "maxTokens=100,temperature=0", "--tool-config", json.dumps(tools),
+    ]  # fmt: skip
+
+
+@case
+def tools():
+    for choice in ({"any": {}}, {"tool": {"name": TOOL}}):
+        reply = aws(*ask_weather(choice=choice))
+        equal(reply["stopReason"], "tool_use")
+        call = reply["output"]["message"]["content"][-1]["toolUse"]
+        detail = called(call["name"], call["input"])
+    return detail
+
+
+@case
+def tool_results():
+    use = {"toolUse": {"toolUseId": CALL_ID, "name": TOOL, "input": CALL}}
+    result = {"toolResult": {"toolUseId": CALL_ID, "content": [{"text": RESULT}]}}
+    turns = [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    return answered(text(aws(*ask_weather(*turns, choice={"auto": {}}))))
+
+
+@case
+def json_schema():
+    form = {"type": "json_schema", "structure": {"jsonSchema": {"name": "weather", "schema": json.dumps(SCHEMA)}}}
+    asked = ask_weather(choice={"auto": {}})[:-2]
+    return fits(json.loads(text(aws(*asked, "--output-config", json.dumps({"textFormat": form})))))
+
+
+@case
+def count_tokens():
+    asked = {"converse": {"system": [{"text": SYSTEM}], "messages": json.loads(ASK)}}
+    got = aws("bedrock-runtime", "count-tokens", "--model-id", MODEL, "--input", json.dumps(asked))
+    equal(got["inputTokens"], INPUT_TOKENS)
 
 
 @case

@@ -6,7 +6,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from cases import case, equal, main, raises
+from cases import case, equal, lacks, main, raises
 from matrix import *
 
 runtime = boto3.client("bedrock-runtime")
@@ -24,8 +24,23 @@ BODY = {
 }
 
 
+KNOWN = runtime.meta.service_model.operation_model("Converse").input_shape.members
+if "outputConfig" not in KNOWN:
+    lacks("it came to the API after this version", "json_schema", "count_tokens")
+
+
 def ask(**config):
     return {**ASK, "inferenceConfig": {"maxTokens": 40, "temperature": 0, **config}}
+
+
+def ask_weather(*turns, choice={"any": {}}, **config):
+    tool = {"name": TOOL, "description": TOOL_TEXT, "inputSchema": {"json": SCHEMA}}
+    return {
+        "modelId": MODEL,
+        "messages": [{"role": "user", "content": [{"text": WEATHER}]}, *turns],
+        "toolConfig": {"tools": [{"toolSpec": tool}], "toolChoice": choice},
+        "inferenceConfig": {"maxTokens": 100, "temperature": 0, **config},
+    }
 
 
 def text(reply):
@@ -95,6 +110,51 @@ def usage():
     got = runtime.converse(**ask())["usage"]
     equal(got["totalTokens"], INPUT_TOKENS + OUTPUT_TOKENS)
     return counted(got["inputTokens"], got["outputTokens"])
+
+
+@case
+def tools():
+    for choice in ({"any": {}}, {"tool": {"name": TOOL}}):
+        reply = runtime.converse(**ask_weather(choice=choice))
+        equal(reply["stopReason"], "tool_use")
+        call = reply["output"]["message"]["content"][-1]["toolUse"]
+        detail = called(call["name"], call["input"])
+    return detail
+
+
+@case
+def tools_stream():
+    events = list(runtime.converse_stream(**ask_weather())["stream"])
+    equal(events[-2]["messageStop"]["stopReason"], "tool_use")
+    (start,) = (e["contentBlockStart"]["start"]["toolUse"] for e in events if "contentBlockStart" in e)
+    deltas = [e["contentBlockDelta"]["delta"] for e in events if "contentBlockDelta" in e]
+    return called(start["name"], joined([d["toolUse"]["input"] for d in deltas if "toolUse" in d]))
+
+
+@case
+def tool_results():
+    use = {"toolUse": {"toolUseId": CALL_ID, "name": TOOL, "input": CALL}}
+    result = {"toolResult": {"toolUseId": CALL_ID, "content": [{"text": RESULT}]}}
+    turns = [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    reply = runtime.converse(**ask_weather(*turns, choice={"auto": {}}))
+    return answered(text(reply))
+
+
+if "outputConfig" in KNOWN:
+
+    @case
+    def json_schema():
+        form = {"type": "json_schema", "structure": {"jsonSchema": {"name": "weather", "schema": json.dumps(SCHEMA)}}}
+        asked = {k: v for k, v in ask_weather().items() if k != "toolConfig"}
+        reply = runtime.converse(**asked, outputConfig={"textFormat": form})
+        return fits(json.loads(text(reply)))
+
+    @case
+    def count_tokens():
+        asked = {k: ASK[k] for k in ("system", "messages")}
+        equal(runtime.count_tokens(modelId=MODEL, input={"converse": asked})["inputTokens"], INPUT_TOKENS)
+        body = {"invokeModel": {"body": json.dumps(BODY)}}
+        equal(runtime.count_tokens(modelId=MODEL, input=body)["inputTokens"], INPUT_TOKENS)
 
 
 @case

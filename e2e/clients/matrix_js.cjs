@@ -4,7 +4,7 @@
 
 const bedrock = require("@aws-sdk/client-bedrock");
 const runtime = require("@aws-sdk/client-bedrock-runtime");
-const { assert, test, rejects, main } = require("./cases.cjs");
+const { assert, test, lacks, rejects, main } = require("./cases.cjs");
 const m = require("./matrix.cjs");
 
 const rt = new runtime.BedrockRuntimeClient({});
@@ -93,6 +93,63 @@ test("usage", async () => {
   assert.equal(usage.totalTokens, m.INPUT_TOKENS + m.OUTPUT_TOKENS);
   return m.counted(usage.inputTokens, usage.outputTokens);
 });
+
+const askWeather = (turns = [], toolChoice = { any: {} }) => ({
+  modelId: m.MODEL,
+  messages: [{ role: "user", content: [{ text: m.WEATHER }] }, ...turns],
+  toolConfig: {
+    tools: [{ toolSpec: { name: m.TOOL, description: m.TOOL_TEXT, inputSchema: { json: m.SCHEMA } } }],
+    toolChoice,
+  },
+  inferenceConfig: { maxTokens: 100, temperature: 0 },
+});
+
+test("tools", async () => {
+  let detail;
+  for (const choice of [{ any: {} }, { tool: { name: m.TOOL } }]) {
+    const reply = await converse(askWeather([], choice));
+    assert.equal(reply.stopReason, "tool_use");
+    const { name, input } = reply.output.message.content.at(-1).toolUse;
+    detail = m.called(name, input);
+  }
+  return detail;
+});
+
+test("tools_stream", async () => {
+  const events = await collect((await rt.send(new runtime.ConverseStreamCommand(askWeather()))).stream);
+  assert.equal(events.at(-2).messageStop.stopReason, "tool_use");
+  const { name } = events.find((e) => e.contentBlockStart).contentBlockStart.start.toolUse;
+  return m.called(name, m.joined(events.map((e) => e.contentBlockDelta?.delta.toolUse?.input)));
+});
+
+test("tool_results", async () => {
+  const use = { toolUse: { toolUseId: m.CALL_ID, name: m.TOOL, input: m.CALL } };
+  const result = { toolResult: { toolUseId: m.CALL_ID, content: [{ text: m.RESULT }] } };
+  const turns = [
+    { role: "assistant", content: [use] },
+    { role: "user", content: [result] },
+  ];
+  return m.answered(text(await converse(askWeather(turns, { auto: {} }))));
+});
+
+if (runtime.CountTokensCommand) {
+  test("json_schema", async () => {
+    const jsonSchema = { name: "weather", schema: JSON.stringify(m.SCHEMA) };
+    const outputConfig = { textFormat: { type: "json_schema", structure: { jsonSchema } } };
+    return m.fits(JSON.parse(text(await converse({ ...askWeather(), toolConfig: undefined, outputConfig }))));
+  });
+
+  test("count_tokens", async () => {
+    const { modelId, body } = native();
+    const { system, messages } = ask();
+    for (const input of [{ converse: { system, messages } }, { invokeModel: { body: new TextEncoder().encode(body) } }]) {
+      const counted = await rt.send(new runtime.CountTokensCommand({ modelId, input }));
+      assert.equal(counted.inputTokens, m.INPUT_TOKENS);
+    }
+  });
+} else {
+  lacks("it came to the API after this version", "json_schema", "count_tokens");
+}
 
 test("unknown_model", async () => {
   const e = await rejects(converse(ask({}, { modelId: m.UNKNOWN })), "ValidationException", runtime.ValidationException);

@@ -2,9 +2,12 @@
 BedrockEmbeddings, each as its documentation shows it."""
 
 from importlib.metadata import version
+from typing import Literal
 
 from botocore.exceptions import ClientError
 from langchain_aws import BedrockEmbeddings, ChatBedrock, ChatBedrockConverse
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.tools import tool
 
 from cases import case, equal, lacks, main, raises
 from matrix import *
@@ -17,8 +20,14 @@ def chat(**config):
     return ChatBedrockConverse(**{"model": MODEL, "temperature": 0, "max_tokens": 40, **config})
 
 
-def native():
-    return ChatBedrock(model=MODEL, temperature=0, max_tokens=40)
+def native(max_tokens=40):
+    return ChatBedrock(model=MODEL, temperature=0, max_tokens=max_tokens)
+
+
+@tool
+def get_weather(city: str, unit: Literal["celsius", "fahrenheit"]) -> str:
+    """Tells the weather of a city."""
+    return RESULT
 
 
 def parts(stream):
@@ -77,6 +86,47 @@ def usage():
     got = chat().invoke(ASK).usage_metadata
     equal(got["total_tokens"], INPUT_TOKENS + OUTPUT_TOKENS)
     return counted(got["input_tokens"], got["output_tokens"])
+
+
+@case
+def tools():
+    for model in (chat(max_tokens=100), native(max_tokens=100)):
+        for choice in ("any", TOOL):
+            (call,) = model.bind_tools([get_weather], tool_choice=choice).invoke(WEATHER).tool_calls
+            detail = called(call["name"], call["args"])
+    return detail
+
+
+@case
+def tools_stream():
+    for model in (chat(max_tokens=100), native(max_tokens=100)):
+        calls = [c for m in model.bind_tools([get_weather], tool_choice="any").stream(WEATHER) for c in m.tool_call_chunks]
+        detail = called(calls[0]["name"], joined([c["args"] for c in calls]))
+    return detail
+
+
+@case
+def tool_results():
+    history = [
+        HumanMessage(WEATHER),
+        AIMessage("", tool_calls=[{"id": CALL_ID, "name": TOOL, "args": CALL, "type": "tool_call"}]),
+        ToolMessage(RESULT, tool_call_id=CALL_ID),
+    ]
+    answered(native(max_tokens=100).bind_tools([get_weather]).invoke(history).text)
+    return answered(chat(max_tokens=100).bind_tools([get_weather]).invoke(history).text)
+
+
+@case
+def json_schema():
+    model = chat(model=MODERN, max_tokens=100)
+    schema = {**SCHEMA, "title": "weather", "description": "The weather that is asked for."}
+    return fits(model.with_structured_output(schema, method="json_schema").invoke(WEATHER))
+
+
+@case
+def count_tokens():
+    messages = [SystemMessage(SYSTEM), HumanMessage(QUESTION)]
+    equal(chat(model=MODERN).get_num_tokens_from_messages(messages), INPUT_TOKENS)
 
 
 @case

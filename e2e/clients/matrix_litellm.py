@@ -1,5 +1,6 @@
 """The matrix row of LiteLLM: its two routes to chat models, and embeddings."""
 
+import json
 import os
 from importlib.metadata import version
 
@@ -11,6 +12,7 @@ from matrix import *
 
 litellm.suppress_debug_info = True  # no advice on standard output
 lacks("LiteLLM lists what its own price table knows", "models")
+lacks("LiteLLM counts with a tokenizer of its own", "count_tokens")
 ASK = {
     "model": f"bedrock/converse/{MODEL}",
     "messages": [{"role": "system", "content": SYSTEM}, {"role": "user", "content": QUESTION}],
@@ -19,6 +21,14 @@ ASK = {
     "aws_bedrock_runtime_endpoint": ENDPOINT,
     "num_retries": 0,
 }
+WITH_TOOL = {
+    **ASK,
+    "model": f"bedrock/converse/{MODERN}",  # LiteLLM's own table says which model may be told to use a tool
+    "max_tokens": 100,
+    "messages": [{"role": "user", "content": WEATHER}],
+    "tools": [{"type": "function", "function": {"name": TOOL, "description": TOOL_TEXT, "parameters": SCHEMA}}],
+}
+ROUTES = (WITH_TOOL["model"], f"bedrock/invoke/{MODERN}")
 NATIVE = {**ASK, "model": f"bedrock/invoke/{MODEL}"}
 
 
@@ -75,6 +85,47 @@ def usage():
     got = litellm.completion(**ASK).usage
     equal(got.total_tokens, INPUT_TOKENS + OUTPUT_TOKENS)
     return counted(got.prompt_tokens, got.completion_tokens)
+
+
+@case
+def tools():
+    for model in ROUTES:
+        for choice in ("required", {"type": "function", "function": {"name": TOOL}}):
+            reply = litellm.completion(**{**WITH_TOOL, "model": model}, tool_choice=choice).choices[0]
+            equal(reply.finish_reason, "tool_calls")
+            (call,) = reply.message.tool_calls
+            detail = called(call.function.name, json.loads(call.function.arguments))
+    return detail
+
+
+@case
+def tools_stream():
+    for model in ROUTES:
+        stream = litellm.completion(**{**WITH_TOOL, "model": model}, tool_choice="required", stream=True)
+        calls = [c.function for m in stream if m.choices for c in m.choices[0].delta.tool_calls or []]
+        detail = called(calls[0].name, joined([c.arguments for c in calls]))
+    return detail
+
+
+@case
+def tool_results():
+    call = {"id": CALL_ID, "type": "function", "function": {"name": TOOL, "arguments": json.dumps(CALL)}}
+    turns = [
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": CALL_ID, "content": RESULT},
+    ]
+    for model in ROUTES:
+        reply = litellm.completion(**{**WITH_TOOL, "model": model, "messages": WITH_TOOL["messages"] + turns})
+        detail = answered(reply.choices[0].message.content)
+    return detail
+
+
+@case
+def json_schema():
+    form = {"type": "json_schema", "json_schema": {"name": "weather", "schema": SCHEMA, "strict": True}}
+    asked = {**WITH_TOOL, "response_format": form}
+    del asked["tools"]
+    return fits(json.loads(litellm.completion(**asked).choices[0].message.content))
 
 
 @case

@@ -3,9 +3,20 @@ Bedrock embeddings."""
 
 import asyncio
 from importlib.metadata import version
+from typing import Literal
 
-from pydantic_ai import Agent, Embedder
-from pydantic_ai.exceptions import ModelHTTPError
+from pydantic import BaseModel
+from pydantic_ai import Agent, Embedder, NativeOutput, ToolOutput, UsageLimits
+from pydantic_ai.exceptions import ModelHTTPError, UsageLimitExceeded
+from pydantic_ai.messages import (
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    ToolCallPart,
+    ToolCallPartDelta,
+    ToolReturnPart,
+    UserPromptPart,
+)
 from pydantic_ai.models.bedrock import BedrockConverseModel
 from pydantic_ai.providers.bedrock import BedrockProvider
 
@@ -23,6 +34,18 @@ def agent(model=MODEL, system=SYSTEM, provider=None, **settings):
         model_settings={"temperature": 0, "max_tokens": 40, **settings},
         retries=0,
     )
+
+
+class Weather(BaseModel):
+    """The weather that is asked for."""
+
+    city: str
+    unit: Literal["celsius", "fahrenheit"]
+
+
+def weather_agent(model=MODEL, **config):
+    settings = {"temperature": 0, "max_tokens": 100}
+    return Agent(BedrockConverseModel(model, provider=BedrockProvider()), model_settings=settings, retries=0, **config)
 
 
 @case
@@ -66,6 +89,57 @@ def usage():
     got = agent().run_sync(QUESTION).usage
     equal(got.total_tokens, INPUT_TOKENS + OUTPUT_TOKENS)
     return counted(got.input_tokens, got.output_tokens)
+
+
+@case
+def tools():
+    result = weather_agent(output_type=ToolOutput(Weather, name=TOOL)).run_sync(WEATHER)
+    return fits(result.output.model_dump())
+
+
+@case
+def tools_stream():
+    async def read():
+        events = []
+        model = weather_agent(output_type=ToolOutput(Weather, name=TOOL))
+        async with model.run_stream_events(WEATHER) as stream:
+            async for event in stream:
+                if isinstance(event, PartDeltaEvent) and isinstance(event.delta, ToolCallPartDelta):
+                    events.append(event.delta.args_delta)
+        return events
+
+    return fits(joined(asyncio.run(read())))
+
+
+@case
+def tool_results():
+    teller = weather_agent()
+
+    @teller.tool_plain
+    def get_weather(city: str, unit: Literal["celsius", "fahrenheit"]) -> str:
+        """Tells the weather of a city."""
+        return RESULT
+
+    history = [
+        ModelRequest(parts=[UserPromptPart(WEATHER)]),
+        ModelResponse(parts=[ToolCallPart(TOOL, CALL, CALL_ID)]),
+        ModelRequest(parts=[ToolReturnPart(TOOL, RESULT, CALL_ID)]),
+    ]
+    return answered(teller.run_sync(message_history=history).output)
+
+
+@case
+def json_schema():
+    result = weather_agent(model=MODERN, output_type=NativeOutput(Weather)).run_sync(WEATHER)
+    return fits(result.output.model_dump())
+
+
+@case
+def count_tokens():
+    limits = UsageLimits(count_tokens_before_request=True, input_tokens_limit=INPUT_TOKENS)
+    equal(agent().run_sync(QUESTION, usage_limits=limits).output, ANSWER)
+    limits = UsageLimits(count_tokens_before_request=True, input_tokens_limit=INPUT_TOKENS - 1)
+    return names(raises(UsageLimitExceeded, agent().run_sync, QUESTION, usage_limits=limits), str(INPUT_TOKENS))
 
 
 @case

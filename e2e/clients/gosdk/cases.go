@@ -72,7 +72,7 @@ func main() {
 		show(map[string]any{"name": name, "lacks": reason})
 	}
 	only, done := regexp.MustCompile(pattern), 0
-	for _, f := range features {
+	for _, f := range append(features, modern...) {
 		if !only.MatchString(f.name) {
 			continue
 		}

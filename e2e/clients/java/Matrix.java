@@ -9,6 +9,7 @@ import java.util.regex.Pattern;
 import software.amazon.awssdk.auth.credentials.AwsBasicCredentials;
 import software.amazon.awssdk.auth.credentials.StaticCredentialsProvider;
 import software.amazon.awssdk.core.SdkBytes;
+import software.amazon.awssdk.core.document.Document;
 import software.amazon.awssdk.core.util.VersionInfo;
 import software.amazon.awssdk.protocols.jsoncore.JsonNode;
 import software.amazon.awssdk.services.bedrock.BedrockClient;
@@ -34,6 +35,10 @@ public final class Matrix {
   static final String STOP = System.getenv("E2E_STOP"); // a part of ANSWER
   static final String BEFORE_STOP = System.getenv("E2E_BEFORE_STOP"); // what stands before STOP
   static final String UNKNOWN = "acme.gpt-0"; // nobody's model
+  static final String TOOL = "get_weather";
+  static final String WEATHER = "What is the weather in Paris?";
+  static final String CALL_ID = "tooluse_e2e_1";
+  static final String RESULT = "It is 21 degrees and sunny in Paris.";
 
   static final BedrockRuntimeClient runtime = BedrockRuntimeClient.create();
   static final BedrockRuntimeAsyncClient async = BedrockRuntimeAsyncClient.create();
@@ -50,6 +55,11 @@ public final class Matrix {
     cases.put("system_prompt", Matrix::systemPrompt);
     cases.put("stop_sequence", Matrix::stopSequence);
     cases.put("usage", Matrix::usage);
+    cases.put("tools", Matrix::tools);
+    cases.put("tools_stream", Matrix::toolsStream);
+    cases.put("tool_results", Matrix::toolResults);
+    cases.put("json_schema", Matrix::jsonSchema);
+    cases.put("count_tokens", Matrix::countTokens);
     cases.put("unknown_model", Matrix::unknownModel);
     cases.put("bad_key", Matrix::badKey);
     cases.put("validation", Matrix::validation);
@@ -183,6 +193,119 @@ public final class Matrix {
     TokenUsage usage = runtime.converse(ask().build()).usage();
     equal(usage.totalTokens(), INPUT_TOKENS + OUTPUT_TOKENS);
     return counted(usage.inputTokens(), usage.outputTokens());
+  }
+
+  static ConverseRequest.Builder askWeather(ToolChoice choice, Message... turns) {
+    List<Message> messages = new ArrayList<>(List.of(said(ConversationRole.USER, ContentBlock.fromText(WEATHER))));
+    messages.addAll(List.of(turns));
+    ToolSpecification spec =
+        ToolSpecification.builder()
+            .name(TOOL)
+            .description("Tells the weather of a city.")
+            .inputSchema(ToolInputSchema.fromJson(schema()))
+            .build();
+    return ConverseRequest.builder()
+        .modelId(MODEL)
+        .messages(messages)
+        .toolConfig(t -> t.tools(Tool.fromToolSpec(spec)).toolChoice(choice))
+        .inferenceConfig(c -> c.maxTokens(100).temperature(0f));
+  }
+
+  static Message said(ConversationRole role, ContentBlock block) {
+    return Message.builder().role(role).content(block).build();
+  }
+
+  static Document schema() {
+    return Document.mapBuilder()
+        .putString("type", "object")
+        .putMap(
+            "properties",
+            p ->
+                p.putMap("city", c -> c.putString("type", "string"))
+                    .putMap(
+                        "unit",
+                        u ->
+                            u.putString("type", "string")
+                                .putList("enum", e -> e.addString("celsius").addString("fahrenheit"))))
+        .putList("required", r -> r.addString("city").addString("unit"))
+        .putBoolean("additionalProperties", false)
+        .build();
+  }
+
+  static String tools() {
+    String detail = "";
+    for (ToolChoice choice : List.of(ToolChoice.fromAny(a -> {}), ToolChoice.fromTool(t -> t.name(TOOL)))) {
+      ConverseResponse reply = runtime.converse(askWeather(choice).build());
+      equal(reply.stopReason(), StopReason.TOOL_USE);
+      List<ContentBlock> blocks = reply.output().message().content();
+      ToolUseBlock use = blocks.get(blocks.size() - 1).toolUse();
+      equal(use.name(), TOOL);
+      detail = fits(JsonNode.parser().parse(use.input().toString()));
+    }
+    return detail;
+  }
+
+  static String toolsStream() {
+    List<String> parts = new ArrayList<>();
+    ConverseRequest ask = askWeather(ToolChoice.fromAny(a -> {})).build();
+    async
+        .converseStream(
+            r ->
+                r.modelId(MODEL)
+                    .messages(ask.messages())
+                    .toolConfig(ask.toolConfig())
+                    .inferenceConfig(ask.inferenceConfig()),
+            ConverseStreamResponseHandler.builder()
+                .subscriber(
+                    ConverseStreamResponseHandler.Visitor.builder()
+                        .onContentBlockDelta(
+                            e -> {
+                              if (e.delta().toolUse() != null) {
+                                parts.add(e.delta().toolUse().input());
+                              }
+                            })
+                        .build())
+                .build())
+        .join();
+    check(parts.size() > 3, parts.toString());
+    return fits(JsonNode.parser().parse(String.join("", parts)));
+  }
+
+  static String toolResults() {
+    Document input = Document.mapBuilder().putString("city", "Paris").putString("unit", "celsius").build();
+    Message use = said(ConversationRole.ASSISTANT, ContentBlock.fromToolUse(t -> t.toolUseId(CALL_ID).name(TOOL).input(input)));
+    Message result =
+        said(
+            ConversationRole.USER,
+            ContentBlock.fromToolResult(t -> t.toolUseId(CALL_ID).content(ToolResultContentBlock.fromText(RESULT))));
+    String text = text(runtime.converse(askWeather(ToolChoice.fromAuto(a -> {}), use, result).build()));
+    check(text.contains("21"), text);
+    return text;
+  }
+
+  static String jsonSchema() {
+    OutputFormatStructure form = OutputFormatStructure.fromJsonSchema(j -> j.name("weather").schema(schema().toString()));
+    ConverseRequest.Builder ask = askWeather(null).toolConfig((ToolConfiguration) null);
+    ask.outputConfig(o -> o.textFormat(f -> f.type(OutputFormatType.JSON_SCHEMA).structure(form)));
+    return fits(JsonNode.parser().parse(text(runtime.converse(ask.build()))));
+  }
+
+  static String countTokens() {
+    ConverseRequest ask = ask().build();
+    for (CountTokensInput input :
+        List.of(
+            CountTokensInput.fromConverse(c -> c.system(ask.system()).messages(ask.messages())),
+            CountTokensInput.fromInvokeModel(i -> i.body(body())))) {
+      equal(runtime.countTokens(r -> r.modelId(MODEL).input(input)).inputTokens(), INPUT_TOKENS);
+    }
+    return "";
+  }
+
+  static String fits(JsonNode value) {
+    Map<String, JsonNode> fields = value.asObject();
+    equal(fields.keySet(), java.util.Set.of("city", "unit"));
+    check(List.of("celsius", "fahrenheit").contains(fields.get("unit").asString()), value.toString());
+    return fields.get("city").asString() + ", " + fields.get("unit").asString();
   }
 
   static String unknownModel() {
