@@ -12,13 +12,22 @@ import (
 )
 
 // zipOf packs parts by name, in the order of their names.
-func zipOf(parts map[string]string) []byte {
+func zipOf(parts map[string]string) []byte { return zipRepeat(parts, "", "", 0) }
+
+// zipRepeat writes unit n times in place of the "@" of one part.
+func zipRepeat(parts map[string]string, bomb, unit string, n int) []byte {
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
-	z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestCompression) })
+	if n > 0 {
+		z.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestSpeed) })
+	}
 	for _, name := range slices.Sorted(maps.Keys(parts)) {
 		w, err := z.Create(name)
-		if err == nil {
+		switch head, tail, ok := strings.Cut(parts[name], "@"); {
+		case err != nil:
+		case ok && name == bomb:
+			writeRepeat(w, head, unit, n, tail)
+		default:
 			_, err = io.WriteString(w, parts[name])
 		}
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"crypto/rc4"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -34,6 +35,37 @@ func deflate(data []byte) []byte {
 		panic(err)
 	}
 	return b.Bytes()
+}
+
+// deflateRepeat packs n times unit between head and tail.
+func deflateRepeat(head, unit string, n int, tail string) []byte {
+	var b bytes.Buffer
+	z, err := zlib.NewWriterLevel(&b, zlib.BestSpeed)
+	if err != nil {
+		panic(err)
+	}
+	writeRepeat(z, head, unit, n, tail)
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// writeRepeat writes without ever holding it all.
+func writeRepeat(w io.Writer, head, unit string, n int, tail string) {
+	const block = 10_000
+	many := strings.Repeat(unit, block)
+	write := func(s string) {
+		if _, err := io.WriteString(w, s); err != nil {
+			panic(err)
+		}
+	}
+	write(head)
+	for ; n >= block; n -= block {
+		write(many)
+	}
+	write(many[:n*len(unit)])
+	write(tail)
 }
 
 // bytes is the file with a table of objects. Object 1 must be the catalogue.

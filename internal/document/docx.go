@@ -189,7 +189,7 @@ func (d *wordText) start(e *element) {
 	case "t":
 		d.runs++
 	case "tab":
-		if len(d.open) > 0 && e.attrs == nil { // with attributes it is a tab stop
+		if len(d.open) > 0 && len(e.attrs) == 0 { // with attributes it is a tab stop
 			d.add("\t")
 		}
 	case "br", "cr":

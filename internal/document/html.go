@@ -1,7 +1,6 @@
 package document
 
 import (
-	"bytes"
 	"io"
 	"strings"
 
@@ -13,11 +12,10 @@ import (
 // readHTML writes what a reader of the page sees.
 func readHTML(data []byte, out *output) {
 	var text string
-	switch _, name, sure := charset.DetermineEncoding(data[:min(len(data), 1024)], ""); {
-	case !sure || name == "utf-8" || bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")):
+	switch enc, name, _ := charset.DetermineEncoding(data[:min(len(data), 1024)], ""); name {
+	case "utf-8", "utf-16le", "utf-16be", "windows-1252":
 		text = decodeText(HTML, data)
 	default:
-		enc, _ := charset.Lookup(name)
 		decoded, err := enc.NewDecoder().Bytes(data)
 		if err != nil {
 			panic(broken(HTML))
@@ -52,7 +50,7 @@ func (p *page) read() {
 			if p.z.Err() != io.EOF {
 				panic(broken(HTML))
 			}
-			p.newline()
+			p.flush()
 			return
 		case html.TextToken:
 			if p.hidden == 0 {

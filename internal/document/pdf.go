@@ -23,6 +23,9 @@ func readPDF(data []byte, l Limits, out *output) {
 		panic(broken(PDF))
 	}
 	p.tree(root, lib.Value{}, 0)
+	if len(p.found) == 0 {
+		panic(broken(PDF))
+	}
 	for i, page := range p.found {
 		p.page(i+1, page)
 	}
@@ -178,9 +181,11 @@ func (p *pages) tree(node, resources lib.Value, depth int) {
 		return
 	}
 	for i := range kids.Len() {
-		if kid := kids.Index(i); kid.Kind() == lib.Dict {
-			p.tree(kid, resources, depth+1)
+		kid := kids.Index(i)
+		if kid.Kind() != lib.Dict {
+			panic(broken(PDF)) // a page is missing
 		}
+		p.tree(kid, resources, depth+1)
 	}
 }
 

@@ -171,19 +171,31 @@ func (d *drawing) show(args []token) {
 	if len(args) == 0 || args[len(args)-1].kind != tokenString || s.font == nil {
 		return
 	}
-	for _, g := range s.font.glyphs(args[len(args)-1].text) {
-		at := matrix{s.size * s.scale, 0, 0, s.size, 0, s.rising}.mul(d.text).mul(s.ctm)
+	m := d.text.mul(s.ctm)
+	at := place{size: math.Abs(s.size) * math.Hypot(m[2], m[3]), x: m[4] + s.rising*m[2], y: m[5] + s.rising*m[3]}
+	if n := math.Hypot(m[0], m[1]); n > 0 {
+		at.dx, at.dy = m[0]/n, m[1]/n
+	} else {
+		at.dx = 1
+	}
+	total := 0.0
+	text := args[len(args)-1].text
+	for len(text) > 0 {
+		g, n := s.font.next(text)
+		text = text[n:]
 		width := g.width*s.size + s.char
 		if g.space {
 			width += s.word
 		}
-		d.advance(width * s.scale)
-		end := matrix{1, 0, 0, 1, 0, s.rising}.mul(d.text).mul(s.ctm)
-		d.out.add(g.text, at, end[4], end[5])
+		width *= s.scale
+		total += width
+		d.out.add(g.text, at, width*m[0], width*m[1])
+		at.x, at.y = at.x+width*m[0], at.y+width*m[1]
 		if len(d.out.b) > d.pages.limits.Text {
 			panic(refuse(TooLong, "has more than %d bytes of text", d.pages.limits.Text))
 		}
 	}
+	d.advance(total)
 }
 
 // form draws a form, which is a program of its own.
@@ -214,46 +226,49 @@ func (d *drawing) form(args []token, resources lib.Value, depth int) {
 	d.state, d.stack, d.text, d.line = saved, stack, text, line
 }
 
+// place is where a glyph stands: its origin, the direction of its line (a unit
+// vector) and its height.
+type place struct{ x, y, dx, dy, size float64 }
+
 // lines joins glyphs into words and lines by where they stand.
 type lines struct {
 	b          []byte
-	x, y       float64 // end of the last glyph
-	dx, dy     float64 // direction of its line
-	size       float64
 	begun      bool
-	lastX      float64 // where the last glyph began
-	last       string
-	tab, space bool
+	last       place // of the last glyph
+	text       string
+	endX, endY float64 // of the last glyph
 }
 
 func (l *lines) String() string { return string(l.b) }
 
-// add places a glyph. at is its matrix, ex and ey its end.
-func (l *lines) add(text string, at matrix, ex, ey float64) {
-	x, y := at[4], at[5]
-	size := math.Hypot(at[2], at[3])
-	dx, dy := at[0], at[1]
-	if n := math.Hypot(dx, dy); n > 0 {
-		dx, dy = dx/n, dy/n
-	} else {
-		dx, dy = 1, 0
-	}
-	if !l.begun {
-		l.place(text, x, ex, ey, dx, dy, size)
+// add writes a glyph. wx and wy is how far it moves the pen.
+func (l *lines) add(text string, at place, wx, wy float64) {
+	if l.begun && !l.joint(text, at) {
 		return
 	}
-	em := max(size, l.size, 0.01)
-	along := (x-l.x)*l.dx + (y-l.y)*l.dy // how far behind the last glyph, on its line
-	off := (y-l.y)*l.dx - (x-l.x)*l.dy   // how far above its line
-	turned := dx*l.dx+dy*l.dy < 0.9
-	if text == l.last && math.Abs(x-l.lastX) < 0.15*em && math.Abs(off) < 0.15*em && along < 0 {
-		return // drawn twice to look bold
+	if strings.TrimSpace(text) == "" && text != "" {
+		l.separate(' ')
+	} else {
+		l.b = append(l.b, text...)
 	}
+	l.begun, l.last, l.text = true, at, text
+	l.endX, l.endY = at.x+wx, at.y+wy
+}
+
+// joint writes what stands between the last glyph and this one. It returns false
+// for a glyph that is only drawn once more, to look bold.
+func (l *lines) joint(text string, at place) bool {
+	em := max(at.size, l.last.size, 0.01)
+	x, y := at.x-l.endX, at.y-l.endY
+	along := x*l.last.dx + y*l.last.dy // how far behind the last glyph, on its line
+	off := y*l.last.dx - x*l.last.dy   // how far above its line
+	turned := at.dx*l.last.dx+at.dy*l.last.dy < 0.9
 	switch {
+	case along < 0 && text == l.text && math.Abs(at.x-l.last.x) < 0.15*em && math.Abs(at.y-l.last.y) < 0.15*em:
+		return false
 	case turned, math.Abs(off) > 0.6*em, along < -1.2*em:
-		gap := math.Abs(off)
 		l.endLine()
-		if turned || gap > 2.2*em {
+		if turned || off > 0.6*em || off < -2.2*em { // upwards: another column or box
 			l.b = append(l.b, '\n')
 		}
 	case along > 1.6*em:
@@ -261,17 +276,7 @@ func (l *lines) add(text string, at matrix, ex, ey float64) {
 	case along > 0.18*em:
 		l.separate(' ')
 	}
-	l.place(text, x, ex, ey, dx, dy, size)
-}
-
-func (l *lines) place(text string, x, ex, ey, dx, dy, size float64) {
-	if strings.TrimSpace(text) == "" && text != "" {
-		l.separate(' ')
-	} else {
-		l.b = append(l.b, text...)
-	}
-	l.begun, l.last, l.lastX = true, text, x
-	l.x, l.y, l.dx, l.dy, l.size = ex, ey, dx, dy, size
+	return true
 }
 
 // separate puts one separator between words; a tab wins over spaces.

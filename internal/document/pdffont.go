@@ -23,7 +23,7 @@ type font struct {
 	v         lib.Value
 	composite bool // codes of several bytes
 	simple    [256]*glyph
-	known     map[string]glyph // of composite fonts
+	known     map[string]*glyph // of composite fonts
 	unicode   *charMap
 	encoder   lib.TextEncoding
 	names     map[byte]string // of /Differences
@@ -63,7 +63,7 @@ func (p *pages) newFont(v lib.Value) *font {
 		f.unicode = readCharMap(p.stream(u))
 	}
 	if f.composite {
-		f.known = make(map[string]glyph)
+		f.known = make(map[string]*glyph)
 		f.compositeWidths()
 	} else {
 		f.simpleWidths()
@@ -150,29 +150,19 @@ func (f *font) encoding() {
 	}
 }
 
-func (f *font) glyphs(s string) []glyph {
-	var all []glyph
-	for len(s) > 0 {
-		n := 1
-		if f.composite {
-			n = min(f.unicode.codeLength(s), len(s))
-		}
-		all = append(all, f.glyph(s[:n]))
-		s = s[n:]
-	}
-	return all
-}
-
-func (f *font) glyph(code string) glyph {
+// next returns the first glyph of s, which is not empty, and how many bytes it
+// takes.
+func (f *font) next(s string) (*glyph, int) {
 	if f.composite {
-		g, ok := f.known[code]
+		n := min(f.unicode.codeLength(s), len(s))
+		g, ok := f.known[s[:n]]
 		if !ok {
-			g = f.compositeGlyph(code)
-			f.known[code] = g
+			g = f.compositeGlyph(s[:n])
+			f.known[strings.Clone(s[:n])] = g
 		}
-		return g
+		return g, n
 	}
-	c := code[0]
+	c := s[0]
 	if f.simple[c] == nil {
 		g := glyph{text: f.simpleText(c), width: f.missing, space: c == ' '}
 		if i := int(c) - f.first; i >= 0 && i < len(f.list) {
@@ -180,15 +170,15 @@ func (f *font) glyph(code string) glyph {
 		}
 		f.simple[c] = &g
 	}
-	return *f.simple[c]
+	return f.simple[c], 1
 }
 
-func (f *font) compositeGlyph(code string) glyph {
+func (f *font) compositeGlyph(code string) *glyph {
 	n := 0
 	for i := range len(code) {
 		n = n<<8 | int(code[i])
 	}
-	g := glyph{width: f.missing, space: code == " "}
+	g := &glyph{width: f.missing, space: code == " "}
 	if w, ok := f.widths[n]; ok {
 		g.width = w
 	}

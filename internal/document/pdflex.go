@@ -36,6 +36,9 @@ type lexer struct {
 // maxNesting of arrays and dictionaries.
 const maxNesting = 32
 
+// maxList is how many elements of an array are kept.
+const maxList = 1 << 16
+
 func (x *lexer) next() token { return x.token(0) }
 
 func (x *lexer) token(depth int) token {
@@ -98,7 +101,7 @@ func (x *lexer) nested(kind tokenKind, depth int) token {
 		if in.kind == tokenEnd || in.kind == tokenClose {
 			return t
 		}
-		if kind == tokenArray {
+		if kind == tokenArray && len(t.list) < maxList {
 			t.list = append(t.list, in)
 		}
 	}

@@ -252,8 +252,8 @@ func flip(data []byte, at int) []byte {
 }
 
 // TestLargest: the largest pictures that are allowed are read, in bounded time,
-// and concurrent ones do not pile up.
-func TestLargest(t *testing.T) { //nolint:paralleltest // it measures memory
+// and concurrent ones do not pile up. It runs alone, because it measures memory.
+func TestLargest(t *testing.T) {
 	if testing.Short() {
 		return // takes seconds of processor time
 	}

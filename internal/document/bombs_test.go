@@ -1,0 +1,26 @@
+package document
+
+// bombs are small files that want to become large.
+func bombs() []sample {
+	strung := xlsxParts("", "")
+	strung["xl/sharedStrings.xml"] = "<sst>@</sst>"
+	bomb := simplePDF("one")
+	bomb.objects[3] = stream("/Filter /FlateDecode", deflateRepeat("", " ", 300<<20, ""))
+	doubleBomb := simplePDF("one")
+	doubleBomb.objects[3] = stream("/Filter [/FlateDecode /FlateDecode]", deflate(deflateRepeat("", " ", 300<<20, "")))
+	busy := simplePDF("one")
+	busy.objects[3] = stream("/Filter /FlateDecode", deflateRepeat("", "q ", 20<<20, ""))
+	wordy := simplePDF("one")
+	wordy.objects[3] = stream("/Filter /FlateDecode", deflateRepeat("BT /F1 9 Tf ", "(aaaaaaaaaaaaaaaa) Tj ", 2_000_000, ""))
+	return []sample{
+		refused("bomb of text", DOCX, zipRepeat(docxParts(para("", "@")), "word/document.xml", "a", 40<<20), TooLong, ""),
+		{name: "bomb of one token", format: DOCX, data: zipRepeat(docxParts(para("", "@")), "word/document.xml", "a", 300<<20), kind: TooLarge, also: TooLong},
+		{name: "bomb of markup", format: DOCX, data: zipRepeat(docxParts("@"), "word/document.xml", "<w:p></w:p>", 28_000_000), kind: TooLarge, also: TooLong},
+		{name: "bomb of empty texts", format: XLSX, data: zipRepeat(strung, "xl/sharedStrings.xml", "<si/>", 50_000_000), kind: TooLarge, also: TooLong},
+		refused("bomb", PDF, bomb.bytes(), TooLarge, "unpacks to more than 48 MB"),
+		refused("bomb in a bomb", PDF, doubleBomb.bytes(), TooLarge, "unpacks to more than 48 MB"),
+		refused("20 million commands", PDF, busy.bytes(), TooLong, ""),
+		refused("32 MB of text", PDF, wordy.bytes(), TooLong, "has more than 16777216 bytes of text"),
+		{name: "bomb of objects", format: PDF, data: objectBomb(), kind: TooLong, also: TooLarge},
+	}
+}
