@@ -80,6 +80,11 @@ func TestQuickGateway(t *testing.T) {
 	}
 }
 
+func TestQuickSoak(t *testing.T) {
+	t.Parallel()
+	want(t, quick(t, "-soak"), "memory per open stream", "streams open at once", "events lost or out of order")
+}
+
 func TestQuickEngine(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"time"
 
@@ -26,6 +27,9 @@ type plan struct {
 	// Deltas is how many contentBlockDelta events each reply must have; 0 for
 	// replies that are no streams.
 	Deltas int `json:"deltas"`
+	// Counted tells that delta i of every reply is the text of the number i: each
+	// is read whole and must be.
+	Counted bool `json:"counted"`
 }
 
 // outcome is what the load client saw. Times are microseconds.
@@ -136,8 +140,12 @@ var (
 // frame looks at one frame: by its name only, but for the first reply of each
 // connection, which is checked whole.
 func (l *loader) frame(f []byte) error {
-	if l.check {
-		if _, _, err := eventstream.Decode(f); err != nil {
+	if l.check || l.plan.Counted {
+		ev, _, err := eventstream.Decode(f)
+		if err == nil && l.plan.Counted {
+			err = l.counted(&ev)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -149,6 +157,25 @@ func (l *loader) frame(f []byte) error {
 		}
 	case bytes.Contains(head, metadataName):
 		l.ended = true
+	}
+	return nil
+}
+
+// counted checks that a delta is the next number.
+func (l *loader) counted(f *eventstream.Frame) error {
+	if f.Text(eventstream.HeaderEventType) != string(deltaName) {
+		return nil
+	}
+	var ev struct {
+		Delta struct {
+			Text string `json:"text"`
+		} `json:"delta"`
+	}
+	if err := json.Unmarshal(f.Payload, &ev); err != nil {
+		return fmt.Errorf("read a delta: %w", err)
+	}
+	if want := strconv.Itoa(l.deltas); ev.Delta.Text != want {
+		return fmt.Errorf("delta %q where %q should come", ev.Delta.Text, want)
 	}
 	return nil
 }
