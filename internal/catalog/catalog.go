@@ -53,10 +53,10 @@ type Weights struct {
 	Terms         bool    `yaml:"terms,omitempty"` // the user must accept LicenseURL before a pull
 	Source        Source  `yaml:"source"`
 	Projector     *Source `yaml:"projector,omitempty"`  // chat only: the GGUF file through which the weights see images; nil: they see none
-	Mode          string  `yaml:"mode"`                 // chat, completion or embed
+	Mode          string  `yaml:"mode"`                 // chat, completion, embed, image-embed or image
 	ContextTokens int     `yaml:"context_tokens"`       // limit of the weights
-	Dimensions    int     `yaml:"dimensions,omitempty"` // embed only
-	Prompt        string  `yaml:"prompt,omitempty"`     // form of prompt that the weights themselves read: llama2, llama3, llama4, mistral; "" = none told
+	Dimensions    int     `yaml:"dimensions,omitempty"` // embed and image-embed only
+	Prompt        string  `yaml:"prompt,omitempty"`     // form of prompt that the weights themselves read: llama2, llama3, llama4, mistral, deepseek; "" = their chat template alone
 	Default       bool    `yaml:"default,omitempty"`    // installed on first run
 	SizeBytes     int64   `yaml:"size_bytes,omitempty"` // shown before a pull; checked against nothing
 	DefaultTokens int     `yaml:"default_max_tokens"`   // output limit when the caller gives none
@@ -81,11 +81,12 @@ type Model struct {
 	ID             string    `yaml:"id"`
 	Name           string    `yaml:"name"`     // 1..20 characters
 	Provider       string    `yaml:"provider"` // 1..20 characters, e.g. "Anthropic"
-	Family         string    `yaml:"family"`   // InvokeModel codec: "anthropic", "titan", ...; "converse" when it has no native body here yet
+	Family         string    `yaml:"family"`   // InvokeModel codec: "anthropic", "titan", ...; "converse" when it has no native body
 	Weights        string    `yaml:"weights"`  // id of the weights that serve it
 	StandIn        bool      `yaml:"stand_in,omitempty"`
-	Input          []string  `yaml:"input"`  // TEXT (default), IMAGE
-	Output         []string  `yaml:"output"` // TEXT (default), IMAGE, EMBEDDING
+	Input          []string  `yaml:"input"`          // TEXT (default), IMAGE
+	Output         []string  `yaml:"output"`         // TEXT (default), IMAGE, EMBEDDING
+	Rank           bool      `yaml:"rank,omitempty"` // it ranks documents; weights of mode embed do it by cosine
 	Streaming      bool      `yaml:"streaming"`
 	Inference      []string  `yaml:"inference,omitempty"`      // ON_DEMAND (default), PROVISIONED
 	Customizations []string  `yaml:"customizations,omitempty"` // FINE_TUNING, CONTINUED_PRE_TRAINING, DISTILLATION

@@ -59,8 +59,8 @@ func TestDefault(t *testing.T) {
 		if m.StandIn && w.Mode == "completion" {
 			t.Errorf("%s: base weights stand in", m.ID)
 		}
-		if m.StandIn && m.Price == (catalog.Price{}) {
-			t.Errorf("%s: no price", m.ID)
+		if counted := !m.Rank && m.Output[0] != "IMAGE"; m.StandIn && counted != (m.Price != catalog.Price{}) {
+			t.Errorf("%s: price %+v; what is counted in tokens has one", m.ID, m.Price)
 		}
 		for _, geo := range m.Profiles {
 			if id := geo + "." + m.ID; len(id) > 64 {
@@ -91,7 +91,8 @@ func TestSeedIDs(t *testing.T) {
 	t.Parallel()
 	c := newCatalog(t, catalog.Options{StandIns: true})
 	for id, want := range map[string]struct{ family, weights string }{
-		"huggingface.smollm2-135m-instruct-v1:0":       {"converse", "smollm2-135m-instruct"},
+		"huggingface.smollm2-135m-instruct-v1:0":       {"openai", "smollm2-135m-instruct"},
+		"huggingface.smolvlm-256m-instruct-v1:0":       {"openai", "smolvlm-256m-instruct"},
 		"google.gemma-3-270m-v1:0":                     {"titan", "gemma-3-270m"},
 		"sentence-transformers.all-minilm-l6-v2-v1:0":  {"titan", "all-minilm-l6-v2"},
 		"anthropic.claude-v2":                          {"anthropic", "smollm2-135m-instruct"},
@@ -132,6 +133,25 @@ func TestSeedIDs(t *testing.T) {
 		"ai21.j2-ultra-v1":                       {"ai21", "smollm2-135m-instruct"},
 		"ai21.j2-mid":                            {"ai21", ""},
 		"ai21.jamba-1-5-mini-v1:0":               {"ai21", "smollm2-135m-instruct"},
+		"ai21.jamba-instruct-v1:0":               {"ai21", "smollm2-135m-instruct"},
+		"amazon.nova-canvas-v1:0":                {"nova", "stable-diffusion-v1-5"},
+		"amazon.rerank-v1:0":                     {"cohere", "all-minilm-l6-v2"},
+		"amazon.titan-embed-image-v1":            {"titan", "clip-vit-base-patch32"},
+		"amazon.titan-embed-image-v1:0":          {"titan", ""},
+		"amazon.titan-image-generator-v1":        {"titan", "stable-diffusion-v1-5"},
+		"amazon.titan-image-generator-v2:0":      {"titan", "stable-diffusion-v1-5"},
+		"cohere.rerank-v3-5:0":                   {"cohere", "all-minilm-l6-v2"},
+		"us.cohere.embed-v4:0":                   {"cohere", "all-minilm-l6-v2"},
+		"meta.llama3-2-11b-instruct-v1:0":        {"llama", "smollm2-135m-instruct"},
+		"us.meta.llama3-2-90b-instruct-v1:0":     {"llama", "smollm2-135m-instruct"},
+		"us.mistral.pixtral-large-2502-v1:0":     {"mistral", "smollm2-135m-instruct"},
+		"mistral.mistral-small-2402-v1:0":        {"mistral", "smollm2-135m-instruct"},
+		"stability.stable-diffusion-xl-v1":       {"stability", "stable-diffusion-v1-5"},
+		"stability.stable-diffusion-xl-v1:0":     {"stability", "stable-diffusion-v1-5"},
+		"stability.stable-diffusion-xl-v0":       {"stability", "stable-diffusion-v1-5"},
+		"stability.sd3-5-large-v1:0":             {"stability", "stable-diffusion-v1-5"},
+		"stability.stable-image-core-v1:1":       {"stability", "stable-diffusion-v1-5"},
+		"stability.stable-image-ultra-v1:0":      {"stability", "stable-diffusion-v1-5"},
 		"openai.gpt-oss-120b-1:0":                {"openai", "smollm2-135m-instruct"},
 		"us.deepseek.r1-v1:0":                    {"openai", "smollm2-135m-instruct"},
 		"deepseek.v3-v1:0":                       {"openai", "smollm2-135m-instruct"},
@@ -283,10 +303,22 @@ func TestUserFileRefused(t *testing.T) {
 		"terms without address":    {weights + ", terms: true}", "license_url: missing"},
 		"licence address":          {weights + ", license_url: ftp://x}", "license_url: want"},
 		"context":                  {"weights:\n  - {id: all-minilm-l6-v2, context_tokens: 0}", "context_tokens"},
-		"mode":                     {"weights:\n  - {id: all-minilm-l6-v2, mode: dance}", `mode: want chat, completion or embed, not "dance"`},
+		"mode":                     {"weights:\n  - {id: all-minilm-l6-v2, mode: dance}", `mode: want chat, completion, embed, image-embed or image, not "dance"`},
 		"embed without dimensions": {"weights:\n  - {id: all-minilm-l6-v2, dimensions: 0}", "dimensions"},
 		"embed with output limit":  {"weights:\n  - {id: all-minilm-l6-v2, default_max_tokens: 5}", "default_max_tokens"},
 		"chat with dimensions":     {weights + ", dimensions: 3}", "dimensions: only"},
+		"prompt":                   {weights + ", prompt: xml}", "prompt: want one of llama2"},
+		"prompt of embed weights":  {"weights:\n  - {id: all-minilm-l6-v2, prompt: llama3}", "prompt: only for modes"},
+		"image-embed dimensions":   {"weights:\n  - {id: clip-vit-base-patch32, dimensions: 0}", "dimensions: want a number above 0 for mode image-embed"},
+		"image dimensions":         {"weights:\n  - {id: stable-diffusion-v1-5, dimensions: 5}", "dimensions: only"},
+		"image output limit":       {"weights:\n  - {id: stable-diffusion-v1-5, default_max_tokens: 5}", "default_max_tokens: not for mode image"},
+		"text of image weights":    {"models:\n  - {id: anthropic.claude-v2, weights: stable-diffusion-v1-5}", "output: TEXT does not fit weights of mode image"},
+		"text of CLIP":             {"models:\n  - {id: anthropic.claude-v2, weights: clip-vit-base-patch32}", "output: TEXT does not fit weights of mode image-embed"},
+		"picture of chat weights":  {"models:\n  - {id: amazon.nova-canvas-v1:0, weights: smollm2-135m-instruct}", "output: IMAGE does not fit weights of mode chat"},
+		"rank of chat weights":     {"models:\n  - {id: cohere.rerank-v3-5:0, weights: smollm2-135m-instruct}", "does not fit weights of mode chat"},
+		"rank and vectors":         {"models:\n  - {id: cohere.rerank-v3-5:0, output: [EMBEDDING]}", "output: EMBEDDING does not fit weights of mode embed"},
+		"rank streamed":            {"models:\n  - {id: cohere.rerank-v3-5:0, streaming: true}", "streaming: rankings are not streamed"},
+		"pattern image weights":    {"patterns:\n  - {id: qwen3, weights: stable-diffusion-v1-5}", "for text models"},
 		"output limit":             {"weights:\n  - {id: smollm2-135m-instruct, default_max_tokens: 8192}", "default_max_tokens: want 1 to 8191"},
 		"size":                     {weights + ", size_bytes: -1}", "size_bytes"},
 		"no source":                {"weights:\n  - {id: smollm2-135m-instruct, source: {}}", "want exactly one of them, not 0"},
@@ -344,10 +376,10 @@ func TestDefaultDocuments(t *testing.T) {
 	}
 	text := string(catalog.Default())
 	full := []any{
-		catalog.Weights{Terms: true, Default: true, LicenseURL: "x", Dimensions: 1, SizeBytes: 1,
+		catalog.Weights{Terms: true, Default: true, LicenseURL: "x", Dimensions: 1, SizeBytes: 1, Prompt: "x", Projector: &catalog.Source{},
 			Source: catalog.Source{File: "x", URL: "x", SHA256: "x", Format: "x",
 				HuggingFace: &catalog.HuggingFace{Revision: "x"}, PyPI: &catalog.PyPI{Parts: []string{"x"}, Member: "x"}}},
-		catalog.Model{StandIn: true, Inference: []string{"x"}, Customizations: []string{"x"}, MaxOutput: 1, Dimensions: 1,
+		catalog.Model{StandIn: true, Inference: []string{"x"}, Customizations: []string{"x"}, MaxOutput: 1, Dimensions: 1, Rank: true,
 			Price: catalog.Price{Input: 1}, Profiles: []string{"x"}, Regions: []string{"x"},
 			Lifecycle: catalog.Lifecycle{StartOfLife: time.Unix(1, 0), EndOfLife: time.Unix(1, 0)}},
 		catalog.Pattern{StandIn: true, Input: []string{"x"}, MaxOutput: 1, Price: catalog.Price{Input: 1}, Profiles: []string{"x"}, Regions: []string{"x"}},

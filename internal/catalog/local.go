@@ -51,8 +51,8 @@ func (l *Local) weights() Weights {
 	return w
 }
 
-// model is the API's entry for the weights. Converse serves a chat model; base
-// and embedding models take Titan's native bodies.
+// model is the API's entry for the weights. A chat model takes OpenAI's native
+// body; base and embedding models take Titan's.
 func (l *Local) model(id string) Model {
 	m := Model{
 		ID: id, Name: brand(l.Name, l.ID), Provider: localProvider, Family: "titan", Weights: l.ID,
@@ -61,7 +61,7 @@ func (l *Local) model(id string) Model {
 	}
 	switch l.Mode {
 	case "chat":
-		m.Family = "converse"
+		m.Family = "openai"
 		if l.Images {
 			m.Input = []string{"TEXT", "IMAGE"}
 		}

@@ -100,7 +100,7 @@ func TestResolveRefused(t *testing.T) {
 		"malformed":                      {"Claude v2!", apierr.CodeValidation, invalid},
 		"unknown":                        {"acme.model-v1:0", apierr.CodeValidation, invalid},
 		"no version":                     {"anthropic.claude-typo", apierr.CodeValidation, invalid},
-		"image model":                    {"amazon.nova-canvas-v1:0", apierr.CodeValidation, invalid},
+		"film model":                     {"amazon.nova-reel-v1:0", apierr.CodeValidation, invalid},
 		"provisioned name":               {"my-provisioned-model", apierr.CodeValidation, invalid},
 		"model ARN of another region":    {"arn:aws:bedrock:us-west-2::foundation-model/" + haiku, apierr.CodeValidation, invalid},
 		"model ARN of another partition": {"arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/" + haiku, apierr.CodeValidation, invalid},
@@ -212,10 +212,10 @@ func TestList(t *testing.T) {
 	if got := count(catalog.Filter{Provider: "Anthro"}); len(got) != 0 {
 		t.Errorf("a part of a provider's name: %q", got)
 	}
-	if got := count(catalog.Filter{Output: "EMBEDDING", Provider: "Cohere"}); len(got) != 2 {
+	if got := count(catalog.Filter{Output: "EMBEDDING", Provider: "Cohere"}); len(got) != 3 {
 		t.Errorf("output: %q", got)
 	}
-	if got := count(catalog.Filter{Output: "IMAGE"}); len(got) != 0 {
+	if got := count(catalog.Filter{Output: "IMAGE", Provider: "Amazon"}); len(got) != 3 {
 		t.Errorf("image models: %q", got)
 	}
 	if got := count(catalog.Filter{Customization: "CONTINUED_PRE_TRAINING"}); len(got) != 2 {
@@ -276,8 +276,10 @@ func TestSystemProfiles(t *testing.T) {
 			}
 		}
 	}
-	if n := len(c.SystemProfiles("sa-east-1")); n != 0 {
-		t.Errorf("sa-east-1 lists %d profiles", n)
+	for _, p := range c.SystemProfiles("sa-east-1") {
+		if !strings.HasPrefix(p.ID, "global.") {
+			t.Errorf("sa-east-1 lists %s", p.ID)
+		}
 	}
 }
 

@@ -26,6 +26,16 @@ func families() []string {
 	return []string{"ai21", "anthropic", "cohere", "converse", "llama", "mistral", "nova", "openai", "stability", "titan"}
 }
 
+// The modes of weights that do not write text.
+const (
+	modeEmbed      = "embed"
+	modeImageEmbed = "image-embed"
+	modeImage      = "image"
+)
+
+// prompts are the forms of prompt that families pass on raw.
+func prompts() []string { return []string{"llama2", "llama3", "llama4", "mistral", "deepseek"} }
+
 // validate fills in defaults and checks every entry and every reference.
 func (d *document) validate() error {
 	id := regexp.MustCompile(modelIDPattern)
@@ -90,15 +100,30 @@ func (w *Weights) check(word *regexp.Regexp) error {
 		if w.DefaultTokens < 1 || w.DefaultTokens >= w.ContextTokens {
 			return fmt.Errorf("default_max_tokens: want 1 to %d, below context_tokens", w.ContextTokens-1)
 		}
-	case "embed":
+	case modeEmbed, modeImageEmbed:
 		if w.Dimensions < 1 {
-			return fmt.Errorf("dimensions: want a number above 0 for mode embed")
+			return fmt.Errorf("dimensions: want a number above 0 for mode %s", w.Mode)
 		}
 		if w.DefaultTokens != 0 {
-			return fmt.Errorf("default_max_tokens: not for mode embed")
+			return fmt.Errorf("default_max_tokens: not for mode %s", w.Mode)
+		}
+	case modeImage:
+		if w.Dimensions != 0 {
+			return fmt.Errorf("dimensions: only for mode embed")
+		}
+		if w.DefaultTokens != 0 {
+			return fmt.Errorf("default_max_tokens: not for mode image")
 		}
 	default:
-		return fmt.Errorf("mode: want chat, completion or embed, not %q", w.Mode)
+		return fmt.Errorf("mode: want chat, completion, embed, image-embed or image, not %q", w.Mode)
+	}
+	if w.Prompt != "" {
+		if w.Mode != "chat" && w.Mode != "completion" {
+			return fmt.Errorf("prompt: only for modes chat and completion")
+		}
+		if !slices.Contains(prompts(), w.Prompt) {
+			return fmt.Errorf("prompt: want one of %s, not %q", strings.Join(prompts(), ", "), w.Prompt)
+		}
 	}
 	if err := w.Source.check(); err != nil {
 		return fmt.Errorf("source.%w", err)
@@ -195,8 +220,10 @@ func (m *Model) check(id, provider *regexp.Regexp, modes map[string]string) erro
 	switch {
 	case !ok:
 		return fmt.Errorf("weights: no weights have the id %q", m.Weights)
-	case m.Embedding() != (mode == "embed"):
+	case !fits(m, mode):
 		return fmt.Errorf("output: %s does not fit weights of mode %s", strings.Join(m.Output, ", "), mode)
+	case m.Rank && m.Streaming:
+		return fmt.Errorf("streaming: rankings are not streamed")
 	case m.Embedding() && len(m.Output) > 1:
 		return fmt.Errorf("output: EMBEDDING stands alone")
 	case m.Embedding() && m.Streaming:
@@ -227,6 +254,19 @@ func (m *Model) check(id, provider *regexp.Regexp, modes map[string]string) erro
 	return placed(m.Price, m.Profiles, m.Regions)
 }
 
+// fits reports whether weights of a mode make what a model gives.
+func fits(m *Model, mode string) bool {
+	switch mode {
+	case modeEmbed:
+		return m.Embedding() != m.Rank
+	case modeImageEmbed:
+		return m.Embedding() && !m.Rank
+	case modeImage:
+		return slices.Equal(m.Output, []string{"IMAGE"}) && !m.Rank
+	}
+	return !m.Embedding() && !m.Rank && slices.Contains(m.Output, "TEXT")
+}
+
 func (p *Pattern) check(word, provider *regexp.Regexp, modes map[string]string) error {
 	if len(p.Input) == 0 {
 		p.Input = []string{"TEXT"}
@@ -250,8 +290,8 @@ func (p *Pattern) check(word, provider *regexp.Regexp, modes map[string]string) 
 	switch mode, ok := modes[p.Weights]; {
 	case !ok:
 		return fmt.Errorf("weights: no weights have the id %q", p.Weights)
-	case mode == "embed":
-		return fmt.Errorf("weights: a pattern is for text models, and %q are of mode embed", p.Weights)
+	case mode == modeEmbed, mode == modeImageEmbed, mode == modeImage:
+		return fmt.Errorf("weights: a pattern is for text models, and %q are of mode %s", p.Weights, mode)
 	case p.StandIn && mode == "completion":
 		return fmt.Errorf("stand_in: weights of mode completion cannot stand in")
 	case p.MaxOutput < 0:
