@@ -40,9 +40,9 @@ func Inst(req *llm.Request, prompt string) {
 		user, rest, _ = strings.Cut(rest, instClose)
 		reply, rest, ok = strings.Cut(rest, instOpen)
 		user = instUser(req, user)
-		join(req, llm.User, user)
+		Join(req, llm.User, user)
 		if reply = instReply(reply, ok); strings.TrimSpace(reply) != "" {
-			join(req, llm.Assistant, reply)
+			Join(req, llm.Assistant, reply)
 		}
 	}
 }
@@ -80,15 +80,12 @@ func trimSpace(s string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(s, " "), " ")
 }
 
-// join is Add for text: two texts in a row become one, with a line between.
-func join(req *llm.Request, role llm.Role, s string) {
+// Join appends a turn of text; texts of one role in a row become one, with an
+// empty line between.
+func Join(req *llm.Request, role llm.Role, s string) {
 	if n := len(req.Messages); n > 0 && req.Messages[n-1].Role == role {
 		req.Messages[n-1].Content[0].Text += "\n\n" + s
 		return
 	}
 	Add(req, role, Text(s))
 }
-
-// Join appends a turn of text; texts of one role in a row become one, with an
-// empty line between.
-func Join(req *llm.Request, role llm.Role, s string) { join(req, role, s) }

@@ -251,10 +251,10 @@ func TestListFoundationModels(t *testing.T) {
 		in   *br.ListFoundationModelsInput
 		want []string
 	}{
-		"provider in any case": {&br.ListFoundationModelsInput{ByProvider: new("hugging face")}, []string{"huggingface.smollm2-135m-instruct-v1:0"}},
+		"provider in any case": {&br.ListFoundationModelsInput{ByProvider: new("hugging face")}, []string{"huggingface.smollm2-135m-instruct-v1:0", "huggingface.smolvlm-256m-instruct-v1:0"}},
 		"unknown provider":     {&br.ListFoundationModelsInput{ByProvider: new("Nobody")}, nil},
 		"output": {&br.ListFoundationModelsInput{ByProvider: new("Cohere"), ByOutputModality: new(br.ModelModalityEmbedding)},
-			[]string{"cohere.embed-english-v3", "cohere.embed-multilingual-v3"}},
+			[]string{"cohere.embed-english-v3", "cohere.embed-multilingual-v3", "cohere.embed-v4:0"}},
 		"customization": {&br.ListFoundationModelsInput{ByCustomizationType: new(br.ModelCustomizationContinuedPreTraining)},
 			[]string{"amazon.titan-text-lite-v1", "amazon.titan-text-express-v1"}},
 		"inference": {&br.ListFoundationModelsInput{ByProvider: new("Meta"), ByInferenceType: new(br.InferenceTypeProvisioned), ByCustomizationType: new(br.ModelCustomizationDistillation)},
