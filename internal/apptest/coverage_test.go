@@ -65,7 +65,12 @@ func isBound(t *testing.T, srv *apptest.Server, s *awsapi.Service, op *awsapi.Op
 		t.Fatal(err)
 	}
 	sum := sha256.Sum256([]byte(body))
-	if err := v4.NewSigner().SignHTTP(t.Context(), who, r, hex.EncodeToString(sum[:]), s.SigningName, cfg.Region, time.Now()); err != nil {
+	payload := hex.EncodeToString(sum[:])
+	if op.Name == "InvokeModelWithBidirectionalStream" { // its body is a stream of signed events
+		payload = "STREAMING-AWS4-HMAC-SHA256-EVENTS"
+		r.Header.Set("X-Amz-Content-Sha256", payload)
+	}
+	if err := v4.NewSigner().SignHTTP(t.Context(), who, r, payload, s.SigningName, cfg.Region, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	resp, err := http.DefaultClient.Do(r)

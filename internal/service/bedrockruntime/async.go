@@ -69,7 +69,14 @@ func (s *Service) asyncARN(_ context.Context, _ *call.Call, in *rt.GetAsyncInvok
 	if in.InvocationArn == nil {
 		return nil, nil
 	}
+	if _, err := arn.Parse(*in.InvocationArn); err != nil {
+		return nil, noInvocation()
+	}
 	return []string{*in.InvocationArn}, nil
+}
+
+func noInvocation() error {
+	return apierr.Validation("The provided invocation ARN does not name an invocation of this account in this region.")
 }
 
 // startAsync checks a request as InvokeModel would, and keeps it as a job.
@@ -154,7 +161,7 @@ func asyncName(j *jobs.Job, partition string) string {
 }
 
 func (s *Service) getAsync(ctx context.Context, c *call.Call, in *rt.GetAsyncInvokeInput) (*rt.GetAsyncInvokeOutput, error) {
-	unknown := apierr.Validation("The provided invocation ARN does not name an invocation of this account in this region.")
+	unknown := noInvocation()
 	name, err := arn.Parse(*in.InvocationArn)
 	if err != nil {
 		return nil, unknown
