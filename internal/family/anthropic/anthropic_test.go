@@ -85,6 +85,46 @@ func TestConformance(t *testing.T) {
 
 func FuzzParse(f *testing.F) { familytest.Fuzz(f, subject()) }
 
+func TestRanges(t *testing.T) {
+	t.Parallel()
+	old := family.Model{ID: "anthropic.claude-v2"}
+	familytest.Ranges(t, Family{}, old, `{"prompt":"\n\nHuman: a\n\nAssistant:","max_tokens_to_sample":9}`, map[string]familytest.Bounds{
+		"max_tokens_to_sample": {Good: []string{"1", "4096"}, Bad: []string{"-1", "4097", "1.5", `"9"`, "null"}},
+		"temperature":          {Good: []string{"0", "1", "0.5"}, Bad: []string{"-0.1", "1.1", `"1"`}},
+		"top_p":                {Good: []string{"0", "1"}, Bad: []string{"-0.1", "1.01"}},
+		"top_k":                {Good: []string{"0", "500"}, Bad: []string{"-1", "501", "2.0"}},
+	})
+	const talk = `{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"a"}]}`
+	for id, limit := range map[string]string{
+		"anthropic.claude-3-haiku-20240307-v1:0":    "4096",
+		"anthropic.claude-3-5-sonnet-20241022-v2:0": "8192",
+		"anthropic.claude-3-7-sonnet-20250219-v1:0": "128000",
+		"anthropic.claude-v2:1":                     "4096",
+	} {
+		familytest.Ranges(t, Family{}, family.Model{ID: id}, talk, map[string]familytest.Bounds{
+			"max_tokens":           {Good: []string{"1", limit}, Bad: []string{"0", limit + "0", `"9"`}},
+			"temperature":          {Good: []string{"0", "1"}, Bad: []string{"-0.1", "1.1"}},
+			"top_p":                {Good: []string{"0", "1"}, Bad: []string{"-0.1", "1.1"}},
+			"top_k":                {Good: []string{"0", "500"}, Bad: []string{"-1", "501"}},
+			"stop_sequences":       {Good: []string{"[]", `["a"]`}, Bad: []string{`"a"`, "{}"}},
+			"anthropic_version":    {Good: []string{`"bedrock-2023-05-31"`}, Bad: []string{`"2023-06-01"`, "1"}},
+			"metadata.user_id":     {Good: []string{`"a"`, "null"}, Bad: []string{"1", `"` + strings.Repeat("a", 257) + `"`}},
+			"service_tier":         {Good: []string{`"auto"`, `"standard_only"`}, Bad: []string{`"fast"`}},
+			"speed":                {Good: []string{`"standard"`, `"fast"`}, Bad: []string{`"slow"`}},
+			"thinking.type":        {Good: []string{`"adaptive"`, `"disabled"`, `"between_tools"`}, Bad: []string{`"on"`}},
+			"output_config.effort": {Good: []string{`"low"`, `"medium"`, `"high"`, `"xhigh"`, `"max"`, "null"}, Bad: []string{`"none"`}},
+		})
+	}
+	open := family.Model{ID: "anthropic.claude-sonnet-4-5-20250929-v1:0"}
+	familytest.Ranges(t, Family{}, open, talk, map[string]familytest.Bounds{"max_tokens": {Good: []string{"1000000"}, Bad: []string{"3000000000"}}})
+	familytest.Ranges(t, Family{}, open,
+		`{"anthropic_version":"bedrock-2023-05-31","max_tokens":5000,"messages":[{"role":"user","content":"a"}],"thinking":{"type":"enabled","budget_tokens":2000}}`,
+		map[string]familytest.Bounds{
+			"thinking.budget_tokens": {Good: []string{"1024", "4999"}, Bad: []string{"1023", "1024.5"}},
+			"thinking.display":       {Good: []string{`"summarized"`, `"omitted"`, "null"}, Bad: []string{`"shown"`}},
+		})
+}
+
 func TestModelName(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
@@ -105,6 +145,36 @@ func TestModelName(t *testing.T) {
 		if got := modelName(id); got != want {
 			t.Errorf("%s: %q, want %q", id, got, want)
 		}
+	}
+}
+
+// TestRedactedThoughts checks thoughts without text, which only a whole reply can
+// hold.
+func TestRedactedThoughts(t *testing.T) {
+	t.Parallel()
+	p, err := Family{}.Parse(family.Model{ID: "anthropic.claude-sonnet-4-5-20250929-v1:0"},
+		[]byte(`{"anthropic_version":"bedrock-2023-05-31","max_tokens":2000,"messages":[{"role":"user","content":"a"}],"thinking":{"type":"enabled","budget_tokens":1024}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.(family.Text).Response(&llm.Response{Content: []llm.Block{{Kind: llm.Reasoning, Redacted: []byte("b3BhcXVl")}}})
+	if err != nil || !strings.Contains(string(got), `"content":[{"type":"redacted_thinking","data":"b3BhcXVl"}]`) {
+		t.Errorf("%s, %v", got, err)
+	}
+}
+
+// TestNamedIDs checks that a refusal names a few of many calls.
+func TestNamedIDs(t *testing.T) {
+	t.Parallel()
+	var calls strings.Builder
+	for i := range 100 {
+		fmt.Fprintf(&calls, `,{"type":"tool_use","id":"call_%d","name":"t","input":{}}`, i)
+	}
+	_, err := Family{}.Parse(family.Model{ID: "anthropic.claude-3-haiku-20240307-v1:0"},
+		[]byte(`{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[`+
+			calls.String()[1:]+`]},{"role":"user","content":"b"}]}`))
+	if err == nil || !strings.Contains(err.Error(), "after: call_0, call_1, call_2, call_3, call_4. Each") {
+		t.Error(err)
 	}
 }
 

@@ -3,6 +3,7 @@ package nova
 import (
 	"encoding/json"
 	"flag"
+	"strings"
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/family"
@@ -76,6 +77,52 @@ func TestConformance(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) { familytest.Fuzz(f, subject()) }
+
+func TestRanges(t *testing.T) {
+	t.Parallel()
+	for id, limit := range map[string]string{
+		"amazon.nova-micro-v1:0":   "5000",
+		"amazon.nova-lite-v1:0":    "5000",
+		"amazon.nova-pro-v1:0":     "5000",
+		"amazon.nova-premier-v1:0": "10000",
+		"amazon.nova-2-lite-v1:0":  "65535",
+	} {
+		familytest.Ranges(t, Family{}, family.Model{ID: id}, `{"messages":[{"role":"user","content":[{"text":"a"}]}]}`, map[string]familytest.Bounds{
+			"schemaVersion":                        {Good: []string{`"messages-v1"`}, Bad: []string{`"messages-v2"`, "1"}},
+			"inferenceConfig.maxTokens":            {Good: []string{"1", limit}, Bad: []string{"0", limit + "1", "1.5"}},
+			"inferenceConfig.max_new_tokens":       {Good: []string{"1", limit}, Bad: []string{"0"}},
+			"inferenceConfig.temperature":          {Good: []string{"0", "0.00001", "1"}, Bad: []string{"-0.1", "1.1", `"1"`}},
+			"inferenceConfig.topP":                 {Good: []string{"0", "1"}, Bad: []string{"-0.1", "1.1"}},
+			"inferenceConfig.topK":                 {Good: []string{"0", "128"}, Bad: []string{"-1", "129"}},
+			"inferenceConfig.stopSequences":        {Good: []string{"[]", `["a"]`}, Bad: []string{`"a"`}},
+			"inferenceConfig.reasoningConfig.type": {Good: []string{`"enabled"`, `"disabled"`}, Bad: []string{`"auto"`}},
+		})
+	}
+	canvas := family.Model{ID: "amazon.nova-canvas-v1:0"}
+	familytest.Ranges(t, Family{}, canvas, `{"taskType":"TEXT_IMAGE","textToImageParams":{"text":"a"}}`, map[string]familytest.Bounds{
+		"textToImageParams.text":               {Good: []string{`"a"`}, Bad: []string{`""`, "1"}},
+		"imageGenerationConfig.numberOfImages": {Good: []string{"1", "5"}, Bad: []string{"0", "6"}},
+		"imageGenerationConfig.quality":        {Good: []string{`"standard"`, `"premium"`}, Bad: []string{`"hd"`}},
+		"imageGenerationConfig.cfgScale":       {Good: []string{"1.1", "10"}, Bad: []string{"1", "10.1"}},
+		"imageGenerationConfig.seed":           {Good: []string{"0", "858993459"}, Bad: []string{"-1", "858993460"}},
+		"imageGenerationConfig.width":          {Good: []string{"320", "4080"}, Bad: []string{"0", "-16"}},
+	})
+}
+
+// TestRedactedThoughts checks thoughts without text, which only a whole reply can
+// hold.
+func TestRedactedThoughts(t *testing.T) {
+	t.Parallel()
+	p, err := Family{}.Parse(family.Model{ID: "amazon.nova-2-lite-v1:0"},
+		[]byte(`{"messages":[{"role":"user","content":[{"text":"a"}]}],"inferenceConfig":{"reasoningConfig":{"type":"enabled"}}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := p.(family.Text).Response(&llm.Response{Content: []llm.Block{{Kind: llm.Reasoning, Redacted: []byte("opaque")}}})
+	if err != nil || !strings.Contains(string(got), `"content":[{"reasoningContent":{"redactedContent":"b3BhcXVl"}}]`) {
+		t.Errorf("%s, %v", got, err)
+	}
+}
 
 func TestPictureSize(t *testing.T) {
 	t.Parallel()

@@ -78,6 +78,42 @@ func TestWrongVector(t *testing.T) {
 	}
 }
 
+func TestRanges(t *testing.T) {
+	t.Parallel()
+	for id, limit := range map[string]string{
+		"amazon.titan-text-lite-v1":      "4096",
+		"amazon.titan-text-express-v1":   "8192",
+		"amazon.titan-text-premier-v1:0": "3072",
+		"amazon.titan-tg1-large":         "8192",
+	} {
+		familytest.Ranges(t, Family{}, family.Model{ID: id}, `{"inputText":"a"}`, map[string]familytest.Bounds{
+			"textGenerationConfig.maxTokenCount": {Good: []string{"1", limit}, Bad: []string{"-1", limit + "0", "1.5"}},
+			"textGenerationConfig.temperature":   {Good: []string{"0", "1"}, Bad: []string{"-0.1", "1.1"}},
+			"textGenerationConfig.topP":          {Good: []string{"0.01", "1"}, Bad: []string{"0", "1.1"}},
+		})
+	}
+	familytest.Ranges(t, Family{}, family.Model{ID: "amazon.titan-embed-text-v2:0"}, `{"inputText":"a"}`, map[string]familytest.Bounds{
+		"dimensions": {Good: []string{"256", "512", "1024"}, Bad: []string{"0", "384", `"256"`}},
+		"normalize":  {Good: []string{"true", "false"}, Bad: []string{"1"}},
+	})
+	familytest.Ranges(t, Family{}, family.Model{ID: "amazon.titan-embed-image-v1"}, `{"inputText":"a"}`, map[string]familytest.Bounds{
+		"embeddingConfig.outputEmbeddingLength": {Good: []string{"256", "384", "1024"}, Bad: []string{"0", "512", `"256"`}},
+	})
+	for _, id := range []string{"amazon.titan-image-generator-v1", "amazon.titan-image-generator-v2:0"} {
+		familytest.Ranges(t, Family{}, family.Model{ID: id}, `{"taskType":"IMAGE_VARIATION","imageVariationParams":{"images":["aGk="]}}`, map[string]familytest.Bounds{
+			"imageVariationParams.similarityStrength": {Good: []string{"0.2", "1"}, Bad: []string{"0.19", "1.1"}},
+			"imageGenerationConfig.numberOfImages":    {Good: []string{"1", "5"}, Bad: []string{"0", "6"}},
+			"imageGenerationConfig.cfgScale":          {Good: []string{"1.1", "10"}, Bad: []string{"1.09", "10.1"}},
+			"imageGenerationConfig.seed":              {Good: []string{"0", "2147483646"}, Bad: []string{"-1", "2147483647"}},
+		})
+	}
+	familytest.Ranges(t, Family{}, family.Model{ID: "amazon.titan-image-generator-v2:0"},
+		`{"taskType":"TEXT_IMAGE","textToImageParams":{"text":"a","conditionImage":"aGk="}}`, map[string]familytest.Bounds{
+			"textToImageParams.controlStrength": {Good: []string{"0", "1"}, Bad: []string{"-0.1", "1.1"}},
+			"textToImageParams.controlMode":     {Good: []string{`"CANNY_EDGE"`, `"SEGMENTATION"`}, Bad: []string{`"DEPTH"`}},
+		})
+}
+
 func TestPictureSizes(t *testing.T) {
 	t.Parallel()
 	good := 0
