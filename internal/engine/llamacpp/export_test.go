@@ -20,6 +20,19 @@ func (e *Engine) Sanitized(ctx context.Context, t engine.Target, r *llm.Request)
 	return c.chat.Messages
 }
 
+// Prompt is prompt for tests.
+type Prompt = prompt
+
+// Prepared returns what decides the input of r as the server gets it. The
+// weights must have been loaded.
+func (e *Engine) Prepared(ctx context.Context, t engine.Target, r *llm.Request) Prompt {
+	run, err := e.runner(ctx, t)
+	if err != nil {
+		return Prompt{}
+	}
+	return run.facts.Load().converse(t.Mode, r).chat
+}
+
 // Estimate returns the memory that a load of t is admitted with.
 func (e *Engine) Estimate(ctx context.Context, t engine.Target) int64 {
 	run, err := e.runner(ctx, t)

@@ -103,22 +103,19 @@ func (g *generation) ask(ctx context.Context, inst *instance, lease limit.Lease)
 	}
 	g.stops = engine.NewStopper(g.req)
 	g.blocks = blocks{index: -1, lazy: c.calls || c.thinks}
-	path, body := c.body(g.req, lease, g.stops != nil)
 	g.begin = time.Now()
-	inst.ask()
-	resp, err := inst.client.post(ctx, path, body)
-	inst.answered()
+	resp, err := g.post(ctx, inst, &c, lease)
 	if err != nil {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
+		}
+		if _, ok := errors.AsType[*serverError](err); ok {
+			return false, g.failure(inst, err)
 		}
 		inst.suspect()
 		return !inst.stalled.Load(), g.failure(inst, err)
 	}
 	defer resp.Body.Close() // closing it early is how a reply is broken off
-	if resp.StatusCode != http.StatusOK {
-		return false, g.failure(inst, readError(resp))
-	}
 	err = g.read(newStream(resp.Body), inst, lease)
 	if err != nil && !g.left {
 		if ctx.Err() != nil {
@@ -130,6 +127,25 @@ func (g *generation) ask(ctx context.Context, inst *instance, lease limit.Lease)
 		return false, g.failure(inst, err)
 	}
 	return false, nil
+}
+
+// post sends a conversation, a second time with looser schemas when the server
+// does not take them as they are. An answer other than 200 is a *serverError.
+func (g *generation) post(ctx context.Context, inst *instance, c *conversation, lease limit.Lease) (*http.Response, error) {
+	for first := true; ; first = false {
+		path, body := c.body(g.req, lease, g.stops != nil)
+		inst.ask()
+		resp, err := inst.client.post(ctx, path, body)
+		inst.answered()
+		if err != nil || resp.StatusCode == http.StatusOK {
+			return resp, err
+		}
+		err = readError(resp)
+		_ = resp.Body.Close()
+		if !first || !refused(err) || !c.loosen() {
+			return nil, err
+		}
+	}
 }
 
 // failure turns what went wrong into the error for the caller.
@@ -170,7 +186,11 @@ func (e *Engine) Count(ctx context.Context, t engine.Target, r *llm.Request) (in
 		var out struct {
 			Tokens int `json:"input_tokens"`
 		}
-		err := inst.client.call(ctx, "/v1/chat/completions/input_tokens", &c.chat, &out)
+		const path = "/v1/chat/completions/input_tokens"
+		err := inst.client.call(ctx, path, &c.chat, &out)
+		if refused(err) && c.loosen() {
+			err = inst.client.call(ctx, path, &c.chat, &out)
+		}
 		n = out.Tokens
 		return err
 	})

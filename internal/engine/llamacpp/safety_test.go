@@ -59,6 +59,20 @@ func (b *bare) post(t *testing.T, path string, in, out any) {
 	}
 }
 
+func (b *bare) get(t *testing.T, path string) string {
+	t.Helper()
+	resp, err := b.c.Get("http://engine" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close() // a test
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %d %v", path, resp.StatusCode, err)
+	}
+	return string(raw)
+}
+
 // ids are the tokens of a conversation as the engine reads it.
 func (b *bare) ids(t *testing.T, msgs []llamacpp.Message) []int {
 	t.Helper()

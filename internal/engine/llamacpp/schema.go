@@ -1,0 +1,84 @@
+package llamacpp
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+)
+
+// loosen leaves of the tools' schemas what every server takes, and reports
+// whether there were any. The server refuses a whole request for what it does not
+// know in one schema: a reference to elsewhere, "true" for any value, a type of
+// its own. Calls are held to the original schema by whoever asked for them.
+func (c *conversation) loosen() bool {
+	for i := range c.chat.Tools {
+		f := &c.chat.Tools[i].Function
+		d := json.NewDecoder(bytes.NewReader(f.Parameters))
+		d.UseNumber()
+		var schema any
+		if d.Decode(&schema) != nil {
+			continue
+		}
+		if b, err := json.Marshal(looser(schema)); err == nil {
+			f.Parameters = b
+		}
+	}
+	return len(c.chat.Tools) > 0
+}
+
+// looser is a schema of the plainest keywords.
+func looser(v any) any {
+	out := map[string]any{}
+	schema, ok := v.(map[string]any)
+	if !ok { // true, false, or no schema at all
+		return out
+	}
+	for key, v := range schema {
+		switch key {
+		case "description", "title", "enum", "const", "required":
+			out[key] = v
+		case "type":
+			if known(v) {
+				out[key] = v
+			}
+		case "items":
+			out[key] = looser(v)
+		case "properties":
+			if all, ok := v.(map[string]any); ok {
+				to := make(map[string]any, len(all))
+				for name, s := range all {
+					to[name] = looser(s)
+				}
+				out[key] = to
+			}
+		case "anyOf", "oneOf":
+			if all, ok := v.([]any); ok {
+				to := make([]any, len(all))
+				for i, s := range all {
+					to[i] = looser(s)
+				}
+				out[key] = to
+			}
+		}
+	}
+	return out
+}
+
+// known reports whether a type is one of JSON Schema's, or a list of them.
+func known(v any) bool {
+	switch t := v.(type) {
+	case string:
+		return slices.Contains([]string{"string", "number", "integer", "boolean", "null", "array", "object"}, t)
+	case []any:
+		return !slices.ContainsFunc(t, func(v any) bool { _, ok := v.(string); return !ok || !known(v) })
+	}
+	return false
+}
+
+// refused reports whether the server did not take a request as it was, for
+// another reason than its length.
+func refused(err error) bool {
+	se, ok := errors.AsType[*serverError](err)
+	return ok && se.Code == 400 && se.Type != "exceed_context_size_error"
+}
