@@ -91,7 +91,7 @@ func (s *Schema) Grammar(g *Grammar, prefix string) (rule string, err error) {
 			return "", bad
 		}
 		if errors.Is(first, errEmpty) {
-			return "", &Error{Reason: "no value fits"}
+			return "", &Error{Reason: "no value fits, or none within the bounds of the grammar"}
 		}
 		return "", &Error{Reason: "is too large to be guaranteed"}
 	}
