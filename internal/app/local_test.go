@@ -75,12 +75,12 @@ func TestImportedModels(t *testing.T) {
 		streaming             bool
 	}
 	wanted := map[string]want{
-		"local.chatty":          {"chatty", "chat", "converse", 4096, 0, true},
+		"local.chatty":          {"chatty", "chat", "openai", 4096, 0, true},
 		"local.base-model-v2":   {"base-model-v2", "completion", "titan", 2048, 0, true},
 		"local.base-model-v2-2": {"base_Model.v2", "completion", "titan", 4096, 0, true},
 		"local.vectors":         {"vectors", "embed", "titan", 512, 12, false},
 		"local.pooled":          {"pooled", "embed", "titan", 4096, 8, false},
-		"local.x0":              {"x", "chat", "converse", 4096, 0, true},
+		"local.x0":              {"x", "chat", "openai", 4096, 0, true},
 	}
 	if got := l.Catalog.Weights(); slices.ContainsFunc(got, func(w catalog.Weights) bool { return w.ID == "judge" }) {
 		t.Error("a judge of texts is served")

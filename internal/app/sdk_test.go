@@ -277,18 +277,22 @@ func TestUnsuitableModels(t *testing.T) {
 		call       func() error
 		code, part string
 	}{
-		"no native body":         {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(own), Body: []byte(`{}`), ContentType: json}), "ValidationException", "use Converse"},
-		"no native body, stream": {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new(own), Body: []byte(`{}`), ContentType: json}), "ValidationException", "use Converse"},
-		"accept":                 {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(haiku), Body: []byte(`{}`), ContentType: json, Accept: new("image/png")}), "ValidationException", "Accept Type"},
-		"accept, stream":         {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new(haiku), Body: []byte(`{}`), ContentType: json, Accept: new("image/png")}), "ValidationException", "Accept Type"},
-		"half a guardrail":       {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(haiku), Body: []byte(`{}`), ContentType: json, GuardrailIdentifier: new("abcdefghij12")}), "ValidationException", "together"},
-		"wrong body, stream":     {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new(haiku), Body: []byte(`{"colour":1}`), ContentType: json}), "ValidationException", ""},
-		"unknown, stream":        {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new("nobody.nothing-v1:0"), Body: []byte(`{}`), ContentType: json}), "ValidationException", "identifier"},
-		"no vectors":             {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(embedG1), Body: []byte(`{"inputText":"a"}`), ContentType: json}), "ModelNotReadyException", ""},
-		"wrong embedding body":   {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(embedG1), Body: []byte(`{"text":"a"}`), ContentType: json}), "ValidationException", "text"},
-		"base model talks":       {talk(base, said("hi")), "ValidationException", "supported text or chat model"},
-		"unknown talks":          {talk("nobody.nothing-v1:0", said("hi")), "ValidationException", "identifier"},
-		"two users in a row":     {talk(haiku, append(said("hi"), said("hi")...)), "ValidationException", ""},
+		"own body":             {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(own), Body: []byte(`{}`), ContentType: json}), "ValidationException", "required key [messages] not found"},
+		"own body, stream":     {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new(own), Body: []byte(`{}`), ContentType: json}), "ValidationException", "required key [messages] not found"},
+		"no pictures yet":      {invoke(&bedrockruntime.InvokeModelInput{ModelId: new("stability.stable-diffusion-xl-v1"), Body: []byte(`{"text_prompts":[{"text":"a rock"}]}`), ContentType: json}), "ValidationException", "outcrop models pull stable-diffusion-v1-5"},
+		"no vectors of images": {invoke(&bedrockruntime.InvokeModelInput{ModelId: new("amazon.titan-embed-image-v1"), Body: []byte(`{"inputImage":"iVBORw0KGgo="}`), ContentType: json}), "ValidationException", "outcrop models pull clip-vit-base-patch32"},
+		"pictures talk":        {talk("amazon.nova-canvas-v1:0", said("hi")), "ValidationException", "supported text or chat model"},
+		"rankings talk":        {talk("cohere.rerank-v3-5:0", said("hi")), "ValidationException", "supported text or chat model"},
+		"accept":               {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(haiku), Body: []byte(`{}`), ContentType: json, Accept: new("image/png")}), "ValidationException", "Accept Type"},
+		"accept, stream":       {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new(haiku), Body: []byte(`{}`), ContentType: json, Accept: new("image/png")}), "ValidationException", "Accept Type"},
+		"half a guardrail":     {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(haiku), Body: []byte(`{}`), ContentType: json, GuardrailIdentifier: new("abcdefghij12")}), "ValidationException", "together"},
+		"wrong body, stream":   {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new(haiku), Body: []byte(`{"colour":1}`), ContentType: json}), "ValidationException", ""},
+		"unknown, stream":      {stream(&bedrockruntime.InvokeModelWithResponseStreamInput{ModelId: new("nobody.nothing-v1:0"), Body: []byte(`{}`), ContentType: json}), "ValidationException", "identifier"},
+		"no vectors":           {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(embedG1), Body: []byte(`{"inputText":"a"}`), ContentType: json}), "ModelNotReadyException", ""},
+		"wrong embedding body": {invoke(&bedrockruntime.InvokeModelInput{ModelId: new(embedG1), Body: []byte(`{"text":"a"}`), ContentType: json}), "ValidationException", "text"},
+		"base model talks":     {talk(base, said("hi")), "ValidationException", "supported text or chat model"},
+		"unknown talks":        {talk("nobody.nothing-v1:0", said("hi")), "ValidationException", "identifier"},
+		"two users in a row":   {talk(haiku, append(said("hi"), said("hi")...)), "ValidationException", ""},
 	} {
 		err := x.call()
 		wantCode(t, name, err, x.code)
