@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/apptest"
+	"github.com/outcrop/outcrop/internal/document"
 	"github.com/outcrop/outcrop/internal/keys"
 )
 
@@ -24,6 +26,14 @@ var (
 	ways = flag.Bool("ways", false, "ask each prompt of the token corpus in every way, not in one; takes hours on two cores")
 	seed = flag.Uint64("seed", 1, "which tenth to run without -full")
 )
+
+// TestMain lets the test binary be the process that reads one document.
+func TestMain(m *testing.M) {
+	if document.InChild() {
+		os.Exit(document.Child(os.Stdin, os.Stdout))
+	}
+	os.Exit(m.Run())
+}
 
 // The ids under test.
 const (
@@ -79,7 +89,7 @@ type product struct {
 func startProduct(t testing.TB) *product {
 	t.Helper()
 	p := &product{}
-	p.Server = apptest.Start(t, apptest.RealEngine(), apptest.Config(func(c *app.Config) {
+	p.Server = apptest.Start(t, apptest.RealEngine(), apptest.Documents(), apptest.Config(func(c *app.Config) {
 		c.Engine.MaxContext = contextTokens
 		c.Usage.Strict = true
 		c.Engine.QueueDeadline = 10 * time.Minute // a busy machine is no reason to fail
