@@ -12,7 +12,7 @@ import (
 
 // Defaults and limits of a Jamba body.
 const (
-	jambaTokens      = 4096
+	jambaTokens      = 4096 // at most, and unless a body says: then the weights' own default counts
 	jambaTemperature = 1
 	maxTemperature   = 2
 	minTopP          = 0.01
@@ -32,7 +32,7 @@ func (f Family) parseJamba(m family.Model, root *body.Value) (family.Task, error
 	n := limit(m, jambaTokens)
 	root.Require("messages")
 	req := &llm.Request{Params: llm.Params{
-		MaxTokens:        chat.Or(root.Get("max_tokens").Int(body.Range{Min: 1, Max: float64(n)}), min(jambaTokens, n)),
+		MaxTokens:        root.Get("max_tokens").Int(body.Range{Min: 1, Max: float64(n)}),
 		Temperature:      chat.Or(root.Get("temperature").Num(body.Range{Max: maxTemperature}), jambaTemperature),
 		TopP:             chat.Or(root.Get("top_p").Num(body.Range{Min: minTopP, Max: 1}), 1),
 		Stop:             chat.Stop(root.Get("stop"), 0),

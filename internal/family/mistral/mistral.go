@@ -29,7 +29,8 @@ const (
 	maxTopK  = 200
 )
 
-// defaults are what a model takes for what a body leaves out.
+// defaults are what a model takes for what a body leaves out. Where that is the
+// most that the model can write, tokens is 0: the weights' own default counts.
 type defaults struct {
 	tokens, limit int
 	temperature   float64
@@ -46,7 +47,7 @@ func defaultsOf(id string) defaults {
 	case strings.Contains(id, "mistral-7b"):
 		return defaults{512, 8192, 0.5, 0.9, new(50)}
 	}
-	return defaults{8192, 8192, 0.7, 1, nil}
+	return defaults{0, 8192, 0.7, 1, nil}
 }
 
 // chatOnly reports whether a model has no text completion.
@@ -66,7 +67,7 @@ func (Family) Parse(m family.Model, data []byte) (family.Task, error) {
 		d.limit = m.MaxOutput
 	}
 	p := llm.Params{
-		MaxTokens:   chat.Or(root.Get("max_tokens").Int(body.Range{Min: 1, Max: float64(d.limit)}), min(d.tokens, d.limit)),
+		MaxTokens:   root.Get("max_tokens").Int(body.Range{Min: 1, Max: float64(d.limit)}),
 		Temperature: chat.Or(root.Get("temperature").Num(body.Range{Max: 1}), d.temperature),
 		TopP:        chat.Or(root.Get("top_p").Num(body.Range{Max: 1}), d.topP),
 		TopK:        root.Get("top_k").Int(body.Range{Min: 1, Max: maxTopK}),
@@ -74,6 +75,9 @@ func (Family) Parse(m family.Model, data []byte) (family.Task, error) {
 	}
 	if p.TopK == nil {
 		p.TopK = d.topK
+	}
+	if p.MaxTokens == nil && d.tokens > 0 {
+		p.MaxTokens = new(min(d.tokens, d.limit))
 	}
 	if root.Has("messages") || chatOnly(m.ID) && !root.Has("prompt") {
 		return parseChat(root, p)

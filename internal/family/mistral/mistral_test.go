@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/family"
+	"github.com/outcrop/outcrop/internal/family/chat"
 	"github.com/outcrop/outcrop/internal/family/familytest"
 	"github.com/outcrop/outcrop/internal/llm"
 )
@@ -102,15 +103,15 @@ func TestDefaults(t *testing.T) {
 	for id, want := range map[string]defaults{
 		"mistral.mistral-7b-instruct-v0:2":   {512, 8192, 0.5, 0.9, new(50)},
 		"mistral.mixtral-8x7b-instruct-v0:1": {512, 4096, 0.5, 0.9, new(50)},
-		"mistral.mistral-large-2402-v1:0":    {8192, 8192, 0.7, 1, nil},
-		"mistral.mistral-large-2407-v1:0":    {8192, 8192, 0.7, 1, nil},
+		"mistral.mistral-large-2402-v1:0":    {0, 8192, 0.7, 1, nil},
+		"mistral.mistral-large-2407-v1:0":    {0, 8192, 0.7, 1, nil},
 	} {
 		task, err := Family{}.Parse(family.Model{ID: id}, []byte(`{"prompt":"a"}`))
 		if err != nil {
 			t.Fatal(err)
 		}
 		p := task.(family.Text).Request().Params
-		if *p.MaxTokens != want.tokens || *p.Temperature != want.temperature || *p.TopP != want.topP || (p.TopK == nil) != (want.topK == nil) {
+		if *chat.Or(p.MaxTokens, 0) != want.tokens || *p.Temperature != want.temperature || *p.TopP != want.topP || (p.TopK == nil) != (want.topK == nil) {
 			t.Errorf("%s: %+v", id, p)
 		}
 	}
