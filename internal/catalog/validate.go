@@ -26,12 +26,14 @@ func families() []string {
 	return []string{"ai21", "anthropic", "cohere", "converse", "llama", "mistral", "nova", "openai", "stability", "titan"}
 }
 
-// The modes of weights that do not write text.
+// Modes of weights that no engine loads yet; the others are those of engines.
 const (
-	modeEmbed      = "embed"
-	modeImageEmbed = "image-embed"
-	modeImage      = "image"
+	ImageEmbed = "image-embed" // vectors of texts and images in one space
+	Picture    = "image"       // makes pictures
 )
+
+// modeEmbed is the mode of weights that make vectors of texts.
+const modeEmbed = "embed"
 
 // prompts are the forms of prompt that families pass on raw.
 func prompts() []string { return []string{"llama2", "llama3", "llama4", "mistral", "deepseek"} }
@@ -100,14 +102,14 @@ func (w *Weights) check(word *regexp.Regexp) error {
 		if w.DefaultTokens < 1 || w.DefaultTokens >= w.ContextTokens {
 			return fmt.Errorf("default_max_tokens: want 1 to %d, below context_tokens", w.ContextTokens-1)
 		}
-	case modeEmbed, modeImageEmbed:
+	case modeEmbed, ImageEmbed:
 		if w.Dimensions < 1 {
 			return fmt.Errorf("dimensions: want a number above 0 for mode %s", w.Mode)
 		}
 		if w.DefaultTokens != 0 {
 			return fmt.Errorf("default_max_tokens: not for mode %s", w.Mode)
 		}
-	case modeImage:
+	case Picture:
 		if w.Dimensions != 0 {
 			return fmt.Errorf("dimensions: only for mode embed")
 		}
@@ -259,9 +261,9 @@ func fits(m *Model, mode string) bool {
 	switch mode {
 	case modeEmbed:
 		return m.Embedding() != m.Rank
-	case modeImageEmbed:
+	case ImageEmbed:
 		return m.Embedding() && !m.Rank
-	case modeImage:
+	case Picture:
 		return slices.Equal(m.Output, []string{"IMAGE"}) && !m.Rank
 	}
 	return !m.Embedding() && !m.Rank && slices.Contains(m.Output, "TEXT")
@@ -290,7 +292,7 @@ func (p *Pattern) check(word, provider *regexp.Regexp, modes map[string]string) 
 	switch mode, ok := modes[p.Weights]; {
 	case !ok:
 		return fmt.Errorf("weights: no weights have the id %q", p.Weights)
-	case mode == modeEmbed, mode == modeImageEmbed, mode == modeImage:
+	case mode == modeEmbed, mode == ImageEmbed, mode == Picture:
 		return fmt.Errorf("weights: a pattern is for text models, and %q are of mode %s", p.Weights, mode)
 	case p.StandIn && mode == "completion":
 		return fmt.Errorf("stand_in: weights of mode completion cannot stand in")
