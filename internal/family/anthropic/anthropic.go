@@ -29,8 +29,15 @@ func (Family) Name() string { return "anthropic" }
 
 // Parse reads a Text Completions or a Messages body. A body with "prompt"
 // is the former, everything else the latter; Claude 3 and later refuse the
-// former.
+// former. A direct body is Messages.
 func (f Family) Parse(m family.Model, data []byte) (family.Task, error) {
+	if m.Direct {
+		d, err := f.Direct(data)
+		if err != nil {
+			return nil, err
+		}
+		return d.Text(m)
+	}
 	root, err := body.Parse(data)
 	if err != nil {
 		return nil, err

@@ -244,3 +244,44 @@ func BenchmarkStreamChunk(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkParseManyCalls is a hostile body: its cost must grow as its length.
+func BenchmarkParseManyCalls(b *testing.B) {
+	for _, n := range []int{1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var calls, results strings.Builder
+			for i := range n {
+				fmt.Fprintf(&calls, `,{"type":"tool_use","id":"call_%d","name":"t","input":{}}`, i)
+				fmt.Fprintf(&results, `,{"type":"tool_result","tool_use_id":"call_%d"}`, i)
+			}
+			data := []byte(`{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"a"},{"role":"assistant","content":[` +
+				calls.String()[1:] + `]},{"role":"user","content":[` + results.String()[1:] + `]}]}`)
+			b.SetBytes(int64(len(data)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := (Family{}).Parse(family.Model{ID: "anthropic.claude-3-haiku-20240307-v1:0"}, data); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkMessagesStreamChunk(b *testing.B) {
+	p, err := Family{}.Parse(family.Model{ID: "anthropic.claude-3-haiku-20240307-v1:0"},
+		[]byte(`{"anthropic_version":"bedrock-2023-05-31","max_tokens":9,"messages":[{"role":"user","content":"a"}]}`))
+	if err != nil {
+		b.Fatal(err)
+	}
+	st, err := p.(family.Text).Stream()
+	if err != nil {
+		b.Fatal(err)
+	}
+	emit := func([]byte) error { return nil }
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := st.Chunks(llm.Event{Kind: llm.Delta, Text: " quantum"}, emit); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -31,7 +31,10 @@ func (f Family) Direct(data []byte) (*Direct, error) {
 	if stream := present(root.Get("stream")).Bool(); stream != nil {
 		d.Stream = *stream
 	}
-	return d, root.Err()
+	if err := root.Err(); err != nil {
+		return nil, err
+	}
+	return d, nil
 }
 
 // Text reads the conversation for m, the model behind d.Model. It is called

@@ -75,10 +75,7 @@ func TestDirectRefuses(t *testing.T) {
 		"broken":       {`{"model":`, "Malformed input request, please reformat your input and try again."},
 		"other limits": {`{"model":"m","max_tokens":4097,"messages":[{"role":"user","content":"a"}]}`, "#/max_tokens: 4097 is not less or equal to 4096"},
 	} {
-		d, err := Family{}.Direct([]byte(c.body))
-		if err == nil {
-			_, err = d.Text(family.Model{ID: "anthropic.claude-3-haiku-20240307-v1:0"})
-		}
+		_, err := Family{}.Parse(family.Model{ID: "anthropic.claude-3-haiku-20240307-v1:0", Direct: true}, []byte(c.body))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}

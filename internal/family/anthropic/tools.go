@@ -15,6 +15,7 @@ const (
 
 // tools reads the tools and the choice of them.
 func (rd *reader) tools(root *body.Value) {
+	names := map[string]bool{}
 	for _, item := range present(root.Get("tools")).Items(body.Length{Max: maxTools}) {
 		if item.Object() == nil {
 			continue
@@ -25,9 +26,10 @@ func (rd *reader) tools(root *body.Value) {
 			continue
 		}
 		t := tool(item)
-		if slices.ContainsFunc(rd.req.Tools, func(o llm.Tool) bool { return o.Name == t.Name }) {
+		if names[t.Name] {
 			rd.fail("tools: Tool names must be unique.")
 		}
+		names[t.Name] = true
 		rd.req.Tools = append(rd.req.Tools, t)
 		rd.cacheMark(item, llm.Mark{})
 		item.Close()
@@ -170,13 +172,13 @@ func (rd *reader) toolResult(v *body.Value) *llm.Block {
 // answers checks that every call has one result, in the next turn, and every
 // result a call, in the turn before.
 func (rd *reader) answers() {
-	seen := map[string]bool{}
-	var open []place // calls of the turn before
+	turnOf := map[string]int{} // the turn of a call
+	var open []place           // calls of the turn before
 	before := 0
-	for _, t := range rd.origin {
+	for i, t := range rd.origin {
 		answered := map[string]bool{}
 		for _, r := range t.results {
-			if !slices.ContainsFunc(open, func(c place) bool { return c.id == r.id }) {
+			if of, ok := turnOf[r.id]; !ok || of != i-1 {
 				rd.fail("%s: unexpected `tool_use_id` found in `tool_result` blocks: %s. "+
 					"Each `tool_result` block must have a corresponding `tool_use` block in the previous message.", r.at, body.Show(r.id))
 			}
@@ -187,10 +189,10 @@ func (rd *reader) answers() {
 		}
 		rd.unanswered(before, open, answered, t.late && rd.strict)
 		for _, c := range t.calls {
-			if seen[c.id] {
+			if _, ok := turnOf[c.id]; ok {
 				rd.fail("%s: `tool_use` ids must be unique", c.at)
 			}
-			seen[c.id] = true
+			turnOf[c.id] = i
 		}
 		open, before = t.calls, t.index
 	}

@@ -9,7 +9,6 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/family/body"
@@ -266,15 +265,19 @@ func (rd *reader) variation(p *body.Value) {
 func (rd *reader) colors(p *body.Value) {
 	rd.prompt(p, true)
 	p.Require("colors")
-	hex := regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
 	for _, item := range p.Get("colors").Items(body.Length{Min: 1, Max: maxColors}) {
 		c := item.Text(body.Length{})
-		if item.Kind() == body.String && !hex.MatchString(c) {
-			item.Violate("string [" + body.Show(c) + "] does not match pattern " + hex.String())
+		if item.Kind() == body.String && !isColor(c) {
+			item.Violate("string [" + body.Show(c) + "] does not match pattern ^#[0-9a-fA-F]{6}$")
 		}
 		rd.req.Colors = append(rd.req.Colors, strings.ToLower(c))
 	}
 	rd.addImage(p, "referenceImage")
+}
+
+// isColor reports whether s is "#" and six hexadecimal digits.
+func isColor(s string) bool {
+	return len(s) == 7 && s[0] == '#' && strings.Trim(s[1:], "0123456789abcdefABCDEF") == ""
 }
 
 func (rd *reader) background(p *body.Value) {

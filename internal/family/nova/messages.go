@@ -1,7 +1,6 @@
 package nova
 
 import (
-	"slices"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/family/body"
@@ -157,34 +156,38 @@ func reasoning(rd *reader, v *body.Value) *llm.Block {
 // answers checks the results in message number i, the last one read, against
 // the calls of the message before, and returns the calls that now wait.
 func (rd *reader) answers(i int, open []string) []string {
-	var calls, results []string
+	var calls []string
+	called, answered := map[string]bool{}, map[string]bool{}
+	results := 0
 	for _, b := range rd.req.Messages[len(rd.req.Messages)-1].Content {
 		switch b.Kind {
 		case llm.ToolCall:
-			if slices.Contains(calls, b.Call.ID) {
+			if called[b.Call.ID] {
 				rd.fail("The toolUse blocks at messages.%d.content contain duplicate Ids: %s", i, body.Show(b.Call.ID))
 			}
+			called[b.Call.ID] = true
 			calls = append(calls, b.Call.ID)
 		case llm.ToolResult:
-			if slices.Contains(results, b.Result.CallID) {
+			if answered[b.Result.CallID] {
 				rd.fail("The toolResult blocks at messages.%d.content contain duplicate Ids: %s", i, body.Show(b.Result.CallID))
 			}
-			results = append(results, b.Result.CallID)
+			answered[b.Result.CallID] = true
+			results++
 		}
 	}
-	if len(results) > len(open) {
+	if results > len(open) {
 		rd.fail("The number of toolResult blocks at messages.%d.content exceeds the number of toolUse blocks of previous turn.", i)
 	}
-	rd.missing(i, open, results)
+	rd.missing(i, open, answered)
 	return calls
 }
 
 // missing refuses calls without a result in message number i.
-func (rd *reader) missing(i int, open, results []string) {
+func (rd *reader) missing(i int, open []string, answered map[string]bool) {
 	const most = 5 // ids that the message names
 	var ids []string
 	for _, id := range open {
-		if !slices.Contains(results, id) && len(ids) < most {
+		if !answered[id] && len(ids) < most {
 			ids = append(ids, body.Show(id))
 		}
 	}

@@ -1,8 +1,8 @@
 package nova
 
 import (
-	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/outcrop/outcrop/internal/family/body"
 	"github.com/outcrop/outcrop/internal/llm"
@@ -14,11 +14,11 @@ func (rd *reader) tools(c *body.Value) {
 		return
 	}
 	c.Require("tools")
-	tools := c.Get("tools")
-	for _, item := range tools.Items(body.Length{Min: 1}) {
+	names := map[string]bool{}
+	for _, item := range c.Get("tools").Items(body.Length{Min: 1}) {
 		switch v, kind := rd.union(item, "toolSpec", "cachePoint", "systemTool"); kind {
 		case "toolSpec":
-			rd.tool(v)
+			rd.tool(v, names)
 		case "cachePoint":
 			rd.cache(v, llm.Mark{})
 		case "systemTool":
@@ -30,7 +30,8 @@ func (rd *reader) tools(c *body.Value) {
 	c.Close()
 }
 
-func (rd *reader) tool(v *body.Value) {
+// tool reads a toolSpec. names are those of the tools before it.
+func (rd *reader) tool(v *body.Value, names map[string]bool) {
 	if v.Object() == nil {
 		return
 	}
@@ -47,25 +48,28 @@ func (rd *reader) tool(v *body.Value) {
 		t.Strict = *strict
 	}
 	v.Close()
-	if slices.ContainsFunc(rd.req.Tools, func(o llm.Tool) bool { return o.Name == t.Name }) {
+	if names[t.Name] {
 		rd.fail("The toolConfig.tools field has more than one toolSpec with the name %s.", body.Show(t.Name))
 	}
+	names[t.Name] = true
 	rd.req.Tools = append(rd.req.Tools, t)
 }
 
-func name(v *body.Value) string {
-	s := v.Text(body.Length{Min: 1, Max: 64})
-	return matching(v, s, `^[a-zA-Z0-9_-]+$`)
-}
+func name(v *body.Value) string { return matching(v, "_-", `^[a-zA-Z0-9_-]+$`) }
 
-func id(v *body.Value) string {
-	s := v.Text(body.Length{Min: 1, Max: 64})
-	return matching(v, s, `^[a-zA-Z0-9_.:-]+$`)
-}
+func id(v *body.Value) string { return matching(v, "_.:-", `^[a-zA-Z0-9_.:-]+$`) }
 
-func matching(v *body.Value, s, pattern string) string {
-	if s != "" && !regexp.MustCompile(pattern).MatchString(s) {
+// matching reads a name of at most 64 letters, digits and characters of extra,
+// which pattern says too.
+func matching(v *body.Value, extra, pattern string) string {
+	s := v.Text(body.Length{Min: 1, Max: 64})
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte(extra, c) >= 0 {
+			continue
+		}
 		v.Violate("string [" + body.Show(s) + "] does not match pattern " + pattern)
+		break
 	}
 	return s
 }
