@@ -10,6 +10,10 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
+// imageEmbed is the mode of weights that make vectors of texts and images; no
+// engine runs them yet.
+const imageEmbed = "image-embed"
+
 // Embed makes one vector of dims numbers for each text, and notes the facts in
 // c. Vectors keep length 1. Images are refused with ValidationException: no
 // engine makes vectors of them yet.
@@ -29,7 +33,11 @@ func (s *Service) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *
 
 // embed makes the vectors of the weights themselves.
 func (s *Service) embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest) (*llm.EmbedResponse, error) {
-	if t.Weights.Mode != string(engine.Embed) {
+	switch t.Weights.Mode {
+	case string(engine.Embed):
+	case imageEmbed:
+		return nil, laterEngine(t, "embeddings")
+	default:
 		return nil, apierr.Validation("The model %s does not make embeddings.", t.Model.ID)
 	}
 	et := s.note(c, t)

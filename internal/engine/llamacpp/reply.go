@@ -51,7 +51,7 @@ func (g *generation) read(s *stream, inst *instance, lease limit.Lease) error {
 		}
 		if !g.opened {
 			g.opened = true
-			if !g.emit(llm.Event{Kind: llm.Start, Usage: llm.Usage{InputTokens: g.usage.InputTokens}}) ||
+			if !g.emit(llm.Event{Kind: llm.Start, Usage: llm.Usage{InputTokens: g.usage.InputTokens, ReusedTokens: g.usage.ReusedTokens}}) ||
 				!g.blocks.lazy && !g.open(llm.Text, nil) {
 				return nil
 			}

@@ -36,7 +36,7 @@ func (p *player) play(ctx context.Context) error {
 	if err := p.alive(ctx); err != nil {
 		return err
 	}
-	if !p.emit(llm.Event{Kind: llm.Start, Usage: llm.Usage{InputTokens: p.usage.InputTokens}}) {
+	if !p.emit(llm.Event{Kind: llm.Start, Usage: llm.Usage{InputTokens: p.usage.InputTokens, ReusedTokens: p.usage.ReusedTokens}}) {
 		return nil
 	}
 	if r.Blocks[0].Kind == llm.Text && !p.open(0) { // a text begins with the reply, as engines do it
