@@ -1,5 +1,10 @@
 package document
 
+import (
+	"fmt"
+	"strings"
+)
+
 // bombs are small files that want to become large.
 func bombs() []sample {
 	strung := xlsxParts("", "")
@@ -12,6 +17,11 @@ func bombs() []sample {
 	busy.objects[3] = stream("/Filter /FlateDecode", deflateRepeat("", "q ", 20<<20, ""))
 	wordy := simplePDF("one")
 	wordy.objects[3] = stream("/Filter /FlateDecode", deflateRepeat("BT /F1 9 Tf ", "(aaaaaaaaaaaaaaaa) Tj ", 2_000_000, ""))
+	forms := simplePDF("one")
+	forms.objects[3] = stream("", []byte("/X Do"))
+	form := forms.add(stream("/Type /XObject /Subtype /Form /Resources << /XObject << /X 6 0 R >> /Font << /F1 3 0 R >> >>",
+		[]byte("BT /F1 9 Tf (again ) Tj ET "+strings.Repeat("/X Do ", 50))))
+	forms.objects[1] = fmt.Sprintf("<< /Type /Pages /Count 1 /Kids [5 0 R] /Resources << /XObject << /X %d 0 R >> >> >>", form)
 	return []sample{
 		refused("bomb of text", DOCX, zipRepeat(docxParts(para("", "@")), "word/document.xml", "a", 40<<20), TooLong, ""),
 		{name: "bomb of one token", format: DOCX, data: zipRepeat(docxParts(para("", "@")), "word/document.xml", "a", 300<<20), kind: TooLarge, also: TooLong},
@@ -22,5 +32,6 @@ func bombs() []sample {
 		refused("20 million commands", PDF, busy.bytes(), TooLong, ""),
 		refused("32 MB of text", PDF, wordy.bytes(), TooLong, "has more than 16777216 bytes of text"),
 		{name: "bomb of objects", format: PDF, data: objectBomb(), kind: TooLong, also: TooLarge},
+		{name: "forms that draw themselves", format: PDF, data: forms.bytes(), kind: TooLong, also: TooLarge},
 	}
 }

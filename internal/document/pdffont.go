@@ -25,8 +25,8 @@ type font struct {
 	simple    [256]*glyph
 	known     map[string]*glyph // of composite fonts
 	unicode   *charMap
-	encoder   lib.TextEncoding
-	names     map[byte]string // of /Differences
+	encoder   lib.TextEncoding // of /Differences; nil without
+	names     map[byte]string  // of /Differences
 	base      *charmap.Charmap
 	widths    map[int]float64 // of composite fonts, by code
 	first     int
@@ -121,14 +121,16 @@ func (f *font) simpleWidths() {
 
 // encoding reads how a simple font names its codes.
 func (f *font) encoding() {
-	lf := lib.Font{V: f.v}
-	f.encoder = lf.Encoder()
 	enc := f.v.Key("Encoding")
 	switch base := enc.Key("BaseEncoding").Name() + enc.Name(); base {
 	case "MacRomanEncoding":
 		f.base = charmap.Macintosh
 	case "WinAnsiEncoding":
 		f.base = charmap.Windows1252
+	}
+	if enc.Kind() == lib.Dict { // it knows the names of glyphs; other encodings it would read with less care than this
+		lf := lib.Font{V: f.v}
+		f.encoder = lf.Encoder()
 	}
 	differences := enc.Key("Differences")
 	if differences.Len() == 0 {
@@ -202,14 +204,37 @@ func (f *font) simpleText(c byte) string {
 		if text, ok := nameText(name); ok {
 			return text
 		}
-	} else if f.base != nil {
+		if text := f.encoder.Decode(string([]byte{c})); utf8.ValidString(text) {
+			return ligatures(text)
+		}
+	}
+	if f.base != nil {
 		return string(f.base.DecodeByte(c))
 	}
-	text := f.encoder.Decode(string([]byte{c}))
-	if text == string(utf8.RuneError) || !utf8.ValidString(text) {
-		return string(charmap.Windows1252.DecodeByte(c))
+	return standardText(c)
+}
+
+// standardText decodes the encoding that fonts have when they name none, where
+// it differs from Windows-1252.
+// Source: ISO 32000-1:2008, annex D.2, column STD.
+func standardText(c byte) string {
+	const from, to = 0xa4, 0xfb
+	high := [to - from + 1]string{
+		0xa4 - from: "⁄", 0xa6 - from: "ƒ", 0xa8 - from: "¤", 0xa9 - from: "'", 0xaa - from: "“", 0xac - from: "‹", 0xad - from: "›",
+		0xae - from: "fi", 0xaf - from: "fl", 0xb1 - from: "–", 0xb2 - from: "†", 0xb3 - from: "‡", 0xb4 - from: "·", 0xb7 - from: "•",
+		0xb8 - from: "‚", 0xb9 - from: "„", 0xba - from: "”", 0xbc - from: "…", 0xbd - from: "‰", 0xc1 - from: "`", 0xc2 - from: "´",
+		0xd0 - from: "—", 0xe1 - from: "Æ", 0xe3 - from: "ª", 0xe8 - from: "Ł", 0xe9 - from: "Ø", 0xea - from: "Œ", 0xeb - from: "º",
+		0xf1 - from: "æ", 0xf5 - from: "ı", 0xf8 - from: "ł", 0xf9 - from: "ø", 0xfa - from: "œ", 0xfb - from: "ß",
 	}
-	return ligatures(text)
+	switch {
+	case c == '\'':
+		return "’"
+	case c == '`':
+		return "‘"
+	case c >= from && c <= to && high[c-from] != "":
+		return high[c-from]
+	}
+	return string(charmap.Windows1252.DecodeByte(c))
 }
 
 // nameText reads the glyph names that say their character: "uni20AC", "u1F600".
