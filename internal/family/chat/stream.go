@@ -151,22 +151,18 @@ func (s *Stream) done(ev *llm.Event, emit func([]byte) error) error {
 	if s.w.Logprobs {
 		b = append(b, `,"logprobs":null`...)
 	}
-	b = append(b, `}],`...)
+	b = append(b, `}]`...)
 	if s.w.UsageLast {
-		b[len(b)-1] = '}'
-		if err := emit(b); err != nil {
+		s.buf = append(b, '}')
+		if err := emit(s.buf); err != nil {
 			return err
 		}
-		b = append(b[:0], s.w.OpenChunk...)
-		b = append(b, `"choices":[],`...)
-		b = append(appendUsage(b, ev.Usage), ',')
+		b = append(s.buf[:0], s.w.OpenChunk...)
+		b = appendUsage(append(b, `"choices":[],`...), ev.Usage)
 	}
-	if s.w.Bare {
-		b[len(b)-1] = '}'
-		s.buf = b
-		return emit(b)
+	if !s.w.Plain {
+		b = body.AppendMetrics(append(b, ','), ev.Usage, ev.Latency, ev.FirstToken)
 	}
-	b = body.AppendMetrics(b, ev.Usage, ev.Latency, ev.FirstToken)
 	s.buf = append(b, '}')
 	return emit(s.buf)
 }

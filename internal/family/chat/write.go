@@ -18,6 +18,7 @@ type Writer struct {
 	Logprobs  bool   // choices have the key "logprobs", null when none were asked for
 	Usage     bool   // a whole reply has the key "usage"
 	UsageLast bool   // a chunk without choices tells the usage in the end
+	Plain     bool   // the last chunk has no metrics of Bedrock
 	// Whole tells a tool call in one chunk instead of by pieces of its input.
 	Whole bool
 	// First sends a chunk with the role before all others.

@@ -29,13 +29,14 @@ type Family struct {
 // Name is "openai".
 func (Family) Name() string { return "openai" }
 
-// Parse reads a Chat Completions body, or one with a "prompt".
+// Parse reads a Chat Completions body, or one with a "prompt". A direct body may
+// name its model as it likes, and is always a Chat Completions body.
 func (f Family) Parse(m family.Model, data []byte) (family.Task, error) {
 	root, err := body.Parse(data)
 	if err != nil {
 		return nil, err
 	}
-	if root.Has("prompt") && !root.Has("messages") || textOnly(m.ID) && !root.Has("messages") {
+	if !m.Direct && !root.Has("messages") && (root.Has("prompt") || textOnly(m.ID)) {
 		return parseCompletion(m, root)
 	}
 	return f.parseChat(m, root)
@@ -101,7 +102,7 @@ func (f Family) parseChat(m family.Model, root *body.Value) (family.Task, error)
 	if err := rd.Err(); err != nil {
 		return nil, err
 	}
-	if !names(name, m.ID) {
+	if !m.Direct && !names(name, m.ID) {
 		return nil, apierr.Validation("The provided model identifier %q in the request body does not match the model ID %q.", name, m.ID)
 	}
 	id, err := f.newID()
@@ -141,6 +142,7 @@ func (r *request) options(m family.Model, root *body.Value) {
 	if tagged(m.ID) {
 		r.writer.Thoughts = ""
 	}
+	r.writer.Plain = m.Direct
 	if o := given(root, "stream_options").Object(); o != nil {
 		b := o.Get("include_usage").Bool()
 		r.writer.UsageLast = b != nil && *b

@@ -165,6 +165,35 @@ func TestModel(t *testing.T) {
 	}
 }
 
+// TestDirect checks that a body of OpenAI's own API may name its model otherwise,
+// and that its streams tell nothing of Bedrock's.
+func TestDirect(t *testing.T) {
+	t.Parallel()
+	for _, options := range []string{"", `"stream_options":{"include_usage":true},`} {
+		data := `{"model":"gpt-oss-20b","stream":true,` + options + `"messages":[{"role":"user","content":"a"}]}`
+		task, err := fixed().Parse(family.Model{ID: "openai.gpt-oss-20b-1:0", Direct: true}, []byte(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := task.(family.Text).Stream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all strings.Builder
+		for _, ev := range []llm.Event{{Kind: llm.Start}, {Kind: llm.Delta, Text: "a"}, {Kind: llm.Stop, Reason: llm.EndTurn}, {Kind: llm.Done, Usage: llm.Usage{InputTokens: 3}}} {
+			if err := st.Chunks(ev, func(c []byte) error { all.Write(c); return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if s := all.String(); strings.Contains(s, "amazon") || !strings.Contains(s, `"model":"gpt-oss-20b"`) || strings.Contains(s, `"prompt_tokens":3`) != (options != "") {
+			t.Errorf("chunks %s", s)
+		}
+	}
+	if _, err := fixed().Parse(family.Model{ID: "deepseek.r1-v1:0", Direct: true}, []byte(`{"prompt":"a"}`)); err == nil || !strings.Contains(err.Error(), "required key [messages] not found") {
+		t.Errorf("a prompt: %v", err)
+	}
+}
+
 // TestHead checks what a route reads before it knows the model.
 func TestHead(t *testing.T) {
 	t.Parallel()
