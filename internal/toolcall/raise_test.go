@@ -394,16 +394,19 @@ func FuzzRaise(f *testing.F) {
 		f.Add(c.text, uint16(3), false)
 	}
 	f.Add(`{"name":"get_weather","arguments":{"city":"x"}}`, uint16(1), true)
-	marked, _, err := toolcall.Lower(asking(llm.Choice{}), toolcall.Plain)
-	if err != nil || marked.Grammar == "" {
+	_, marked, err := toolcall.Lower(asking(llm.Choice{}), toolcall.Plain)
+	if err != nil {
+		f.Fatal(err)
+	}
+	_, called, err := toolcall.Lower(asking(llm.Choice{Kind: llm.ChooseAny}), toolcall.Plain)
+	if err != nil {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, said string, size uint16, forced bool) {
-		choice := llm.Choice{}
+		raise := marked
 		if forced {
-			choice.Kind = llm.ChooseAny
+			raise = called
 		}
-		_, raise := lower(t, asking(choice), toolcall.Plain)
 		var deltas []string
 		for rest := said; rest != ""; {
 			n := min(len(rest), 1+int(size%17))
