@@ -1,11 +1,10 @@
 package app
 
 import (
-	"encoding/json"
-
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/family"
 	"github.com/outcrop/outcrop/internal/family/anthropic"
+	"github.com/outcrop/outcrop/internal/family/chat"
 	"github.com/outcrop/outcrop/internal/family/openai"
 	"github.com/outcrop/outcrop/internal/inference"
 	"github.com/outcrop/outcrop/internal/service"
@@ -22,14 +21,11 @@ func directRoutes(c *catalog.Catalog, infer *inference.Service) []service.Direct
 
 // readOpenAI reads a Chat Completions body as far as its model.
 func readOpenAI(body []byte) (direct.Body, error) {
-	var head struct {
-		Model  string `json:"model"`
-		Stream *bool  `json:"stream"`
+	head, err := chat.ReadHead(body)
+	if err != nil {
+		return direct.Body{}, err
 	}
-	if err := json.Unmarshal(body, &head); err != nil || head.Model == "" {
-		return direct.Body{}, apierr.Validation("The body must be a JSON object that names its model.")
-	}
-	return direct.Body{Model: head.Model, Stream: head.Stream != nil && *head.Stream, Text: func(m family.Model) (family.Text, error) {
+	return direct.Body{Model: head.Model, Stream: head.Stream, Text: func(m family.Model) (family.Text, error) {
 		task, err := openai.Family{}.Parse(m, body)
 		if err != nil {
 			return nil, err
