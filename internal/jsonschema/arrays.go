@@ -239,7 +239,10 @@ func (c *compiler) different(nodes []*node, depth int) ([]fragment, error) {
 			}
 			seen |= kind
 			more, err := c.differentKind(a, kind, depth)
-			if err != nil && !errors.Is(err, errEmpty) {
+			if errors.Is(err, errEmpty) {
+				continue
+			}
+			if err != nil {
 				return err
 			}
 			sets = append(sets, more...)

@@ -56,7 +56,7 @@ func (o Options) attempts() []limits {
 func (s *Schema) Grammar(g *Grammar, prefix string) (rule string, err error) {
 	longest := g.Options.Length
 	if longest <= 0 {
-		longest = 1_200
+		longest = 800
 	}
 	var best *writer
 	var found fragment
