@@ -41,7 +41,7 @@ func pdfSamples() []sample {
 	return []sample{
 		text("two pages", PDF, good, wantTwo),
 		text("compressed objects", PDF, two.streamed(), wantTwo),
-		text("fonts", PDF, fontsPDF(), "Grüße € 日本 fine\nfi–xA Ω"),
+		text("fonts", PDF, fontsPDF(), "Grüße € 日本 fine\nfi–xffiA Ω"),
 		text("standard encoding", PDF, pdfOf([]string{"<< /Type /Font /Subtype /Type1 /BaseFont /Times-Roman >>"}, "BT /F1 12 Tf (`It's \\256ne \\320 \\252\\341\\272) Tj ET").bytes(), "‘It’s fine — “Æ”"),
 		text("open string in a character map", PDF, openMap.bytes(), "A"),
 		text("layout", PDF, layoutPDF(), "Left one\nleft two\n\nRight one\nright two\n\nName\tPrice\nTea\t5\n\nBold once\n\nKerned words\n\nForm text"),
@@ -102,11 +102,11 @@ func objectBomb() []byte {
 // one whose codes are named by differences.
 func fontsPDF() []byte {
 	composite := "<< /Type /Font /Subtype /Type0 /BaseFont /ABCDEF+Any /Encoding /Identity-H /ToUnicode 7 0 R /DescendantFonts [<< /Type /Font /Subtype /CIDFontType2 /DW 1000 /W [1 [500 500] 3 9 600] >>] >>"
-	named := "<< /Type /Font /Subtype /Type1 /BaseFont /Other /FirstChar 1 /LastChar 5 /Widths [500 500 500 500 500] /Encoding << /BaseEncoding /WinAnsiEncoding /Differences [1 /fi /endash /x 5 /uni03A9] >> >>"
+	named := "<< /Type /Font /Subtype /Type1 /BaseFont /Other /FirstChar 1 /LastChar 5 /Widths [500 500 500 500 500] /Encoding << /BaseEncoding /WinAnsiEncoding /Differences [1 /fi /endash /x /f_f_i /uni03A9] >> >>"
 	p := pdfOf([]string{helvetica, composite, named}, strings.Join([]string{
 		"BT /F1 12 Tf 72 720 Td (Gr\\374\\337e \\200 ) Tj",
 		"/F2 12 Tf <00010002> Tj /F1 12 Tf ( ) Tj /F2 12 Tf [<0003> -10 <0004>] TJ",
-		"0 -14 Td /F3 12 Tf <01020341> Tj /F1 12 Tf ( ) Tj /F3 12 Tf <05> Tj ET",
+		"0 -14 Td /F3 12 Tf <0102030441> Tj /F1 12 Tf ( ) Tj /F3 12 Tf <05> Tj ET",
 	}, "\n"))
 	// Objects 1 to 5 are catalogue, tree and fonts, 6 the contents, 7 the page.
 	page := p.objects[6]

@@ -17,7 +17,7 @@ import (
 // Source: ISO 32000-1:2008.
 func readPDF(data []byte, l Limits, out *output) {
 	r := openPDF(data)
-	p := pages{limits: l, locked: r.Trailer().Key("Encrypt").Kind() != lib.Null, out: out, left: l.Unpacked, fonts: make(map[string]*font), known: make(map[string]*font)}
+	p := pages{limits: l, locked: r.Trailer().Key("Encrypt").Kind() != lib.Null, out: out, left: l.Unpacked, fonts: make(map[string]*font), known: make(map[string]*font), spelled: spelling()}
 	root := r.Trailer().Key("Root").Key("Pages")
 	if root.Kind() != lib.Dict {
 		panic(broken(PDF))
@@ -160,6 +160,14 @@ type pages struct {
 	left   int64            // bytes that may still be inflated
 	fonts  map[string]*font // of this page or form, by name
 	known  map[string]*font // of all pages, by what their dictionaries say
+
+	spelled *strings.Replacer
+}
+
+// spelling takes joined letters apart, so that words read as they are spelled,
+// and removes NUL, which is no text.
+func spelling() *strings.Replacer {
+	return strings.NewReplacer("\ufb00", "ff", "\ufb01", "fi", "\ufb02", "fl", "\ufb03", "ffi", "\ufb04", "ffl", "\ufb05", "st", "\ufb06", "st", "\x00", "")
 }
 
 // maxTree is the depth of the tree of pages. Real ones stay below 10.
@@ -211,7 +219,7 @@ func (p *pages) page(number int, page onePage) {
 	d := &drawing{pages: p, out: b, cmd: maxCommands}
 	clear(p.fonts)
 	d.run(p.contents(page.page.Key("Contents")), page.resources, 0)
-	text := strings.TrimSpace(b.String())
+	text := p.spelled.Replace(strings.TrimSpace(b.String()))
 	if text == "" {
 		return
 	}

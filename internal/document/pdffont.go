@@ -204,8 +204,11 @@ func (f *font) simpleText(c byte) string {
 		if text, ok := nameText(name); ok {
 			return text
 		}
-		if text := f.encoder.Decode(string([]byte{c})); utf8.ValidString(text) {
-			return ligatures(text)
+		if text := f.encoder.Decode(string([]byte{c})); utf8.ValidString(text) && (c >= ' ' || text[0] != c) {
+			return text
+		}
+		if c < ' ' {
+			return string(utf8.RuneError) // a glyph whose name says nothing
 		}
 	}
 	if f.base != nil {
@@ -237,10 +240,14 @@ func standardText(c byte) string {
 	return string(charmap.Windows1252.DecodeByte(c))
 }
 
-// nameText reads the glyph names that say their character: "uni20AC", "u1F600".
+// nameText reads the glyph names that say their characters: "uni20AC", "u1F600",
+// "f_f_i".
 // Source: Adobe Glyph List Specification, section 2.
 func nameText(name string) (string, bool) {
 	name, _, _ = strings.Cut(name, ".")
+	if parts := strings.Split(name, "_"); len(parts) > 1 && len(name) == 2*len(parts)-1 {
+		return strings.Join(parts, ""), true
+	}
 	digits, ok := strings.CutPrefix(name, "uni")
 	if !ok {
 		if digits, ok = strings.CutPrefix(name, "u"); !ok {
@@ -255,23 +262,6 @@ func nameText(name string) (string, bool) {
 		return "", false
 	}
 	return string(rune(n)), true // #nosec G115 -- see above
-}
-
-// ligatures takes joined letters apart, so that words read as they are spelled.
-func ligatures(s string) string {
-	switch s {
-	case "\ufb00":
-		return "ff"
-	case "\ufb01":
-		return "fi"
-	case "\ufb02":
-		return "fl"
-	case "\ufb03":
-		return "ffi"
-	case "\ufb04":
-		return "ffl"
-	}
-	return s
 }
 
 // charMap is a ToUnicode map. A nil map knows nothing and has codes of two bytes.
@@ -321,7 +311,7 @@ func (m *charMap) take(op string, args []token) {
 		}
 	case "endbfchar":
 		for ; len(args) >= 2 && len(m.chars) < maxMapped; args = args[2:] {
-			m.chars[args[0].text] = ligatures(utf16Text(args[1].text))
+			m.chars[args[0].text] = utf16Text(args[1].text)
 		}
 	case "endbfrange":
 		for ; len(args) >= 3 && len(m.ranges) < maxMapped; args = args[3:] {
@@ -338,7 +328,7 @@ func (m *charMap) take(op string, args []token) {
 				if len(m.chars) >= maxMapped || string(code) > hi {
 					break
 				}
-				m.chars[string(code)] = ligatures(utf16Text(t.text))
+				m.chars[string(code)] = utf16Text(t.text)
 				code[len(code)-1]++
 			}
 		}
@@ -375,7 +365,7 @@ func (m *charMap) lookup(code string) (string, bool) {
 		return "", false
 	}
 	if text, ok := m.chars[code]; ok {
-		return text, true
+		return text, !strings.Contains(text, "\x00") // writers put 0 where they do not know
 	}
 	for _, r := range m.ranges {
 		if len(r.lo) != len(code) || code < r.lo || code > r.hi || len(r.text) == 0 {
@@ -390,7 +380,7 @@ func (m *charMap) lookup(code string) (string, bool) {
 			continue
 		}
 		text[len(text)-1] += rune(up) // #nosec G115 -- a code has at most four bytes
-		return ligatures(string(text)), true
+		return string(text), !strings.Contains(string(text), "\x00")
 	}
 	return "", false
 }
