@@ -35,6 +35,9 @@ func (f Family) Parse(m family.Model, data []byte) (family.Task, error) {
 	return f.parseJamba(m, root)
 }
 
+// maxStops bounds stop sequences, as Converse does.
+const maxStops = 2500
+
 // random fills b.
 func (f Family) random(b []byte) error {
 	src := f.Rand

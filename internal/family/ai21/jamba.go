@@ -35,7 +35,7 @@ func (f Family) parseJamba(m family.Model, root *body.Value) (family.Task, error
 		MaxTokens:        root.Get("max_tokens").Int(body.Range{Min: 1, Max: float64(n)}),
 		Temperature:      chat.Or(root.Get("temperature").Num(body.Range{Max: maxTemperature}), jambaTemperature),
 		TopP:             chat.Or(root.Get("top_p").Num(body.Range{Min: minTopP, Max: 1}), 1),
-		Stop:             chat.Stop(root.Get("stop"), 0),
+		Stop:             chat.Stop(root.Get("stop"), maxStops),
 		FrequencyPenalty: root.Get("frequency_penalty").Num(body.Range{Min: -maxPenalty, Max: maxPenalty}),
 		PresencePenalty:  root.Get("presence_penalty").Num(body.Range{Min: -maxPenalty, Max: maxPenalty}),
 	}}

@@ -42,7 +42,7 @@ func (f Family) parseJurassic(m family.Model, root *body.Value) (family.Task, er
 		MaxTokens:   chat.Or(root.Get("maxTokens").Int(body.Range{Min: 1, Max: float64(n)}), min(jurassicTokens, n)),
 		Temperature: chat.Or(root.Get("temperature").Num(body.Range{Max: 1}), jurassicTemperature),
 		TopP:        chat.Or(root.Get("topP").Num(body.Range{Max: 1}), jurassicTopP),
-		Stop:        root.Get("stopSequences").Texts(body.Length{}),
+		Stop:        root.Get("stopSequences").Texts(body.Length{Max: maxStops}),
 	}
 	j.results = *chat.Or(root.Get("numResults").Int(body.Range{Min: 1, Max: maxResults}), 1)
 	presence := penalty(root.Get("presencePenalty"), maxPresence)

@@ -325,8 +325,7 @@ func DataURI(v *body.Value) *llm.Media {
 	return &llm.Media{Format: kind, Data: b, Place: v.Dotted()}
 }
 
-// Stop reads stop sequences: one text or a list of at most most; 0 means any
-// number.
+// Stop reads stop sequences: one text or a list of at most most.
 func Stop(v *body.Value, most int) []string {
 	switch v.Kind() {
 	case body.Null:

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -98,5 +99,19 @@ func BenchmarkDelta(b *testing.B) {
 		if err := st.Chunks(llm.Event{Kind: llm.Delta, Text: " quantum"}, emit); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkInstHostile reads prompts of many short turns, some of one role in a
+// row: the cost must grow as their length.
+func BenchmarkInstHostile(b *testing.B) {
+	for _, n := range []int{10_000, 100_000} {
+		prompt := strings.Repeat("[INST]a[/INST]", n)
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			b.SetBytes(int64(len(prompt)))
+			for b.Loop() {
+				Inst(&llm.Request{}, prompt)
+			}
+		})
 	}
 }

@@ -35,16 +35,18 @@ func Inst(req *llm.Request, prompt string) {
 		Add(req, llm.User, Text(prompt))
 		return
 	}
+	var turns Turns
 	for ok {
 		var user, reply string
 		user, rest, _ = strings.Cut(rest, instClose)
 		reply, rest, ok = strings.Cut(rest, instOpen)
 		user = instUser(req, user)
-		Join(req, llm.User, user)
+		turns.Add(llm.User, user)
 		if reply = instReply(reply, ok); strings.TrimSpace(reply) != "" {
-			Join(req, llm.Assistant, reply)
+			turns.Add(llm.Assistant, reply)
 		}
 	}
+	turns.Into(req)
 }
 
 // instUser is the text of a user's turn; its system text goes to req.
@@ -80,12 +82,25 @@ func trimSpace(s string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(s, " "), " ")
 }
 
-// Join appends a turn of text; texts of one role in a row become one, with an
-// empty line between.
-func Join(req *llm.Request, role llm.Role, s string) {
-	if n := len(req.Messages); n > 0 && req.Messages[n-1].Role == role {
-		req.Messages[n-1].Content[0].Text += "\n\n" + s
+// Turns gathers the turns of a prompt. Texts of one role in a row become one,
+// with an empty line between.
+type Turns struct {
+	roles []llm.Role
+	texts [][]string
+}
+
+// Add appends a text.
+func (t *Turns) Add(role llm.Role, s string) {
+	if n := len(t.roles); n > 0 && t.roles[n-1] == role {
+		t.texts[n-1] = append(t.texts[n-1], s)
 		return
 	}
-	Add(req, role, Text(s))
+	t.roles, t.texts = append(t.roles, role), append(t.texts, []string{s})
+}
+
+// Into appends the turns to a conversation.
+func (t *Turns) Into(req *llm.Request) {
+	for i, role := range t.roles {
+		Add(req, role, Text(strings.Join(t.texts[i], "\n\n")))
+	}
 }

@@ -17,6 +17,7 @@ func Tools(v *body.Value) []llm.Tool {
 		return nil
 	}
 	var out []llm.Tool
+	names := map[string]bool{}
 	for _, item := range v.Items(body.Length{}) {
 		if item.Object() == nil {
 			continue
@@ -41,9 +42,10 @@ func Tools(v *body.Value) []llm.Tool {
 		if t.Name != "" && strings.Trim(t.Name, toolLetters) != "" {
 			name.Violate("string has characters other than letters, digits, '_' and '-'")
 		}
-		if slices.ContainsFunc(out, func(o llm.Tool) bool { return o.Name == t.Name }) {
+		if names[t.Name] {
 			name.Violate("another tool has this name")
 		}
+		names[t.Name] = true
 		f.Close()
 		item.Close()
 		out = append(out, t)

@@ -14,6 +14,7 @@ const (
 	chatLimit       = 4000
 	chatTemperature = 0.3
 	minP, maxP      = 0.01, 0.99
+	maxChatStops    = 2500 // as Converse
 )
 
 // System texts that stand for what Command R's own template says.
@@ -46,7 +47,7 @@ func (f Family) parseChat(m family.Model, root *body.Value) (family.Task, error)
 		Temperature:      chat.Or(root.Get("temperature").Num(body.Range{Max: 1}), chatTemperature),
 		TopP:             chat.Or(root.Get("p").Num(body.Range{Min: minP, Max: maxP}), defaultP),
 		TopK:             chat.Or(root.Get("k").Int(body.Range{Max: maxK}), 0),
-		Stop:             root.Get("stop_sequences").Texts(body.Length{}),
+		Stop:             root.Get("stop_sequences").Texts(body.Length{Max: maxChatStops}),
 		Seed:             root.Get("seed").Long(body.AtLeast(0)),
 		FrequencyPenalty: root.Get("frequency_penalty").Num(body.Range{Max: 1}),
 		PresencePenalty:  root.Get("presence_penalty").Num(body.Range{Max: 1}),

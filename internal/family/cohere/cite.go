@@ -29,16 +29,21 @@ func (c *conversation) readDocuments(v *body.Value) {
 			continue
 		}
 		d := document{id: "doc_" + strconv.Itoa(i)}
-		if id := item.Get("id"); id != nil {
-			d.id = id.Text(body.Length{Min: 1})
+		var fields []field
+		for key, v := range item.Members() {
+			if key != "id" {
+				fields = append(fields, field{key, v.Text(body.Length{})})
+			} else if id := v.Text(body.Length{Min: 1}); id != "" {
+				d.id = id
+			}
 		}
+		order(fields)
 		d.json = body.AppendString([]byte(`{"id":`), d.id)
 		var text strings.Builder
-		for _, key := range fields(item) {
-			s := item.Get(key).Text(body.Length{})
-			text.WriteString(key + ": " + s + "\n")
-			d.json = append(body.AppendString(append(d.json, ','), key), ':')
-			d.json = body.AppendString(d.json, s)
+		for _, f := range fields {
+			text.WriteString(f.key + ": " + f.text + "\n")
+			d.json = append(body.AppendString(append(d.json, ','), f.key), ':')
+			d.json = body.AppendString(d.json, f.text)
 		}
 		d.json = append(d.json, '}')
 		d.text = text.String()
@@ -46,20 +51,21 @@ func (c *conversation) readDocuments(v *body.Value) {
 	}
 }
 
-// fields are the keys of a document but for its id: the title first, the rest
-// by name, so that the order in which a caller writes them changes nothing.
-func fields(v *body.Value) []string {
-	keys := slices.DeleteFunc(v.Keys(), func(k string) bool { return k == "id" })
-	slices.SortFunc(keys, func(a, b string) int {
+// field is a part of a document.
+type field struct{ key, text string }
+
+// order sorts the parts of a document: the title first, the rest by name, so that
+// the order in which a caller writes them changes nothing.
+func order(fields []field) {
+	slices.SortFunc(fields, func(a, b field) int {
 		switch {
-		case a == "title":
+		case a.key == "title":
 			return -1
-		case b == "title":
+		case b.key == "title":
 			return 1
 		}
-		return strings.Compare(a, b)
+		return strings.Compare(a.key, b.key)
 	})
-	return keys
 }
 
 // render shows documents to the model.

@@ -2,7 +2,6 @@ package cohere
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/family/body"
@@ -14,6 +13,7 @@ import (
 // {"description", "type", "required"}}}]. Types are those of Python.
 func tools(v *body.Value) []llm.Tool {
 	var out []llm.Tool
+	names := map[string]bool{}
 	for _, item := range v.Items(body.Length{}) {
 		if item.Object() == nil {
 			continue
@@ -22,9 +22,10 @@ func tools(v *body.Value) []llm.Tool {
 		name := item.Get("name")
 		t := llm.Tool{Name: name.Text(body.Length{Min: 1, Max: 64}), Description: item.Get("description").Text(body.Length{})}
 		t.Schema = schema(item.Get("parameter_definitions"))
-		if slices.ContainsFunc(out, func(o llm.Tool) bool { return o.Name == t.Name }) {
+		if names[t.Name] {
 			name.Violate("another tool has this name")
 		}
+		names[t.Name] = true
 		item.Close()
 		out = append(out, t)
 	}
@@ -35,18 +36,23 @@ func tools(v *body.Value) []llm.Tool {
 func schema(v *body.Value) []byte {
 	b := []byte(`{"type":"object","properties":{`)
 	var required []string
-	for i, name := range v.Object().Keys() {
-		p := v.Get(name)
+	n := 0
+	for name, p := range v.Object().Members() {
 		if p.Object() == nil {
 			continue
 		}
 		p.Require("type")
-		if i > 0 {
+		if n > 0 {
 			b = append(b, ',')
 		}
+		n++
 		b = append(body.AppendString(b, name), ':', '{')
 		kind := p.Get("type")
-		b = appendType(b, kind, kind.Text(body.Length{Min: 1}))
+		text := kind.Text(body.Length{Min: 1, Max: maxType})
+		if len(text) > maxType {
+			text = ""
+		}
+		b = appendType(b, kind, text)
 		if s := p.Get("description").Text(body.Length{}); s != "" {
 			b = body.AppendString(append(b, `,"description":`...), s)
 		}
@@ -69,6 +75,9 @@ func schema(v *body.Value) []byte {
 	}
 	return append(b, '}')
 }
+
+// maxType is the longest type of a parameter, in characters: types nest.
+const maxType = 100
 
 // appendType appends the JSON schema of a Python type, e.g. "List[str]".
 func appendType(b []byte, at *body.Value, s string) []byte {
@@ -102,7 +111,7 @@ func appendType(b []byte, at *body.Value, s string) []byte {
 type history struct {
 	req   *llm.Request
 	calls int
-	open  []llm.Call // calls of the last turn without results
+	open  map[string][]string // ids of calls without results, by name and input
 }
 
 func (h *history) read(v *body.Value) {
@@ -146,7 +155,7 @@ func (h *history) turn(v *body.Value, role string) {
 	for _, item := range calls.Items(body.Length{}) {
 		if c := h.call(item); c != nil {
 			chat.Add(h.req, llm.Assistant, llm.Block{Kind: llm.ToolCall, Call: c})
-			h.open = append(h.open, *c)
+			h.wait(c)
 		}
 	}
 }
@@ -200,6 +209,15 @@ func (h *history) call(v *body.Value) *llm.Call {
 	return c
 }
 
+// wait notes that a call has no result yet.
+func (h *history) wait(c *llm.Call) {
+	if h.open == nil {
+		h.open = map[string][]string{}
+	}
+	k := c.Name + string(c.Input)
+	h.open[k] = append(h.open[k], c.ID)
+}
+
 // results reads [{"call": {"name", "parameters"}, "outputs": [{...}]}]: calls
 // that the turn before has not made are made first.
 func (h *history) results(v *body.Value) {
@@ -220,9 +238,8 @@ func (h *history) results(v *body.Value) {
 		if c == nil {
 			continue
 		}
-		if i := slices.IndexFunc(h.open, func(o llm.Call) bool { return o.Name == c.Name && string(o.Input) == string(c.Input) }); i >= 0 {
-			c.ID = h.open[i].ID
-			h.open = slices.Delete(h.open, i, i+1)
+		if k := c.Name + string(c.Input); len(h.open[k]) > 0 {
+			c.ID, h.open[k] = h.open[k][0], h.open[k][1:]
 		} else {
 			made = append(made, llm.Block{Kind: llm.ToolCall, Call: c})
 		}

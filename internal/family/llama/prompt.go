@@ -100,6 +100,7 @@ func headers(req *llm.Request, prompt string, mk markers) {
 	if head = strings.TrimSpace(strings.ReplaceAll(head, bos, "")); head != "" {
 		req.System = append(req.System, head)
 	}
+	var turns chat.Turns
 	for ok {
 		var turn string
 		turn, rest, ok = strings.Cut(rest, mk.open)
@@ -115,10 +116,11 @@ func headers(req *llm.Request, prompt string, mk markers) {
 			}
 		case role == "assistant":
 			if strings.TrimSpace(text) != "" {
-				chat.Join(req, llm.Assistant, text)
+				turns.Add(llm.Assistant, text)
 			}
 		default: // user, and what tools answered: ipython, tool
-			chat.Join(req, llm.User, text)
+			turns.Add(llm.User, text)
 		}
 	}
+	turns.Into(req)
 }

@@ -76,20 +76,22 @@ func parsePrompt(prompt string, m family.Model) *llm.Request {
 	if head = strings.TrimSpace(strings.ReplaceAll(head, begin, "")); head != "" {
 		req.System = []string{head}
 	}
+	var turns chat.Turns
 	for ok {
 		var turn string
 		turn, rest, ok = strings.Cut(rest, user)
 		said, reply, answered := strings.Cut(turn, assistant)
-		chat.Join(req, llm.User, said)
+		turns.Add(llm.User, said)
 		if answered {
-			addReply(req, reply, ok)
+			addReply(&turns, reply, ok)
 		}
 	}
+	turns.Into(req)
 	return req
 }
 
 // addReply appends what the assistant said. ended tells that a turn follows.
-func addReply(req *llm.Request, s string, ended bool) {
+func addReply(turns *chat.Turns, s string, ended bool) {
 	if open := strings.TrimLeft(s, " \n"); strings.HasPrefix(open, think) {
 		if _, after, ok := strings.Cut(open, thinkEnd); ok {
 			s = strings.TrimLeft(after, "\n")
@@ -103,7 +105,7 @@ func addReply(req *llm.Request, s string, ended bool) {
 	s, _, _ = strings.Cut(s, end)
 	s = strings.ReplaceAll(s, assistant, "")
 	if strings.TrimSpace(s) != "" {
-		chat.Join(req, llm.Assistant, s)
+		turns.Add(llm.Assistant, s)
 	}
 }
 
