@@ -68,9 +68,9 @@ func (o *out) emit(ev llm.Event) {
 	}
 }
 
-// NewID makes the id of a call in the form of Bedrock's: "tooluse_" and 22
+// newID makes the id of a call in the form of Bedrock's: "tooluse_" and 22
 // characters of base64url, at random.
-func NewID() string {
+func newID() string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 	var b [22]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -214,7 +214,7 @@ func (r *reader) head() bool {
 	r.pending = r.pending[n:]
 	r.tool, r.input, r.json, r.state, r.cut = t, nil, value{}, inInput, true
 	r.open = llm.ToolCall
-	r.emit(llm.Event{Kind: llm.BlockStart, Index: r.next, Block: llm.ToolCall, Call: &llm.Call{ID: NewID(), Name: name}})
+	r.emit(llm.Event{Kind: llm.BlockStart, Index: r.next, Block: llm.ToolCall, Call: &llm.Call{ID: newID(), Name: name}})
 	return true
 }
 
@@ -399,7 +399,7 @@ func (w *watcher) call(ev *llm.Event) {
 			w.inputs = map[int]*bytes.Buffer{}
 		}
 		w.inputs[ev.Index] = &bytes.Buffer{}
-		call := llm.Call{ID: NewID()}
+		call := llm.Call{ID: newID()}
 		if ev.Call != nil {
 			call.Name = ev.Call.Name
 		}
