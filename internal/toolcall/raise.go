@@ -11,49 +11,40 @@ import (
 // raise returns how the events of the lowered request become those of the
 // request; nil when they are the same.
 func (p *plan) raise() Raise {
+	var start func(o *out) taker // a reply's own
 	switch {
 	case p.way == forced, p.way == marked:
-		return func(in llm.Events) llm.Events {
-			return func(yield func(llm.Event, error) bool) {
-				r := &reader{plan: p, out: out{yield: yield}}
-				if p.way == forced {
-					r.state = inHead
+		start = func(o *out) taker {
+			r := &reader{plan: p, out: o}
+			if p.way == forced {
+				r.state = inHead
+			}
+			return r
+		}
+	case p.way == engines, len(p.req.Tools) > 0 && !p.plain, p.format != nil:
+		start = func(o *out) taker { return &watcher{plan: p, out: o} }
+	default:
+		return nil
+	}
+	return func(in llm.Events) llm.Events {
+		return func(yield func(llm.Event, error) bool) {
+			o := &out{yield: yield}
+			t := start(o)
+			for ev, err := range in {
+				if err != nil {
+					yield(ev, err)
+					return
 				}
-				run(in, &r.out, r)
-			}
-		}
-	case p.way == engines, len(p.req.Tools) > 0 && !p.plain:
-		return func(in llm.Events) llm.Events {
-			return func(yield func(llm.Event, error) bool) {
-				w := &watcher{plan: p, out: out{yield: yield}}
-				run(in, &w.out, w)
-			}
-		}
-	case p.format != nil:
-		return func(in llm.Events) llm.Events {
-			return func(yield func(llm.Event, error) bool) {
-				w := &watcher{plan: p, out: out{yield: yield}}
-				run(in, &w.out, w)
+				if t.take(&ev); o.left {
+					return
+				}
 			}
 		}
 	}
-	return nil
 }
 
 // taker takes the events of an engine, one after the other.
 type taker interface{ take(ev *llm.Event) }
-
-func run(in llm.Events, o *out, t taker) {
-	for ev, err := range in {
-		if err != nil {
-			o.yield(ev, err)
-			return
-		}
-		if t.take(&ev); o.left {
-			return
-		}
-	}
-}
 
 // out is where events go.
 type out struct {
@@ -97,7 +88,7 @@ const maxHead = 512
 // reader finds calls in the text of a reply.
 type reader struct {
 	*plan
-	out
+	*out
 	state   state
 	pending []byte // text that is not decided yet
 	logprob *float64

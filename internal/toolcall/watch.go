@@ -11,7 +11,7 @@ import (
 // engine has found, and at the text that a format holds.
 type watcher struct {
 	*plan
-	out
+	*out
 	inputs    map[int]*bytes.Buffer
 	dropped   map[int]bool
 	text      strings.Builder
