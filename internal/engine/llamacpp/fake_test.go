@@ -43,6 +43,10 @@ type fake struct {
 	StreamError bool   // an error after two tokens
 	Slow        bool   // one token per 20 ms, for ever
 	NoStates    bool   // prints no state lines
+
+	// Lines are the choices of its stream, one after the other; then its template
+	// knows tools.
+	Lines []string
 }
 
 const fakeVar = "OUTCROP_TEST_FAKE"
@@ -214,7 +218,8 @@ func (f fake) handler(first bool) http.Handler {
 		return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }
 	}
 	mux.HandleFunc("/health", answer(`{"status":"ok"}`))
-	mux.HandleFunc("/props", answer(`{"default_generation_settings":{"n_ctx":512}}`))
+	mux.HandleFunc("/props", answer(fmt.Sprintf(
+		`{"default_generation_settings":{"n_ctx":512},"chat_template_caps":{"supports_tools":%t,"supports_tool_calls":%[1]t}}`, f.Lines != nil)))
 	mux.HandleFunc("/apply-template", answer(`{"prompt":""}`))
 	mux.HandleFunc("/tokenize", answer(`{"tokens":[0]}`))
 	mux.HandleFunc("/v1/chat/completions/input_tokens", answer(`{"input_tokens":7}`))
@@ -247,6 +252,17 @@ func (f fake) handler(first bool) http.Handler {
 		if f.Echo && last.Role == "assistant" {
 			delta(last.Content[:1])
 			delta(last.Content[1:] + "!")
+		}
+		for _, choice := range f.Lines {
+			if test {
+				break
+			}
+			send(`{"choices":[` + choice + `]}`)
+		}
+		if f.Lines != nil && !test {
+			send(fmt.Sprintf(`{"choices":[],"usage":{"completion_tokens":%d,"prompt_tokens":7}}`, len(f.Lines)))
+			send("[DONE]")
+			return
 		}
 		if f.HangBefore && first && !test {
 			<-r.Context().Done()
