@@ -58,9 +58,9 @@ func (o *out) emit(ev llm.Event) {
 	}
 }
 
-// newID makes the id of a call in the form of Bedrock's: "tooluse_" and 22
+// NewID makes the id of a call in the form of Bedrock's: "tooluse_" and 22
 // characters of base64url, at random.
-func newID() string {
+func NewID() string {
 	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 	var b [22]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -204,7 +204,7 @@ func (r *reader) head() bool {
 	r.pending = r.pending[n:]
 	r.tool, r.input, r.json, r.state, r.cut = t, nil, value{}, inInput, true
 	r.open = llm.ToolCall
-	r.emit(llm.Event{Kind: llm.BlockStart, Index: r.next, Block: llm.ToolCall, Call: &llm.Call{ID: newID(), Name: name}})
+	r.emit(llm.Event{Kind: llm.BlockStart, Index: r.next, Block: llm.ToolCall, Call: &llm.Call{ID: NewID(), Name: name}})
 	return true
 }
 

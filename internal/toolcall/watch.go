@@ -13,7 +13,6 @@ type watcher struct {
 	*plan
 	*out
 	inputs    map[int]*bytes.Buffer
-	dropped   map[int]bool
 	text      strings.Builder
 	calls     int
 	malformed bool
@@ -45,7 +44,7 @@ func (w *watcher) call(ev *llm.Event) {
 			w.inputs = map[int]*bytes.Buffer{}
 		}
 		w.inputs[ev.Index] = &bytes.Buffer{}
-		call := llm.Call{ID: newID()}
+		call := llm.Call{ID: NewID()}
 		if ev.Call != nil {
 			call.Name = ev.Call.Name
 		}
