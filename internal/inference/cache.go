@@ -32,8 +32,8 @@ func (s *Service) measureCache(ctx context.Context, t engine.Target, w catalog.W
 	}
 	before := toolcall.Told(cutAt(p.whole, *p.whole.Cache), p.template)
 	n, err := s.cfg.Engine.Count(ctx, t, before)
-	if err != nil {
-		return err
+	if err != nil { // a template may not take a conversation that ends there; an engine that is gone tells so next
+		return ctx.Err()
 	}
 	if n -= templateTokensPerTurn; n >= CacheMinimum {
 		p.prefix = n

@@ -1,9 +1,12 @@
 package inference_test
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 
+	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
 	"github.com/outcrop/outcrop/internal/inference"
 	"github.com/outcrop/outcrop/internal/llm"
@@ -74,5 +77,25 @@ func TestCachePoint(t *testing.T) {
 				t.Errorf("told at the start: %+v", start)
 			}
 		})
+	}
+}
+
+// halting cannot count what ends with a turn of the assistant.
+type halting struct{ *scripted.Engine }
+
+func (e halting) Count(ctx context.Context, t engine.Target, r *llm.Request) (int, error) {
+	if n := len(r.Messages); r.Messages[n-1].Role == llm.Assistant {
+		return 0, errors.New("the template refuses")
+	}
+	return e.Engine.Count(ctx, t, r)
+}
+
+// A prefix that cannot be counted by itself is not told; the reply comes.
+func TestCachePointThatCannotBeCounted(t *testing.T) {
+	t.Parallel()
+	s := inference.New(inference.Config{Engine: halting{scripted.New()}})
+	resp, err := llm.Collect(s.Generate(t.Context(), newCall(), target(100_000, 100), longTalk(&llm.Mark{Message: 2})))
+	if err != nil || resp.Usage.CacheRead+resp.Usage.CacheWrite != 0 {
+		t.Errorf("%v, usage %+v", err, resp.Usage)
 	}
 }
