@@ -1,7 +1,6 @@
 package llamacpp
 
 import (
-	"crypto/rand"
 	"errors"
 	"io"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
+	"github.com/outcrop/outcrop/internal/toolcall"
 )
 
 // blocks follows which block of a reply is open.
@@ -184,15 +184,12 @@ func (g *generation) callTool(d *callDelta) bool {
 	b := &g.blocks
 	if b.kind != llm.ToolCall || d.Index != b.call {
 		b.space, b.called, b.call = "", true, d.Index
-		if !g.open(llm.ToolCall, &llm.Call{ID: newCallID(), Name: d.Function.Name}) {
+		if !g.open(llm.ToolCall, &llm.Call{ID: toolcall.NewID(), Name: d.Function.Name}) {
 			return false
 		}
 	}
 	return g.delta(d.Function.Arguments, nil)
 }
-
-// newCallID makes an id of a call in the form of Bedrock's.
-func newCallID() string { return "tooluse_" + rand.Text()[:22] }
 
 // delta passes a piece of the open block on.
 func (g *generation) delta(text string, logprob *float64) bool {
