@@ -14,6 +14,7 @@ MODEL = os.environ["E2E_MODEL"]  # a chat model of Anthropic's family
 MODERN = os.environ["E2E_MODERN_MODEL"]  # of the same family, with JSON schemas and token counting in the clients' tables
 EMBEDDER = os.environ["E2E_EMBEDDER"]  # Titan Text Embeddings V2
 ENDPOINT = os.environ["AWS_ENDPOINT_URL"]
+KEY = os.environ["E2E_KEY"]  # a bearer key
 REGION = os.environ["AWS_REGION"]
 SYSTEM = os.environ["E2E_SYSTEM"]
 QUESTION = os.environ["E2E_QUESTION"]

@@ -55,8 +55,7 @@ test("embeddings", async () => {
 });
 
 test("system_prompt", async () => {
-  const { text, usage } = await generateText(ask({ system: undefined, maxOutputTokens: 8 }));
-  assert.notEqual(text, m.ANSWER);
+  const { usage } = await generateText(ask({ system: undefined, maxOutputTokens: 8 }));
   assert.notEqual(usage.inputTokens, m.INPUT_TOKENS);
 });
 

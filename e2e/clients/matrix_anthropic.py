@@ -48,7 +48,7 @@ def invoke_stream():
 @case
 def system_prompt():
     reply = client.messages.create(**{**ASK, "system": anthropic.omit, "max_tokens": 8})
-    assert reply.content[0].text != ANSWER and reply.usage.input_tokens != INPUT_TOKENS, reply
+    assert reply.usage.input_tokens != INPUT_TOKENS, reply
 
 
 @case

@@ -79,7 +79,6 @@ test("embeddings", async () => {
 
 test("system_prompt", async () => {
   const reply = await converse(ask({ maxTokens: 8 }, { system: undefined }));
-  assert.notEqual(text(reply), m.ANSWER);
   assert.notEqual(reply.usage.inputTokens, m.INPUT_TOKENS);
 });
 

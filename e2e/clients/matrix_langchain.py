@@ -72,7 +72,7 @@ def embeddings():
 @case
 def system_prompt():
     reply = chat(max_tokens=8).invoke(ASK[1:])
-    assert reply.text != ANSWER and reply.usage_metadata["input_tokens"] != INPUT_TOKENS, reply
+    assert reply.usage_metadata["input_tokens"] != INPUT_TOKENS, reply
 
 
 @case

@@ -71,7 +71,7 @@ def embeddings():
 @case
 def system_prompt():
     reply = litellm.completion(**{**ASK, "messages": ASK["messages"][1:], "max_tokens": 8})
-    assert reply.choices[0].message.content != ANSWER and reply.usage.prompt_tokens != INPUT_TOKENS, reply
+    assert reply.usage.prompt_tokens != INPUT_TOKENS, reply
 
 
 @case

@@ -76,7 +76,7 @@ def embeddings():
 @case
 def system_prompt():
     result = agent(system=(), max_tokens=8).run_sync(QUESTION)
-    assert result.output != ANSWER and result.usage.input_tokens != INPUT_TOKENS, result
+    assert result.usage.input_tokens != INPUT_TOKENS, result
 
 
 @case

@@ -53,7 +53,7 @@ def converse_stream():
 @case
 def system_prompt():
     result = agent(system=None, max_tokens=60, stop_sequences=["\n", ","])(QUESTION)
-    assert text(result) != ANSWER and result.metrics.accumulated_usage["inputTokens"] != INPUT_TOKENS, result
+    assert result.metrics.accumulated_usage["inputTokens"] != INPUT_TOKENS, result
 
 
 @case

@@ -177,7 +177,7 @@ public final class Matrix {
   static String systemPrompt() {
     ConverseRequest bare = ask().system(List.of()).inferenceConfig(c -> c.maxTokens(8).temperature(0f)).build();
     ConverseResponse reply = runtime.converse(bare);
-    check(!text(reply).equals(ANSWER) && reply.usage().inputTokens() != INPUT_TOKENS, "the same answer");
+    check(reply.usage().inputTokens() != INPUT_TOKENS, "the same number of tokens");
     return "";
   }
 
