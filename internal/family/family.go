@@ -74,14 +74,6 @@ type Several interface {
 	Responses(rs []*llm.Response) ([]byte, error)
 }
 
-// Flagged is a Text whose body may say itself whether the reply is streamed.
-// Stream fails when it says no; InvokeModel may refuse one that says yes.
-type Flagged interface {
-	Text
-	// StreamFlag is what the body says, nil when it says nothing.
-	StreamFlag() *bool
-}
-
 // Ranking is one parsed request to rank documents and the way back.
 type Ranking interface {
 	Request() *llm.RankRequest

@@ -97,9 +97,6 @@ func documents(v *body.Value) string {
 // Request is the conversation of the body.
 func (j *jamba) Request() *llm.Request { return j.req }
 
-// StreamFlag is the body's "stream"; nil when it is absent.
-func (j *jamba) StreamFlag() *bool { return j.stream }
-
 // Replies is "n".
 func (j *jamba) Replies() int { return j.replies }
 

@@ -108,9 +108,6 @@ func isTrue(v *body.Value) bool {
 // Request is the conversation of the body.
 func (c *conversation) Request() *llm.Request { return c.req }
 
-// StreamFlag is the body's "stream"; nil when it is absent.
-func (c *conversation) StreamFlag() *bool { return c.stream }
-
 // Response is {"response_id", "text", "generation_id", "citations", ...}.
 func (c *conversation) Response(r *llm.Response) ([]byte, error) {
 	b := append(make([]byte, 0, 1024), '{')

@@ -210,9 +210,6 @@ func (f Family) newID() (string, error) {
 // Request is the conversation of the body.
 func (r *request) Request() *llm.Request { return r.req }
 
-// StreamFlag is the body's "stream"; nil when it is absent.
-func (r *request) StreamFlag() *bool { return r.stream }
-
 // Replies is "n".
 func (r *request) Replies() int { return r.replies }
 

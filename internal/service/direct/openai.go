@@ -40,6 +40,9 @@ type openAIModel struct {
 func (s *Service) models(c *call.Call) (service.DirectReply, error) {
 	list := []openAIModel{}
 	for _, m := range s.cfg.Catalog.List(catalog.Filter{Region: c.Region, Output: "TEXT"}) {
+		if m.Rank { // its text is a ranking
+			continue
+		}
 		e := openAIModel{ID: m.ID, Object: "model", OwnedBy: strings.ToLower(m.Provider)}
 		if t := m.Lifecycle.StartOfLife; !t.IsZero() {
 			e.Created = t.Unix()
