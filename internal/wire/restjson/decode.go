@@ -1,6 +1,7 @@
 package restjson
 
 import (
+	"bytes"
 	"encoding/base64"
 	"fmt"
 	"math"
@@ -318,11 +319,18 @@ func (d *decoder) intern(raw []byte, escaped bool) string {
 		d.arena.Grow(max(len(raw), min(len(d.buf)-d.pos+len(raw), arenaChunk)))
 	}
 	start := d.arena.Len()
-	if escaped {
-		d.arena.Write(appendUnescaped(nil, raw))
-	} else {
-		d.arena.Write(raw)
+	for escaped {
+		i := bytes.IndexByte(raw, '\\')
+		if i < 0 {
+			break
+		}
+		n := escapeLen(raw[i:])
+		var one [utf8.UTFMax]byte
+		d.arena.Write(raw[:i])
+		d.arena.Write(appendUnescaped(one[:0], raw[i:i+n]))
+		raw = raw[i+n:]
 	}
+	d.arena.Write(raw)
 	return d.arena.String()[start:]
 }
 
@@ -373,14 +381,15 @@ func (d *decoder) timestamp(v reflect.Value) error {
 	return nil
 }
 
-// freeForm keeps one JSON value as it came.
+// freeForm keeps one JSON value as it came, in memory of its own: it is small in
+// most bodies, and must not hold the whole of a large one.
 func (d *decoder) freeForm(v reflect.Value) error {
 	d.token()
 	start := d.pos
 	if f := d.skip(); f != "" {
 		return d.fault(f)
 	}
-	v.SetBytes(d.buf[start:d.pos:d.pos])
+	v.SetBytes(bytes.Clone(d.buf[start:d.pos]))
 	return nil
 }
 

@@ -21,9 +21,9 @@ type Request struct {
 }
 
 // Decode reads req into dst, a pointer to the zero input struct of op. It judges
-// the syntax only; Validate judges the constraints. Blobs that are the whole
-// body and free-form documents point into req.Body, which must not change as
-// long as dst is in use.
+// the syntax only; Validate judges the constraints. A blob that is the whole body
+// is req.Body itself, which must then not change as long as dst is in use;
+// nothing else points into it.
 //
 // JSON keys are case-sensitive; members that the API does not know are checked
 // and skipped; null means absent. An empty body means an empty object.

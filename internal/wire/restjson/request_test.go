@@ -11,6 +11,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
 )
 
 func TestDecodePlaces(t *testing.T) {
@@ -292,5 +293,29 @@ func TestDecodeLimitsSmallBlocks(t *testing.T) {
 		if refused {
 			wantError(t, err, apierr.CodeSerialization, "for the size of the body")
 		}
+	}
+}
+
+// What is decoded must not hold a large body, nor change with it. Only a blob
+// that is the whole body is the body.
+func TestDecodedStandsAlone(t *testing.T) {
+	t.Parallel()
+	c := New()
+	body := []byte(`{"messages":[{"role":"user","content":[{"text":"a\u00e9\n\ud83d\ude00z"}]}],"additionalModelRequestFields":{"top_k":5}}`)
+	in := new(br.ConverseInput)
+	if err := c.Decode(&br.Model, br.OpConverse.Operation, Request{Labels: []string{"m"}, Body: body}, in); err != nil {
+		t.Fatal(err)
+	}
+	clear(body)
+	if got := *in.Messages[0].Content[0].Text; got != "a\u00e9\n\U0001f600z" {
+		t.Errorf("the text became %q", got)
+	}
+	if got := string(in.AdditionalModelRequestFields); got != `{"top_k":5}` {
+		t.Errorf("the document became %q", got)
+	}
+	raw := []byte("{}")
+	whole := new(br.InvokeModelInput)
+	if err := c.Decode(&br.Model, br.OpInvokeModel.Operation, Request{Labels: []string{"m"}, Body: raw}, whole); err != nil || &whole.Body[0] != &raw[0] {
+		t.Errorf("the whole body was copied: %v", err)
 	}
 }

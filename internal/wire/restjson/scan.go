@@ -168,6 +168,18 @@ func escapedRune(b []byte) rune {
 	return r
 }
 
+// escapeLen is the length of the well-formed escape sequence, or surrogate pair of
+// them, that b begins with.
+func escapeLen(b []byte) int {
+	switch {
+	case b[1] != 'u':
+		return 2
+	case isHigh(escapedRune(b)):
+		return 12
+	}
+	return 6
+}
+
 // appendUnescaped appends the text of a string that str returned.
 func appendUnescaped(dst, raw []byte) []byte {
 	for {
