@@ -17,7 +17,8 @@ type Route struct {
 	Operation *awsapi.Operation
 	NewInput  func() any // pointer to a zero input struct
 	// Serve answers one decoded, authorised and validated request. in is what
-	// NewInput made; the result is a pointer to the operation's output struct.
+	// NewInput made; the result is a pointer to the operation's output struct. It
+	// may clear what it needs no longer of in, so that large parts are let go.
 	Serve func(ctx context.Context, c *call.Call, in any) (any, error)
 	// Resources names the ARNs that the caller must be allowed to use, and fills
 	// the call's model facts. nil means "*".

@@ -46,8 +46,9 @@ func (b *budget) give(n int64) {
 }
 
 // readBody reads the whole body under the operation's limit, the global budget
-// and the rate that clients must keep. The bytes stay valid until the request
-// ends; ServeHTTP gives q.held back.
+// and the rate that clients must keep. ServeHTTP gives q.held back: serve drops
+// the bytes once they are decoded, but what was decoded from them has about
+// their size.
 func (g *Gateway) readBody(q *request) error {
 	limit, size := g.maxBody(q), q.r.ContentLength
 	if size == 0 {
@@ -90,7 +91,7 @@ func (g *Gateway) fill(q *request, most int64) error {
 			return nil
 		}
 		if got == int64(cap(q.body)) {
-			if err := g.grow(q, min(most, max(firstRead, 2*got))); err != nil {
+			if err := g.grow(q, nextRoom(got, most, q.r.ContentLength >= 0)); err != nil {
 				return err
 			}
 		}
@@ -106,6 +107,21 @@ func (g *Gateway) fill(q *request, most int64) error {
 			return bodyError(err)
 		}
 	}
+}
+
+// nextRoom is how many bytes a body gets room for when got have filled what it
+// had. A body of known length grows by steps of four that end at its length, so
+// the rooms it outgrows are a third of it together; one of unknown length
+// doubles, so that at most half of its room stays empty.
+func nextRoom(got, most int64, known bool) int64 {
+	if !known {
+		return min(most, max(firstRead, 2*got))
+	}
+	room := most
+	for room/4 >= max(firstRead, got+1) {
+		room /= 4
+	}
+	return room
 }
 
 // grow gives the body room for n bytes.

@@ -76,7 +76,9 @@ func (a *authenticator) direct(q *request) (credential, error) {
 // serveDirect is what serve does once the caller is known.
 func (g *Gateway) serveDirect(q *request) error {
 	ctx := q.r.Context()
-	c, err := q.direct.Open(ctx, q.Call, q.body)
+	body := q.body
+	q.body = nil // the call holds what is needed of it
+	c, err := q.direct.Open(ctx, q.Call, body)
 	if err != nil {
 		return err
 	}

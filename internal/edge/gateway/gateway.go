@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"time"
@@ -74,9 +75,12 @@ type Config struct {
 	BodyRate  int64 // bytes per second; 0 means 32 KiB
 	// WriteTimeout is how long a client may take to accept one write; 0 means 30 s.
 	WriteTimeout time.Duration
-	Now          func() time.Time // nil means time.Now
-	NewID        func() string    // request ids; nil means random UUIDs
-	Log          *slog.Logger     // nil discards
+	// Free gives unused memory back to the system, behind bursts of large bodies;
+	// nil means debug.FreeOSMemory.
+	Free  func()
+	Now   func() time.Time // nil means time.Now
+	NewID func() string    // request ids; nil means random UUIDs
+	Log   *slog.Logger     // nil discards
 }
 
 // Gateway is an http.Handler. It is safe for concurrent use.
@@ -89,6 +93,7 @@ type Gateway struct {
 	unnamed *awsapi.Service
 	auth    *authenticator
 	bodies  *budget
+	release release
 	bound   map[*awsapi.Operation]*service.Route
 	direct  map[string]*service.Direct // by method and path
 }
@@ -116,6 +121,9 @@ func New(cfg Config) (*Gateway, error) {
 	if cfg.BodyRate == 0 {
 		cfg.BodyRate = 32 << 10
 	}
+	if cfg.Free == nil {
+		cfg.Free = debug.FreeOSMemory
+	}
 	if cfg.WriteTimeout == 0 {
 		cfg.WriteTimeout = 30 * time.Second
 	}
@@ -132,13 +140,14 @@ func New(cfg Config) (*Gateway, error) {
 		return nil, fmt.Errorf("build the route table: %w", err)
 	}
 	g := &Gateway{
-		cfg:    cfg,
-		routes: m,
-		rest:   restjson.New(),
-		query:  newQueryRoutes(query),
-		auth:   newAuthenticator(cfg),
-		bodies: newBudget(cfg.BodyBudget),
-		bound:  make(map[*awsapi.Operation]*service.Route, len(cfg.Routes)),
+		cfg:     cfg,
+		routes:  m,
+		rest:    restjson.New(),
+		query:   newQueryRoutes(query),
+		auth:    newAuthenticator(cfg),
+		bodies:  newBudget(cfg.BodyBudget),
+		release: release{free: cfg.Free},
+		bound:   make(map[*awsapi.Operation]*service.Route, len(cfg.Routes)),
 	}
 	if len(query) > 0 {
 		g.unnamed = query[0]
@@ -208,7 +217,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 		writeTimeout: g.cfg.WriteTimeout,
 	}
-	defer func() { g.bodies.give(q.held) }()
+	defer g.done(q)
 	w.Header()[headerRequestID] = []string{q.ID}
 	err := g.attempt(q)
 	if err != nil {
@@ -219,6 +228,13 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if q.aborted { // net/http would end the answer as if it were whole, or make up a 200
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// done gives back the room of a request's body.
+func (g *Gateway) done(q *request) {
+	q.body, q.params = nil, nil
+	g.bodies.give(q.held)
+	g.release.add(q.held)
 }
 
 // attempt is serve with panics as errors.
@@ -267,6 +283,7 @@ func (g *Gateway) serve(q *request) error {
 	if err := q.codec.decode(q, in); err != nil {
 		return err
 	}
+	q.body, q.params = nil, nil // in holds what is needed of it
 	ctx := q.r.Context()
 	var resources []string
 	if b.Resources != nil {

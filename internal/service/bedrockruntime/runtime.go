@@ -148,7 +148,9 @@ func (s *Service) invoke(ctx context.Context, c *call.Call, in *rt.InvokeModelIn
 	if err != nil {
 		return nil, err
 	}
-	body, err := s.run(ctx, c, t, f, in.Body)
+	input := in.Body
+	in.Body = nil // up to 25 MB, which nobody needs once they are parsed
+	body, err := s.run(ctx, c, t, f, input)
 	if err != nil {
 		return nil, err
 	}
@@ -213,6 +215,7 @@ func (s *Service) invokeStream(ctx context.Context, c *call.Call, in *rt.InvokeM
 	if err != nil {
 		return nil, err
 	}
+	in.Body = nil // up to 25 MB, which nobody needs any more
 	text, ok := task.(family.Text)
 	if !ok {
 		return nil, apierr.Validation("The model is unsupported for streaming.")

@@ -229,7 +229,8 @@ func TestSeveral(t *testing.T) {
 	}
 }
 
-// TestEcho checks that a caller is told which service it got.
+// TestEcho checks that a caller is told which service it got, and that bodies
+// are let go once they are parsed.
 func TestEcho(t *testing.T) {
 	t.Parallel()
 	s, _, _ := newService(chat())
@@ -239,9 +240,13 @@ func TestEcho(t *testing.T) {
 	if err != nil || out.ServiceTier != in.ServiceTier || out.PerformanceConfigLatency != in.PerformanceConfigLatency {
 		t.Errorf("%+v, %v", out, err)
 	}
-	streamed, err := s.invokeStream(t.Context(), &call.Call{}, &rt.InvokeModelWithResponseStreamInput{
-		ModelId: in.ModelId, Body: in.Body, ServiceTier: in.ServiceTier, PerformanceConfigLatency: in.PerformanceConfigLatency,
-	})
+	streaming := &rt.InvokeModelWithResponseStreamInput{
+		ModelId: in.ModelId, Body: invokeInput("text").Body, ServiceTier: in.ServiceTier, PerformanceConfigLatency: in.PerformanceConfigLatency,
+	}
+	streamed, err := s.invokeStream(t.Context(), &call.Call{}, streaming)
+	if in.Body != nil || streaming.Body != nil {
+		t.Error("bodies are held although they are parsed")
+	}
 	if err != nil || streamed.ServiceTier != in.ServiceTier || streamed.PerformanceConfigLatency != in.PerformanceConfigLatency {
 		t.Errorf("%+v, %v", streamed, err)
 	}
