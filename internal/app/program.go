@@ -68,6 +68,7 @@ func (p Program) Serve(ctx context.Context, o cli.Options, progress weights.Prog
 	if err != nil {
 		return err
 	}
+	boundHeap(s.cfg.Limits.Bodies)
 	first, err := s.firstKey(ctx)
 	if err != nil {
 		return errors.Join(err, s.Close())

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"os"
+	"runtime/debug"
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/catalog"
@@ -32,6 +34,9 @@ func TestServe(t *testing.T) {
 				_ = resp.Body.Close()
 			}
 			var used *datadir.InUseError
+			if limit := debug.SetMemoryLimit(-1); os.Getenv("GOMEMLIMIT") == "" && limit != 512<<20+heapRoom {
+				t.Errorf("the heap may grow to %d bytes", limit)
+			}
 			if err := p.Serve(ctx, o, weights.Silent, nil); !errors.As(err, &used) {
 				t.Errorf("a second server: %v", err)
 			}
