@@ -114,8 +114,8 @@ func TestGoSDKModels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(some.ModelSummaries); n != 2 {
-		t.Errorf("%d embedding models of Amazon, want 2", n)
+	if n := len(some.ModelSummaries); n != 3 {
+		t.Errorf("%d embedding models of Amazon, want 3", n)
 	}
 	m, err := c.control.GetFoundationModel(ctx, &bedrock.GetFoundationModelInput{ModelIdentifier: aws.String(claudeHaiku)})
 	if err != nil {

@@ -35,6 +35,7 @@ type options struct {
 	program  string // binary; "" means outcrop
 	data     string // data directory; "" makes one
 	config   string // lines of YAML besides the download folders
+	models   string // folder of the weights; "" means that of all tests
 	firstRun bool   // downloads may be needed
 }
 
@@ -67,8 +68,11 @@ func start(ctx context.Context, o options) (*server, error) {
 		}
 		o.data = dir
 	}
+	if o.models == "" {
+		o.models = s.models
+	}
 	config := filepath.Join(filepath.Dir(o.data), filepath.Base(o.data)+".yaml")
-	text := fmt.Sprintf("models_dir: %q\nengines_dir: %q\n%s\n", s.models, s.engines, o.config)
+	text := fmt.Sprintf("models_dir: %q\nengines_dir: %q\n%s\n", o.models, s.engines, o.config)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, err
 	}

@@ -95,7 +95,7 @@ def list_models_filters():
     assert anthropic and all(i.startswith("anthropic.") for i in anthropic), anthropic
     embedding = ids(byOutputModality="EMBEDDING")
     assert EMBED_1 in embedding and HAIKU not in embedding
-    equal(ids(byOutputModality="TEXT") | embedding, everything)
+    equal(ids(byOutputModality="TEXT") | ids(byOutputModality="IMAGE") | embedding, everything)
     tunable = ids(byCustomizationType="FINE_TUNING")
     assert TITAN in tunable and CLAUDE_V2 not in tunable and tunable < everything
     provisioned = ids(byInferenceType="PROVISIONED")

@@ -1,6 +1,7 @@
 """Makes small files of each format that a document may have, and an image.
 
-Run by itself it writes the documents into the folder that it is given.
+Run by itself it writes the documents into the folder that it is given, or with
+--png a picture into a file.
 """
 
 import io
@@ -104,6 +105,8 @@ def png(width, height):
 
 
 if __name__ == "__main__":
-    for form, content in documents().items():
-        with open(os.path.join(sys.argv[1], f"notes.{form}"), "wb") as file:
+    *_, place = sys.argv
+    made = {place: png(64, 64)} if "--png" in sys.argv else {os.path.join(place, f"notes.{form}"): c for form, c in documents().items()}
+    for path, content in made.items():
+        with open(path, "wb") as file:
             file.write(content)
