@@ -41,14 +41,14 @@ def listed():
 
 @case
 def pictures_cost_tokens():
-    """Pictures of other sizes cost other numbers of tokens, two cost more than one,
-    and every count is exact."""
+    """A picture is scaled to the eyes of the weights and costs by its shape, two cost
+    more than one, and every count is exact."""
     text, words = ask(user("What is this?"))
     counts = {}
     for width, height in ((64, 64), (256, 128), (256, 256), (1000, 700)):
         content, counts[f"{width}x{height}"] = ask(user("What is this?", picture(files.png(width, height))))
         assert content, content
-    assert words < counts["64x64"] <= counts["256x128"] < counts["256x256"], counts
+    assert words < counts["256x128"] < counts["1000x700"] < counts["256x256"] == counts["64x64"], counts
     _, two = ask(user("What is this?", picture(files.png(64, 64)), picture(files.png(256, 256))))
     assert two > counts["256x256"], two
     return f"text {words} tokens, with pictures {counts}, two pictures {two}; reply {content}"
