@@ -1,6 +1,8 @@
 package restjson
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
@@ -122,6 +124,33 @@ func TestHotPathAllocations(t *testing.T) { // not parallel: it counts the proce
 		}
 		if got := testing.AllocsPerRun(100, func() { _ = f.run() }); got > f.limit {
 			t.Errorf("%s: %v allocations, at most %v", name, got, f.limit)
+		}
+	}
+}
+
+// hostileKeys is a body with n keys that no API knows.
+func hostileKeys(n int) []byte {
+	b := append(make([]byte, 0, 14*n+2), '{')
+	for i := range n {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = fmt.Appendf(b, `"k%08d":1`, i)
+	}
+	return append(b, '}')
+}
+
+// BenchmarkUnknownKeys is the worst that a body of the largest size can do with
+// keys that no API knows.
+func BenchmarkUnknownKeys(b *testing.B) {
+	c := New()
+	body := hostileKeys(1_900_000)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		err := c.Decode(&br.Model, br.OpConverse.Operation, Request{Labels: []string{"m"}, Body: body}, new(br.ConverseInput))
+		if err != nil && !strings.Contains(err.Error(), "keys") {
+			b.Fatal(err)
 		}
 	}
 }

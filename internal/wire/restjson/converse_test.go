@@ -196,6 +196,20 @@ func TestDecodeFindsDuplicatesInLargeObjects(t *testing.T) {
 	wantError(t, err, apierr.CodeSerialization, "same key twice")
 }
 
+func TestDecodeBoundsKeys(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		string(hostileKeys(maxKeys + 1)),
+		`{"x":` + string(hostileKeys(maxKeys/2)) + `,"additionalModelRequestFields":` + string(hostileKeys(maxKeys/2)) + `}`,
+	} {
+		_, err := decodeConverse(t, New(), body)
+		wantError(t, err, apierr.CodeSerialization, "too many keys", "250000")
+	}
+	if _, err := decodeConverse(t, New(), string(hostileKeys(maxKeys))); err != nil {
+		t.Error(err)
+	}
+}
+
 func wantValidation(t *testing.T, err error) {
 	t.Helper()
 	wantError(t, err, apierr.CodeValidation)

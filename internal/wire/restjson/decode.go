@@ -55,6 +55,9 @@ func (d *decoder) fault(f fault) error {
 	if f == faultDepth {
 		return d.fail("%s: at most %d levels", string(f), maxDepth)
 	}
+	if f == faultKeys {
+		return d.fail("%s: at most %d that the API does not name", string(f), maxKeys)
+	}
 	return d.fail("%s", string(f))
 }
 
@@ -176,8 +179,8 @@ func (d *decoder) object(p *plan, v reflect.Value) error {
 		}
 		i, known := p.keys[string(raw)]
 		if !known {
-			if !unknown.add(raw) {
-				return d.fault(faultDuplicate)
+			if f := unknown.add(raw); f != "" {
+				return d.fault(f)
 			}
 			if f := d.skip(); f != "" {
 				return d.fault(f)

@@ -30,7 +30,8 @@ type Request struct {
 //
 // Errors: SerializationException 400 naming the member for text that is not
 // JSON, a wrong type, a number out of range, a key that stands twice, invalid
-// UTF-8, or more than 100 levels; ValidationException 400 for a union that has
+// UTF-8, more than 100 levels, or more than 250,000 keys that the API does not
+// name; ValidationException 400 for a union that has
 // other than one known member, a parameter or header that stands twice, and a
 // path, query or header value that cannot be read. Any other error means that
 // dst does not fit op.

@@ -6,7 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-const maxDepth = 100 // nested objects and arrays
+const (
+	maxDepth = 100 // nested objects and arrays
+	// maxKeys is how many keys the objects of a body may have together that the
+	// API does not know or that stand in free-form documents: each is remembered
+	// until its object ends, to find one that stands twice.
+	maxKeys = 250_000
+)
 
 // scanner reads JSON text (RFC 8259) byte by byte. The caller has checked that
 // buf is valid UTF-8.
@@ -14,6 +20,7 @@ type scanner struct {
 	buf   []byte
 	pos   int
 	depth int
+	count int      // keys that were added to any keySet
 	keys  [][]byte // keys of the objects that skip is inside of
 }
 
@@ -24,6 +31,7 @@ const (
 	faultSyntax    fault = "is not valid JSON"
 	faultDepth     fault = "is nested too deeply"
 	faultDuplicate fault = "has the same key twice"
+	faultKeys      fault = "has too many keys"
 	faultString    fault = "has a malformed string"
 	faultNumber    fault = "has a malformed number"
 )
@@ -307,8 +315,8 @@ func (s *scanner) skipObject() fault {
 		if escaped {
 			raw = appendUnescaped(nil, raw)
 		}
-		if !set.add(raw) {
-			return faultDuplicate
+		if f := set.add(raw); f != "" {
+			return f
 		}
 		if !s.take(':') {
 			return faultSyntax
@@ -329,9 +337,12 @@ type keySet struct {
 
 func (s *scanner) newKeySet() keySet { return keySet{s: s, base: len(s.keys)} }
 
-// add reports whether key was new.
-func (k *keySet) add(key []byte) bool {
+// add takes one more key.
+func (k *keySet) add(key []byte) fault {
 	const small = 24
+	if k.s.count++; k.s.count > maxKeys {
+		return faultKeys
+	}
 	own := k.s.keys[k.base:]
 	if k.large == nil && len(own) == small {
 		k.large = make(map[string]struct{}, 4*small)
@@ -341,18 +352,18 @@ func (k *keySet) add(key []byte) bool {
 	}
 	if k.large != nil {
 		if _, dup := k.large[string(key)]; dup {
-			return false
+			return faultDuplicate
 		}
 		k.large[string(key)] = struct{}{}
-		return true
+		return ""
 	}
 	for _, o := range own {
 		if bytes.Equal(o, key) {
-			return false
+			return faultDuplicate
 		}
 	}
 	k.s.keys = append(k.s.keys, key)
-	return true
+	return ""
 }
 
 func (k *keySet) close() { k.s.keys = k.s.keys[:k.base] }
