@@ -195,7 +195,11 @@ func (v *Value) Close() {
 		return
 	}
 	for i := range v.n.kids {
-		if v.read == nil || !v.read[i] {
+		switch {
+		case v.read != nil && v.read[i]:
+		case v.r.count > maxNamed: // the count alone is told
+			v.r.count++
+		default:
 			v.Violate("extraneous key [" + Show(v.n.kids[i].key) + "] is not permitted")
 		}
 	}
