@@ -13,6 +13,8 @@
 //	auto        any, strict our text    text, or calls in markers      this package
 //	none        any         either      none                           nobody
 //
+// Tools whose schemas are too much for an engine are told by our text always.
+//
 // With a Format the grammar is that of its schema; beside tools that the model
 // may use, it is a JSON text or calls in markers.
 package toolcall
@@ -47,7 +49,7 @@ type Raise func(llm.Events) llm.Events
 //
 // Errors are ValidationException: a schema that cannot be used (with its tool,
 // the place in the schema and the keyword), a name in the choice that no tool
-// has, two tools of one name, a format beside a choice that forces a call or
+// has, two tools of one name, more than 1,000 tools, a format beside a choice that forces a call or
 // beside a prefill.
 func Lower(r *llm.Request, t Template) (*llm.Request, Raise, error) {
 	if len(r.Tools) == 0 && r.Format == nil && !hasToolBlocks(r.Messages) {
@@ -106,17 +108,18 @@ type plan struct {
 	way     way
 	plain   bool // tools are told in our words
 	tools   []tool
+	held    int // bytes of the schemas of tools
 	format  *jsonschema.Schema
 	grammar string
 }
 
 func newPlan(r *llm.Request, t Template) *plan {
-	p := &plan{req: r, plain: t == Plain}
+	p := &plan{req: r, plain: t == Plain || heavy(r.Tools)}
 	switch {
 	case len(r.Tools) == 0, r.Choice.Kind == llm.ChooseNone:
 	case r.Choice.Kind == llm.ChooseAny, r.Choice.Kind == llm.ChooseNamed:
 		p.way = forced
-	case t == Plain, r.Format != nil, slices.ContainsFunc(r.Tools, func(t llm.Tool) bool { return t.Strict }):
+	case p.plain, r.Format != nil, slices.ContainsFunc(r.Tools, func(t llm.Tool) bool { return t.Strict }):
 		p.way, p.plain = marked, true
 	default:
 		p.way = engines
@@ -127,15 +130,18 @@ func newPlan(r *llm.Request, t Template) *plan {
 // check refuses what no weights could answer.
 func (p *plan) check() error {
 	r := p.req
+	if n := len(r.Tools); n > maxTools {
+		return apierr.Validation("tools: a request may have at most %d tools, this one has %d.", maxTools, n)
+	}
 	named := r.Choice.Kind != llm.ChooseNamed
+	known := make(map[string]int, len(r.Tools))
 	for i := range r.Tools {
 		name := r.Tools[i].Name
 		named = named || name == r.Choice.Name
-		for j := range i {
-			if r.Tools[j].Name == name {
-				return apierr.Validation("tools.%d: the tool name %q is already used at tools.%d.", i, name, j)
-			}
+		if j, twice := known[name]; twice {
+			return apierr.Validation("tools.%d: the tool name %q is already used at tools.%d.", i, name, j)
 		}
+		known[name] = i
 	}
 	if !named {
 		return apierr.Validation("The tool %q of the tool choice is not among the tools.", r.Choice.Name)
@@ -203,7 +209,16 @@ func (p *plan) build() error {
 func (p *plan) addTool(g *jsonschema.Grammar, i int) error {
 	t := &p.req.Tools[i]
 	prefix := "t" + itoa(i)
-	schema, rule, err := compile(g, inputSchema(t), prefix)
+	var (
+		schema *jsonschema.Schema
+		rule   string
+		err    error
+	)
+	if p.held += len(t.Schema); p.held > maxGrammar {
+		err = &jsonschema.Error{Reason: "the schemas up to here have more than " + itoa(maxGrammar) + " bytes together, too many to be guaranteed"}
+	} else {
+		schema, rule, err = compile(g, inputSchema(t), prefix)
+	}
 	if _, ok := errors.AsType[*jsonschema.Error](err); ok && p.way == marked && !t.Strict {
 		_, rule, err = compile(g, anyObject, prefix+"any")
 		schema = nil
