@@ -134,5 +134,6 @@ func (q *request) openAnswer(a restjson.Response) error {
 	if err := q.rc.Flush(); err != nil {
 		return clientGone{err}
 	}
+	q.restWrite()
 	return nil
 }

@@ -62,12 +62,17 @@ func (q *request) writeFrame(frame []byte) error {
 	if err := q.rc.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return clientGone{err}
 	}
+	q.restWrite()
+	return nil
+}
+
+// restWrite ends the deadline of a write that is done. In HTTP/1 a deadline
+// matters only to a write. In HTTP/2 it resets the stream when it passes, also
+// while the model thinks or the caller of a dialog does.
+func (q *request) restWrite() {
 	if q.r.ProtoMajor > 1 {
-		// In HTTP/1 a deadline matters only to a write. In HTTP/2 it resets the
-		// stream when it passes, also while the model thinks.
 		_ = q.rc.SetWriteDeadline(time.Time{})
 	}
-	return nil
 }
 
 // inStream returns e as this stream can say it. SDKs drop exception names that
