@@ -43,12 +43,16 @@ type pipeline struct {
 	seeds  []*int64
 	counts []*llm.Request
 	err    error
-	failAt int // the reply that fails, from 1
+	failAt int  // the reply that fails, from 1
+	early  bool // it fails before anything is accounted
 }
 
 func (p *pipeline) Generate(_ context.Context, c *call.Call, _ catalog.Target, r *llm.Request) llm.Events {
 	p.seeds = append(p.seeds, r.Params.Seed)
 	r.Params.MaxTokens = new(1) // the pipeline may write here
+	if len(p.seeds) == p.failAt && p.early {
+		return llm.Fail(p.err)
+	}
 	if len(p.seeds) == p.failAt {
 		c.Usage = llm.Usage{InputTokens: 10, OutputTokens: 1}
 		return llm.Fail(p.err)
@@ -226,6 +230,14 @@ func TestSeveral(t *testing.T) {
 	_, err := s.invoke(t.Context(), c, invokeInput("three"))
 	if e, ok := errors.AsType[*apierr.Error](err); !ok || e.Code != apierr.CodeModelError || c.Usage != (llm.Usage{InputTokens: 10, OutputTokens: 3}) {
 		t.Errorf("%v, usage %+v", err, c.Usage)
+	}
+
+	s, p, _ = newService(chat())
+	p.failAt, p.early, p.err = 3, true, apierr.Throttling("busy")
+	c = &call.Call{}
+	_, err = s.invoke(t.Context(), c, invokeInput("three"))
+	if apierr.From(err).Code != apierr.CodeThrottling || c.Usage != (llm.Usage{InputTokens: 10, OutputTokens: 4}) || c.Latency != 2*time.Second || c.FirstToken != 1 {
+		t.Errorf("%v, usage %+v, latency %v, first token %v", err, c.Usage, c.Latency, c.FirstToken)
 	}
 }
 

@@ -25,6 +25,7 @@ func (s *Service) several(ctx context.Context, c *call.Call, t catalog.Target, t
 			r.Params.Seed = new(*seed + int64(i))
 		}
 		before, latency, first := c.Usage, c.Latency, c.FirstToken
+		c.Usage, c.Latency, c.FirstToken = llm.Usage{}, 0, 0 // a reply may fail before it writes its own
 		resp, err := llm.Collect(s.cfg.Inference.Generate(ctx, c, t, &r))
 		if i > 0 {
 			before.OutputTokens += c.Usage.OutputTokens
