@@ -122,6 +122,7 @@ func TestAsyncInvokeRefusals(t *testing.T) {
 	for name, in := range map[string]*bedrockruntime.StartAsyncInvokeInput{
 		"no bucket":     {ModelId: new(titanText), ModelInput: titanBody("x"), OutputDataConfig: asyncTo("s3://nobody/a")},
 		"no address":    {ModelId: new(titanText), ModelInput: titanBody("x"), OutputDataConfig: asyncTo("s3://UPPER/a")},
+		"long address":  {ModelId: new(titanText), ModelInput: titanBody("x"), OutputDataConfig: asyncTo("s3://results/" + strings.Repeat("k", 1005))},
 		"bad body":      {ModelId: new(titanText), ModelInput: document.NewLazyDocument(map[string]any{"x": 1}), OutputDataConfig: asyncTo("s3://results/a")},
 		"unknown model": {ModelId: new("nobody"), ModelInput: titanBody("x"), OutputDataConfig: asyncTo("s3://results/a")},
 	} {

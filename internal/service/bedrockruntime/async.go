@@ -44,6 +44,11 @@ const (
 	// asyncPause how long each time.
 	asyncRetries = 60
 	asyncPause   = 5 * time.Second
+	// jobID is the length of a job's id.
+	jobID = 12
+	// What a run leaves below <s3Uri>/<id>.
+	outputName   = "output.json"
+	manifestName = "manifest.json"
 )
 
 // asyncSpec is the part of an invocation that stays as long as the job.
@@ -116,7 +121,7 @@ func (s *Service) startAsync(ctx context.Context, c *call.Call, in *rt.StartAsyn
 		Spec: data, Input: in.ModelInput, Created: now, Updated: now,
 	}
 	if j.ID == "" {
-		j.ID = strings.ReplaceAll(uuid.NewString(), "-", "")[:12]
+		j.ID = strings.ReplaceAll(uuid.NewString(), "-", "")[:jobID]
 	}
 	// A job of this id was made by an earlier try of the same request.
 	if err := s.cfg.Async.Jobs.PutJob(ctx, j); err != nil && !errors.Is(err, jobs.ErrExists) {
@@ -146,13 +151,20 @@ func (s *Service) asyncOutput(ctx context.Context, c *call.Call, out *rt.AsyncIn
 	if err != nil {
 		return apierr.Validation(place+"s3Uri: %s.", err)
 	}
-	_, err = s.cfg.Async.Objects.List(ctx, c.Principal.Account, ref.Bucket, "", object.ListOptions{Limit: 1})
-	if errors.Is(err, object.ErrNoBucket) {
+	// Nothing has this name: what the store says of it tells whether the bucket is
+	// there and names below the address are short enough.
+	there, _, err := s.cfg.Async.Objects.Get(ctx, c.Principal.Account, ref.Join(strings.Repeat("-", jobID)).Join(manifestName))
+	switch {
+	case errors.Is(err, object.ErrNotFound):
+		return nil
+	case errors.Is(err, object.ErrNoBucket):
 		return apierr.Validation(place+"s3Uri: the bucket %s does not exist. Make it with: outcrop objects mb s3://%s", ref.Bucket, ref.Bucket)
-	}
-	if err != nil {
+	case errors.Is(err, object.ErrBadName):
+		return apierr.Validation(place + "s3Uri: too long for names of results below it.")
+	case err != nil:
 		return fmt.Errorf("look at the bucket: %w", err)
 	}
+	_ = there.Close() // read only
 	return nil
 }
 
@@ -306,13 +318,17 @@ func (s *Service) RunAsync(ctx context.Context, j jobs.Job) error {
 		return err
 	}
 	ref = ref.Join(j.ID)
-	m := manifest{InvocationARN: asyncName(&j, spec.Partition), ModelARN: spec.ModelARN, Status: "SUCCESS", SubmitTime: j.Created, Output: ref.Join("output.json").String()}
+	m := manifest{InvocationARN: asyncName(&j, spec.Partition), ModelARN: spec.ModelARN, Status: "SUCCESS", SubmitTime: j.Created, Output: ref.Join(outputName).String()}
 	note, err := json.MarshalIndent(m, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write the manifest: %w", err)
 	}
-	for name, data := range map[string][]byte{"output.json": body, "manifest.json": note} {
-		err := s.cfg.Async.Objects.Put(ctx, j.Account, ref.Join(name), bytes.NewReader(data), object.Options{})
+	// The manifest comes last: where it lies, the result does too.
+	for _, part := range []struct {
+		name string
+		data []byte
+	}{{outputName, body}, {manifestName, note}} {
+		err := s.cfg.Async.Objects.Put(ctx, j.Account, ref.Join(part.name), bytes.NewReader(part.data), object.Options{})
 		switch {
 		case errors.Is(err, object.ErrNoBucket):
 			return apierr.Validation("The bucket %s does not exist any more.", ref.Bucket)
