@@ -6,6 +6,8 @@
 package store
 
 import (
+	"errors"
+
 	"github.com/outcrop/outcrop/internal/idempotency"
 	"github.com/outcrop/outcrop/internal/jobs"
 	"github.com/outcrop/outcrop/internal/keys"
@@ -13,11 +15,19 @@ import (
 	"github.com/outcrop/outcrop/internal/profile"
 )
 
+// ErrFull says that there is no room for a write. Every database wraps it, so that
+// callers are told to come back instead of an internal error.
+var ErrFull = errors.New("store: the disk is full")
+
+// ErrBusy says that another process kept the database for too long.
+var ErrBusy = errors.New("store: the database is busy")
+
 // Store is everything that a database keeps.
 //
 // A write is durable when its method returns nil: it survives kill -9 of the
 // server and loss of power. A write that fails has left nothing behind; when
-// the context ends during a write, it either happened whole or not at all.
+// the context ends during a write, it either happened whole or not at all. Its
+// error is ErrFull or ErrBusy where that is why.
 // Times are kept in UTC to the millisecond. It is safe for concurrent use.
 type Store interface {
 	keys.Store

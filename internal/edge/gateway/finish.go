@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/meter"
+	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
@@ -48,6 +49,21 @@ func caught(p any) error {
 		}
 	}
 	return &panicError{fmt.Sprintf("panic with a %T", p), debug.Stack()}
+}
+
+// unavailable makes errors of the store that pass, with time or by an operator's
+// hand, ServiceUnavailableException instead of an internal error.
+func unavailable(err error) error {
+	if _, ok := errors.AsType[*apierr.Error](err); ok {
+		return err
+	}
+	switch {
+	case errors.Is(err, store.ErrFull):
+		return apierr.Unavailable("The server's disk is full, so nothing was stored. Try again when its operator has made room.").WithCause(err)
+	case errors.Is(err, store.ErrBusy):
+		return apierr.Unavailable("The server's database is busy. Try again.").WithCause(err)
+	}
+	return err
 }
 
 // fail answers with err: as the protocol's error, as the frame that ends a

@@ -244,7 +244,7 @@ func (g *Gateway) attempt(q *request) (err error) {
 			err = caught(p)
 		}
 	}()
-	return g.serve(q)
+	return unavailable(g.serve(q))
 }
 
 func (g *Gateway) serve(q *request) error {

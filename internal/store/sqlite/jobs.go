@@ -127,7 +127,7 @@ func (d *DB) LeaseJob(ctx context.Context, kinds []string, owner string, now, un
 		return jobs.Job{}, jobs.ErrNotFound
 	}
 	if err != nil {
-		return jobs.Job{}, fmt.Errorf("lease a job: %w", err)
+		return jobs.Job{}, fmt.Errorf("lease a job: %w", classify(err))
 	}
 	return j, nil
 }

@@ -2,11 +2,19 @@ package sqlite
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
+	"github.com/outcrop/outcrop/internal/idempotency"
+	"github.com/outcrop/outcrop/internal/jobs"
+	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/meter"
+	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/store"
 )
 
 // The settings that the promise of durability rests on, on every connection.
@@ -27,6 +35,36 @@ func TestSettings(t *testing.T) {
 	}
 	if _, err := db.read.ExecContext(t.Context(), "DELETE FROM access_keys"); err == nil {
 		t.Error("a reader deleted rows")
+	}
+}
+
+// A write that waits too long for another process says so.
+func TestBusy(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "outcrop.db")
+	var dbs [2]*DB
+	for i := range dbs {
+		var err error
+		if dbs[i], err = Open(t.Context(), Config{Path: path, BusyTimeout: time.Millisecond}); err != nil {
+			t.Fatal(err)
+		}
+		defer dbs[i].Close()
+	}
+	tx, err := dbs[0].write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := dbs[1].PutKey(t.Context(), keys.Stored{ID: "k"}); !errors.Is(err, store.ErrBusy) {
+		t.Errorf("a key: %v", err)
+	}
+	if err := dbs[1].PutUsage(t.Context(), make([]meter.Record, 1)); !errors.Is(err, store.ErrBusy) {
+		t.Errorf("usage: %v", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := dbs[1].PutKey(t.Context(), keys.Stored{ID: "k"}); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -63,9 +101,22 @@ func TestFullDisk(t *testing.T) {
 	if err := db.PutUsage(t.Context(), batch("first", 10)); err != nil {
 		t.Fatal(err)
 	}
+	large := strings.Repeat("x", 100_000)
 	setPages(1) // as many as there are
-	if err := db.PutUsage(t.Context(), batch("second", 5000)); err == nil {
-		t.Fatal("stored more than fits")
+	if err := db.PutUsage(t.Context(), batch("second", 5000)); !errors.Is(err, store.ErrFull) {
+		t.Fatalf("stored more than fits: %v", err)
+	}
+	for what, put := range map[string]func() error{
+		"profile": func() error {
+			return db.PutProfile(t.Context(), profile.Profile{ID: "p", Account: "1", Name: large})
+		},
+		"job":   func() error { return db.PutJob(t.Context(), jobs.Job{ID: "j", Input: []byte(large)}) },
+		"key":   func() error { return db.PutKey(t.Context(), keys.Stored{ID: "k", Sealed: []byte(large)}) },
+		"token": func() error { return db.PutToken(t.Context(), idempotency.Entry{Token: "t", Body: []byte(large)}) },
+	} {
+		if err := put(); !errors.Is(err, store.ErrFull) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 	if n := count(); n != 10 {
 		t.Errorf("%d records after a failed batch, want 10", n)

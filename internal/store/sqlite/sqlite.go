@@ -21,6 +21,9 @@ import (
 	"time"
 
 	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/outcrop/outcrop/internal/store"
 )
 
 // Config says which file to open and how.
@@ -143,11 +146,27 @@ func connect(path string, busy time.Duration, n int, readOnly bool) (*sql.DB, er
 func fromTime(t time.Time) int64 { return t.UnixMilli() }
 func toTime(ms int64) time.Time  { return time.UnixMilli(ms).UTC() }
 
+// classify adds what kind of failure an error of SQLite is, where callers can do
+// something about it.
+func classify(err error) error {
+	e, ok := errors.AsType[*driver.Error](err)
+	if !ok {
+		return err
+	}
+	switch {
+	case e.Code() == sqlite3.SQLITE_IOERR_SHMSIZE, e.Code()&0xff == sqlite3.SQLITE_FULL: // the low byte is the kind
+		return fmt.Errorf("%w: %w", store.ErrFull, err)
+	case e.Code()&0xff == sqlite3.SQLITE_BUSY, e.Code()&0xff == sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("%w: %w", store.ErrBusy, err)
+	}
+	return err
+}
+
 // exec runs one write.
 func (d *DB) exec(ctx context.Context, query string, args ...any) (changed int64, err error) {
 	res, err := d.write.ExecContext(ctx, query, args...)
 	if err != nil {
-		return 0, err
+		return 0, classify(err)
 	}
 	return res.RowsAffected()
 }

@@ -26,7 +26,7 @@ func (d *DB) PutUsage(ctx context.Context, records []meter.Record) (err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("put %d usage records: %w", len(records), err)
+			err = fmt.Errorf("put %d usage records: %w", len(records), classify(err))
 		}
 	}()
 	tx, err := d.write.BeginTx(ctx, nil)
