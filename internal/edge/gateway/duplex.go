@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -65,12 +66,31 @@ func (g *Gateway) openDuplex(q *request, cred credential) error {
 
 // inputEvents reads, verifies and opens the frames of the body. The stream ends
 // with a signed frame that holds no event; a body that ends before it was cut.
+// When the server stops, it does not wait for the next event.
 func (g *Gateway) inputEvents(q *request, r *eventstream.Reader, chain *sigv4.Events) awsapi.Events {
 	return func(yield func(any, error) bool) {
+		ctx := q.r.Context()
+		woken := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			defer close(woken)
+			_ = q.rc.SetReadDeadline(time.Now())
+		})
+		defer func() {
+			if !stop() {
+				<-woken // q.rc is not for use behind the request's end
+			}
+		}()
 		for {
 			_ = q.rc.SetReadDeadline(time.Now().Add(duplexWait)) // not every test writer has one
+			if err := ctx.Err(); err != nil {                    // and it may just have overruled the one above
+				yield(nil, err)
+				return
+			}
 			ev, err := nextEvent(g.cfg.Now, r, chain)
 			if err != nil {
+				if stopped, ok := errors.AsType[*apierr.Error](context.Cause(ctx)); ok {
+					err = stopped
+				}
 				yield(nil, err)
 				return
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/edge/gateway"
 	"github.com/outcrop/outcrop/internal/service"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
 	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
 	"github.com/outcrop/outcrop/internal/wire/eventstream"
 )
@@ -30,17 +31,7 @@ func TestDuplexSilence(t *testing.T) {
 		p, stop := f.overPipes(t)
 		client := p.client(2)
 		body, events := io.Pipe() // nobody sends any
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/model/m/invoke-with-bidirectional-stream", body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		const payload = "STREAMING-AWS4-HMAC-SHA256-EVENTS"
-		r.Header.Set("X-Amz-Content-Sha256", payload)
-		cred := aws.Credentials{AccessKeyID: f.key.ID, SecretAccessKey: string(f.key.Secret.Reveal())}
-		if err := v4.NewSigner().SignHTTP(t.Context(), cred, r, payload, "bedrock", "us-east-1", time.Now()); err != nil {
-			t.Fatal(err)
-		}
-		resp, err := client.Do(r)
+		resp, err := client.Do(f.duplex(t, body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,6 +60,73 @@ func hesitant(ctx context.Context, _ *call.Call, _ *rt.InvokeModelWithBidirectio
 			}
 			part := &rt.BidirectionalOutputPayloadPart{Bytes: []byte("hm")}
 			if !yield(&rt.InvokeModelWithBidirectionalStreamOutputEvent{Chunk: part}, nil) {
+				return
+			}
+		}
+	}}, nil
+}
+
+// duplex is a signed request whose events come from body.
+func (f *fixture) duplex(t *testing.T, body io.Reader) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://localhost/model/m/invoke-with-bidirectional-stream", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const payload = "STREAMING-AWS4-HMAC-SHA256-EVENTS"
+	r.Header.Set("X-Amz-Content-Sha256", payload)
+	cred := aws.Credentials{AccessKeyID: f.key.ID, SecretAccessKey: string(f.key.Secret.Reveal())}
+	if err := v4.NewSigner().SignHTTP(t.Context(), cred, r, payload, "bedrock", "us-east-1", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestDuplexStop: a dialog in which nobody speaks is told that the server stops,
+// and does not keep it.
+func TestDuplexStop(t *testing.T) {
+	t.Parallel()
+	for _, major := range []int{1, 2} {
+		synctest.Test(t, func(t *testing.T) {
+			f := start(t, func(c *gateway.Config) {
+				c.Routes = append(c.Routes, service.Bind(rt.OpInvokeModelWithBidirectionalStream, listen))
+			})
+			stopping, end := context.WithCancelCause(t.Context())
+			inner := f.handler
+			f.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				ctx, cancel := context.WithCancelCause(r.Context())
+				defer cancel(nil)
+				defer context.AfterFunc(stopping, func() { cancel(context.Cause(stopping)) })()
+				inner.ServeHTTP(w, r.WithContext(ctx))
+			})
+			p, stop := f.overPipes(t)
+			client := p.client(major)
+			body, events := io.Pipe()
+			resp, err := client.Do(f.duplex(t, body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Wait()
+			begin := time.Now()
+			end(apierr.Unavailable("The server is stopping."))
+			frame, err := eventstream.NewReader(resp.Body).Next()
+			if err != nil || frame.Text(":exception-type") != "serviceUnavailableException" || time.Since(begin) > time.Second {
+				t.Errorf("HTTP/%d: %q after %v, %v", major, frame.Text(":exception-type"), time.Since(begin), err)
+			}
+			_ = events.Close()
+			_ = resp.Body.Close()
+			client.CloseIdleConnections()
+			stop()
+		})
+	}
+}
+
+// listen takes events until there are no more.
+func listen(_ context.Context, _ *call.Call, in *rt.InvokeModelWithBidirectionalStreamInput) (*rt.InvokeModelWithBidirectionalStreamOutput, error) {
+	return &rt.InvokeModelWithBidirectionalStreamOutput{Body: func(yield func(any, error) bool) {
+		for _, err := range in.Body {
+			if err != nil {
+				yield(nil, err)
 				return
 			}
 		}

@@ -81,7 +81,7 @@ func (g *Gateway) fail(q *request, err error) {
 	switch {
 	case errors.As(err, new(clientGone)):
 		q.aborted = true
-	case !ok && q.whole() && q.r.Context().Err() != nil: // nobody is there to read it
+	case !ok && (q.whole() || errors.Is(err, context.Canceled)) && q.r.Context().Err() != nil: // nobody is there to read it
 		q.aborted = true
 		if !q.wrote {
 			q.Status = statusGone
