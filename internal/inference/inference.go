@@ -59,7 +59,7 @@ func (s *Service) Generate(ctx context.Context, c *call.Call, t catalog.Target, 
 	}
 	return func(yield func(llm.Event, error) bool) {
 		et := s.note(c, t)
-		p, err := s.prepare(ctx, c, et, r)
+		p, err := s.prepare(ctx, c, et, s.limit(t.Weights), r)
 		if err == nil {
 			err = s.admit(ctx, c, et, t.Weights, p)
 		}
@@ -135,7 +135,7 @@ func (s *Service) Count(ctx context.Context, c *call.Call, t catalog.Target, r *
 		return 0, err
 	}
 	et := s.note(c, t)
-	p, err := s.prepare(ctx, c, et, r)
+	p, err := s.prepare(ctx, c, et, s.limit(t.Weights), r)
 	if err != nil {
 		return 0, err
 	}

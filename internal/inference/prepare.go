@@ -42,6 +42,9 @@ const (
 	// MaxObjectBytes bounds what all s3:// addresses of a request bring together:
 	// as much as the body of a request may have.
 	MaxObjectBytes = 25_000_000
+	// maxText bounds the text of all documents of a request, in bytes, where the
+	// weights do not tell how much text a token can be.
+	maxText = 32 << 20
 )
 
 // prepared is a request on its way to the engine.
@@ -53,17 +56,19 @@ type prepared struct {
 	prefix   int // tokens in front of the cache point; 0: none is cached
 }
 
-// prepare reads media and brings tools to the weights. r is not changed.
-func (s *Service) prepare(ctx context.Context, c *call.Call, t engine.Target, r *llm.Request) (*prepared, error) {
+// prepare reads media and brings tools to the weights, which take limit tokens
+// at most. r is not changed.
+func (s *Service) prepare(ctx context.Context, c *call.Call, t engine.Target, limit int, r *llm.Request) (*prepared, error) {
 	p := &prepared{whole: r}
 	m := media{Service: s, ctx: ctx, account: c.Principal.Account}
 	m.count(r)
-	if m.images > 0 || usesTools(r) {
+	if m.images+m.documents > 0 || usesTools(r) {
 		info, err := s.cfg.Engine.Info(ctx, t)
 		if err != nil {
 			return nil, err
 		}
 		m.sees, p.template = info.Images, toolcall.Template(info.Tools)
+		m.limit, m.tokenBytes = limit, info.TokenBytes
 	}
 	if m.images+m.documents > 0 {
 		var err error
@@ -94,6 +99,9 @@ type media struct {
 	images, documents int
 	sees              bool // the weights see images
 	fetched           int  // bytes of objects
+	limit             int  // tokens that the weights take
+	tokenBytes        int  // see engine.Info
+	text              int  // bytes of the documents so far
 }
 
 func (m *media) count(r *llm.Request) {
@@ -230,7 +238,27 @@ func (m *media) document(in *llm.Media) (llm.Block, error) {
 			return llm.Block{}, fmt.Errorf("read a document of format %s: %w", in.Format, err)
 		}
 	}
-	return llm.Block{Kind: llm.Text, Text: framed(in, text)}, nil
+	text = framed(in, text)
+	if err := m.fits(len(text), in.Place); err != nil {
+		return llm.Block{}, err
+	}
+	return llm.Block{Kind: llm.Text, Text: text}, nil
+}
+
+// fits refuses documents as soon as their texts cannot fit, whatever their tokens
+// are: a small file may hold a large text, which would lie in memory while the
+// ones behind it wait to be read.
+func (m *media) fits(size int, place string) error {
+	m.text += size
+	switch {
+	case m.tokenBytes < 1 || m.limit < 1:
+		if m.text > maxText {
+			return apierr.Validation("Input is too long for requested model. The documents up to the one at %s have %d bytes of text; all together may have at most %d.", place, m.text, maxText)
+		}
+	case m.text/m.tokenBytes > m.limit:
+		return apierr.Validation("Input is too long for requested model. The documents up to the one at %s have at least %d tokens; all input together may have at most %d.", place, m.text/m.tokenBytes, m.limit)
+	}
+	return nil
 }
 
 // data is what a medium holds, at most limit bytes.

@@ -206,3 +206,38 @@ func TestMediaWithoutReaders(t *testing.T) {
 		}
 	}
 }
+
+// verbose makes 9 MiB of text of any document.
+type verbose struct{ read int }
+
+func (v *verbose) Text(context.Context, document.Format, []byte) (string, error) {
+	v.read++
+	return strings.Repeat("word ", 9<<20/5), nil
+}
+
+// TestLongDocuments: what cannot fit is refused before more documents are read.
+func TestLongDocuments(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		info engine.Info
+		read int
+		want string
+	}{
+		"known tokens":   {engine.Info{TokenBytes: 1 << 20, TokenInk: 1 << 20}, 2, "The documents up to the one at second have at least 18 tokens; all input together may have at most 10."},
+		"unknown tokens": {engine.Info{}, 4, "The documents up to the one at fourth have 37748864 bytes of text; all together may have at most 33554432."},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := &verbose{}
+			s := inference.New(inference.Config{Engine: &counting{Engine: scripted.New(), info: c.info}, Documents: v})
+			var blocks []llm.Block
+			for _, place := range []string{"first", "second", "third", "fourth", "fifth"} {
+				blocks = append(blocks, doc(llm.Media{Format: "pdf", Data: []byte("x"), Place: place}))
+			}
+			err := apierr.From(errorOf(s.Generate(t.Context(), newCall(), target(10, 5), asks(blocks...))))
+			if err == nil || err.Code != apierr.CodeValidation || !strings.Contains(err.Message, c.want) || v.read != c.read {
+				t.Errorf("read %d documents, %v", v.read, err)
+			}
+		})
+	}
+}
