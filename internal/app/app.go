@@ -306,6 +306,9 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms.Go(func() error { return s.engine.Run(broken) })
 	rooms.Go(func() error { return s.meter.Run(broken) })
 	rooms.Go(func() error { return s.tokens.Run(broken) })
+	rooms.Go(func() error {
+		return meter.Pruner{Store: s.state.store, Keep: *s.cfg.Usage.Keep, Log: s.log}.Run(broken)
+	})
 
 	outer, stopOuter := context.WithCancel(ctx)
 	defer stopOuter()

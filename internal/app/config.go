@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,6 +103,9 @@ type Usage struct {
 	// Strict stores the record of a call before the call ends. Default false:
 	// records are stored in groups within 200 ms.
 	Strict bool `yaml:"strict"`
+	// Keep is how long records are kept, e.g. 400d; 0 keeps them for ever. Default
+	// 400 days: the 13 months that AWS Cost Explorer shows.
+	Keep *time.Duration `yaml:"keep"`
 }
 
 // LoadConfig reads a configuration file. An empty path gives the defaults.
@@ -131,12 +135,17 @@ func LoadConfig(path string) (Config, error) {
 type durationError struct{ text string }
 
 func (e durationError) Error() string {
-	return fmt.Sprintf("%q is not a duration, e.g. 30s or 2m", e.text)
+	return fmt.Sprintf("%q is not a duration, e.g. 30s, 2m or 400d", e.text)
 }
 
 func readDuration(d *time.Duration, text []byte) error {
 	word := strings.Trim(strings.TrimSpace(string(text)), `"'`)
 	v, err := time.ParseDuration(word)
+	if days, ok := strings.CutSuffix(word, "d"); ok {
+		var n uint64
+		n, err = strconv.ParseUint(days, 10, 16)
+		v = time.Duration(n) * 24 * time.Hour // #nosec G115 -- 16 bits
+	}
 	if err != nil {
 		return durationError{word}
 	}
@@ -202,6 +211,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Engine.QueueDeadline == 0 {
 		c.Engine.QueueDeadline = 30 * time.Second
+	}
+	if c.Usage.Keep == nil {
+		c.Usage.Keep = new(400 * 24 * time.Hour)
+	}
+	if *c.Usage.Keep < 0 {
+		return c, errors.New("usage: keep must not be negative; 0 keeps records for ever")
 	}
 	c.Limits.Drain = cmp.Or(c.Limits.Drain, 25*time.Second)
 	c.Limits.Write = cmp.Or(c.Limits.Write, 30*time.Second)

@@ -39,6 +39,9 @@ func TestConfigErrors(t *testing.T) {
 		"context":           {"engine: {max_context: 3}\n", "max_context"},
 		"threads":           {"engine: {threads: -3}\n", "threads"},
 		"drain":             {"limits: {drain: -1s}\n", "drain"},
+		"days":              {"usage: {keep: 1.5d}\n", "1.5d"},
+		"too many days":     {"usage: {keep: 100000d}\n", "100000d"},
+		"negative keep":     {"usage: {keep: -1h}\n", "keep"},
 		"bodies":            {"limits: {bodies: 1000}\n", "bodies"},
 	} {
 		path := writeFile(t, "outcrop.yaml", c.text)
@@ -65,8 +68,14 @@ func TestConfigDefaults(t *testing.T) {
 		}
 		if c.Listen != "127.0.0.1:8686" || c.DataDir != data || c.ModelsDir != filepath.Join(data, "models") || c.EnginesDir != filepath.Join(data, "engines") ||
 			!*c.StandIns || c.Engine.Slots != 4 || c.Engine.MaxContext != 8192 || c.Engine.QueueDeadline != 30*time.Second ||
-			c.Limits != (Limits{25 * time.Second, 30 * time.Second, 512 << 20}) || c.Account != "000000000000" {
+			c.Limits != (Limits{25 * time.Second, 30 * time.Second, 512 << 20}) || c.Account != "000000000000" || *c.Usage.Keep != 9600*time.Hour {
 			t.Errorf("%s: %+v", name, c)
+		}
+	}
+	for text, want := range map[string]time.Duration{"0": 0, "0s": 0, "30d": 720 * time.Hour, "36h": 36 * time.Hour} {
+		c, err := config(cli.Options{Config: writeFile(t, "keep.yaml", "usage: {keep: "+text+"}\n"), Data: data})
+		if err != nil || c.Usage.Keep == nil || *c.Usage.Keep != want {
+			t.Errorf("keep: %s: %+v, %v", text, c.Usage, err)
 		}
 	}
 	path := writeFile(t, "c.yaml", "listen: 127.0.0.1:1\nstand_ins: false\nengine: {queue_deadline: 5s, slots: 2}\nlimits: {drain: 1m}\n")

@@ -94,4 +94,7 @@ type Store interface {
 	EndJob(ctx context.Context, j Job, owner string) error
 	// ReleaseJob gives a job back, to be taken up at once. Errors: ErrLost.
 	ReleaseJob(ctx context.Context, j Job, owner string) error
+	// DropJobs drops at most limit jobs of the kinds that ended before t, the
+	// oldest first, and returns how many.
+	DropJobs(ctx context.Context, kinds []string, t time.Time, limit int) (int, error)
 }

@@ -19,6 +19,12 @@ const (
 	DefaultLease = time.Minute
 	// DefaultPoll is how often a runner looks for jobs that another server left.
 	DefaultPoll = 10 * time.Second
+	// DefaultKeep is how long a job can be asked about once it has ended.
+	DefaultKeep = 7 * 24 * time.Hour
+	// dropEvery is how often a runner drops older ones, dropBatch how many in one
+	// transaction.
+	dropEvery = 10 * time.Minute
+	dropBatch = 500
 	// MaxTries is how often a job is taken up before it fails: one that ends its
 	// server each time must not do so for ever.
 	MaxTries = 5
@@ -39,6 +45,7 @@ type Config struct {
 	Workers int              // jobs at once; 0 means DefaultWorkers
 	Lease   time.Duration    // 0 means DefaultLease
 	Poll    time.Duration    // 0 means DefaultPoll
+	Keep    time.Duration    // how long ended jobs stay; 0 means DefaultKeep
 	Now     func() time.Time // nil means time.Now
 	Log     *slog.Logger     // nil discards
 }
@@ -62,6 +69,9 @@ func NewRunner(c Config) *Runner {
 	if c.Poll <= 0 {
 		c.Poll = DefaultPoll
 	}
+	if c.Keep <= 0 {
+		c.Keep = DefaultKeep
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -83,11 +93,34 @@ func (r *Runner) Wake() {
 	}
 }
 
-// Run takes up jobs until ctx ends, then gives back what still runs. It returns
-// nil, or why the store cannot be used.
+// drop drops jobs that ended long ago, now and then, until ctx ends.
+func (r *Runner) drop(ctx context.Context) {
+	for {
+		n, err := r.c.Store.DropJobs(ctx, r.kinds, r.c.Now().Add(-r.c.Keep), dropBatch)
+		if err != nil && ctx.Err() == nil {
+			r.c.Log.Error("old jobs stay: the store fails", "error", err)
+		}
+		wait := dropEvery
+		if n == dropBatch {
+			wait = time.Second
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// Run takes up jobs until ctx ends, then gives back what still runs. It drops
+// jobs that ended longer ago than Keep. It returns nil, or why the store cannot
+// be used.
 func (r *Runner) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
+	running.Go(func() { r.drop(ctx) })
 	free := make(chan struct{}, r.c.Workers)
 	poll := time.NewTicker(r.c.Poll)
 	defer poll.Stop()

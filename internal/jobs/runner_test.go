@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -60,6 +61,14 @@ func (m *memory) LeaseJob(_ context.Context, _ []string, owner string, now, unti
 		}
 	}
 	return Job{}, ErrNotFound
+}
+
+func (m *memory) DropJobs(_ context.Context, _ []string, t time.Time, limit int) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before := len(m.jobs)
+	m.jobs = slices.DeleteFunc(m.jobs, func(h *held) bool { return h.Status.Ended() && h.Ended.Before(t) })
+	return min(before-len(m.jobs), limit), nil
 }
 
 func (m *memory) mine(j Job, owner string, do func(*held)) error {
@@ -194,6 +203,35 @@ func TestStop(t *testing.T) {
 		if s, _ := m.status("j"); s != Completed || m.find("j").Tries != 1 {
 			t.Errorf("after the next start: %s, %d tries", s, m.find("j").Tries)
 		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+// TestKeep drops a job a while after it has ended, and none that waits.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		put(m, "ends")
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { _ = newTestRunner(m, func(context.Context, Job) error { return nil }).Run(ctx) }()
+		time.Sleep(DefaultKeep - time.Minute)
+		synctest.Wait()
+		m.mu.Lock()
+		m.lease = ErrNotFound
+		m.mu.Unlock()
+		put(m, "waits")
+		if s, _ := m.status("ends"); s != Completed {
+			t.Errorf("%s after almost %v", s, DefaultKeep)
+		}
+		time.Sleep(dropEvery + 2*time.Minute)
+		synctest.Wait()
+		m.mu.Lock()
+		if len(m.jobs) != 1 || m.jobs[0].ID != "waits" {
+			t.Errorf("%d jobs are left", len(m.jobs))
+		}
+		m.mu.Unlock()
 		stop()
 		synctest.Wait()
 	})

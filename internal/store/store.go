@@ -32,6 +32,7 @@ var ErrBusy = errors.New("store: the database is busy")
 type Store interface {
 	keys.Store
 	meter.Store
+	meter.Dropper
 	idempotency.Store
 	profile.Store
 	jobs.Store

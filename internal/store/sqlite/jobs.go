@@ -132,6 +132,23 @@ func (d *DB) LeaseJob(ctx context.Context, kinds []string, owner string, now, un
 	return j, nil
 }
 
+// DropJobs implements jobs.Store.
+func (d *DB) DropJobs(ctx context.Context, kinds []string, t time.Time, limit int) (int, error) {
+	if len(kinds) == 0 {
+		return 0, nil
+	}
+	args := []any{fromTime(t)}
+	for _, k := range kinds {
+		args = append(args, k)
+	}
+	n, err := d.exec(ctx, `DELETE FROM jobs WHERE rowid IN (SELECT rowid FROM jobs WHERE ended_ms > 0 AND ended_ms < ?
+		AND kind IN (?`+strings.Repeat(`, ?`, len(kinds)-1)+`) ORDER BY ended_ms LIMIT ?)`, append(args, max(limit, 1))...)
+	if err != nil {
+		return 0, fmt.Errorf("drop jobs: %w", err)
+	}
+	return int(n), nil
+}
+
 // RenewJob implements jobs.Store.
 func (d *DB) RenewJob(ctx context.Context, j jobs.Job, owner string, until time.Time) error {
 	return d.held(ctx, "renew", j, owner, `lease_ms = ?`, fromTime(until))

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/meter"
 )
@@ -49,6 +50,16 @@ func (d *DB) PutUsage(ctx context.Context, records []meter.Record) (err error) {
 		}
 	}
 	return tx.Commit()
+}
+
+// DropUsage implements meter.Dropper.
+func (d *DB) DropUsage(ctx context.Context, t time.Time, limit int) (int, error) {
+	n, err := d.exec(ctx, `DELETE FROM usage_records WHERE seq IN (SELECT seq FROM usage_records WHERE time_ms < ? ORDER BY time_ms LIMIT ?)`,
+		fromTime(t), max(limit, 1))
+	if err != nil {
+		return 0, fmt.Errorf("drop usage: %w", err)
+	}
+	return int(n), nil
 }
 
 // ListUsage implements meter.Store.

@@ -194,6 +194,8 @@ func everyCall(st store.Store) map[string]func(context.Context) error {
 		"DeleteKey":     func(ctx context.Context) error { return st.DeleteKey(ctx, "K") },
 		"PutUsage":      func(ctx context.Context) error { return st.PutUsage(ctx, []meter.Record{usage("f", accountA, 1)}) },
 		"ListUsage":     func(ctx context.Context) error { _, err := st.ListUsage(ctx, accountA, 1); return err },
+		"DropUsage":     func(ctx context.Context) error { _, err := st.DropUsage(ctx, at(0), 1); return err },
+		"DropJobs":      func(ctx context.Context) error { _, err := st.DropJobs(ctx, []string{kindA}, at(0), 1); return err },
 		"GetToken":      func(ctx context.Context) error { _, err := st.GetToken(ctx, accountA, regionA, "o", "t"); return err },
 		"PutToken":      func(ctx context.Context) error { return st.PutToken(ctx, token("f", accountA, 1)) },
 		"DropTokens":    func(ctx context.Context) error { return st.DropTokens(ctx, at(1000)) },

@@ -50,6 +50,7 @@ func testJobs(t *testing.T, s Suite) {
 	})
 	t.Run("lists", func(t *testing.T) { t.Parallel(); testJobLists(t, s) })
 	t.Run("leases", func(t *testing.T) { t.Parallel(); testLeases(t, s) })
+	t.Run("old ones are dropped", func(t *testing.T) { t.Parallel(); testDropJobs(t, s) })
 	t.Run("one runner each", func(t *testing.T) { t.Parallel(); testLeaseRace(t, s) })
 }
 
@@ -140,6 +141,39 @@ func testLeases(t *testing.T, s Suite) {
 	must(t, err)
 	if again.ID != "second" || again.Tries != 2 {
 		t.Errorf("released: %+v", again)
+	}
+}
+
+// testDropJobs drops what ended before a time, of some kinds, a few at a time.
+func testDropJobs(t *testing.T, s Suite) {
+	st := s.fresh(t)
+	for i, id := range []string{"waits", "b", "a", "c", "d", "other"} {
+		j := job(id, accountA, i)
+		if id == "other" {
+			j.Kind = kindB
+		}
+		if id != "waits" {
+			j.Status, j.Ended, j.Input = jobs.Completed, at([]int{0, 20, 10, 30, 40, 10}[i]), nil
+		}
+		must(t, st.PutJob(t.Context(), j))
+	}
+	for _, want := range []struct {
+		kinds []string
+		limit int
+		n     int
+		left  []string
+	}{{nil, 9, 0, []string{"waits", "b", "a", "c", "d"}}, {[]string{kindA, "none"}, 1, 1, []string{"waits", "b", "c", "d"}}, {[]string{kindA}, 9, 1, []string{"waits", "c", "d"}}} {
+		n, err := st.DropJobs(t.Context(), want.kinds, at(30), want.limit)
+		must(t, err)
+		if n != want.n {
+			t.Errorf("DropJobs of %v dropped %d, want %d", want.kinds, n, want.n)
+		}
+		got, err := st.ListJobs(t.Context(), jobs.Query{Account: accountA, Region: regionA, Kind: kindA, Limit: 9})
+		must(t, err)
+		same(t, "ListJobs", ids(got, jobID), want.left)
+	}
+	if _, err := st.GetJob(t.Context(), accountA, regionA, kindB, "other"); err != nil {
+		t.Errorf("a job of another kind: %v", err)
 	}
 }
 

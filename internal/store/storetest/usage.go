@@ -50,6 +50,26 @@ func testUsage(t *testing.T, s Suite) {
 		must(t, err)
 		same(t, "ListUsage", ids(got, usageID), []string{"a", "m", "z"})
 	})
+	t.Run("old ones are dropped, a few at a time", func(t *testing.T) {
+		t.Parallel()
+		st := s.fresh(t)
+		for i, id := range []string{"c", "a", "b", "e", "d"} {
+			must(t, st.PutUsage(t.Context(), []meter.Record{usage(id, []string{accountA, accountB}[i%2], []int{3, 1, 2, 5, 4}[i])}))
+		}
+		for _, want := range []struct {
+			n    int
+			left []string
+		}{{2, []string{"e", "d", "c"}}, {1, []string{"e", "d"}}, {0, []string{"e", "d"}}} {
+			n, err := st.DropUsage(t.Context(), at(4), 2)
+			must(t, err)
+			got, err := st.ListUsage(t.Context(), "", 9)
+			must(t, err)
+			if n != want.n {
+				t.Errorf("DropUsage dropped %d, want %d", n, want.n)
+			}
+			same(t, "ListUsage", ids(got, usageID), want.left)
+		}
+	})
 	t.Run("a repeated batch counts once", func(t *testing.T) {
 		t.Parallel()
 		st := s.fresh(t)
