@@ -1,6 +1,7 @@
 package jsonschema_test
 
 import (
+	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -124,6 +125,39 @@ func checkSentences(t testing.TB, s *jsonschema.Schema, g *gbnf, rnd *rand.Rand,
 		text := g.sentence(rnd)
 		if err := s.Validate([]byte(text)); err != nil {
 			t.Fatalf("the grammar admits %s: %v", text, err)
+		}
+	}
+}
+
+// TestListedMembersOnly checks that weights can make up no member of an object
+// whose members are listed, and can where the schema asks for others.
+func TestListedMembersOnly(t *testing.T) {
+	t.Parallel()
+	for raw, free := range map[string]bool{
+		`{"type":"object","properties":{}}`:                             false,
+		`{"type":"object","properties":{"a":{"type":"integer"}}}`:       false,
+		`{"type":"object","properties":{},"additionalProperties":true}`: true,
+		`{"type":"object","properties":{},"minProperties":1}`:           true,
+		`{"type":"object"}`: true,
+	} {
+		s, err := jsonschema.Parse([]byte(raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := grammar(t, s, jsonschema.Options{})
+		rnd := rand.New(rand.NewPCG(1, 2))
+		made := false
+		for range 50 {
+			var v map[string]any
+			if err := json.Unmarshal([]byte(g.sentence(rnd)), &v); err != nil {
+				t.Fatal(err)
+			}
+			for name := range v {
+				made = made || name != "a"
+			}
+		}
+		if made != free {
+			t.Errorf("%s: members of other names: %t", raw, made)
 		}
 	}
 }

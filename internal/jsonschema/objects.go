@@ -34,7 +34,9 @@ func (c *compiler) finish(a *alternative, slots []slot) (fragment, error) {
 	if most >= 0 && most < least {
 		return fragment{}, errEmpty
 	}
-	if len(slots) == 0 && most != 0 || len(slots) < least {
+	// An object whose members are listed gets no others, though it may have some:
+	// weights would make names up, and a tool without parameters got arguments.
+	if len(slots) == 0 && most != 0 && !a.closed() || len(slots) < least {
 		more, err := c.moreMembers(a, max(least-len(slots), 0))
 		if err != nil {
 			return fragment{}, err
@@ -48,6 +50,11 @@ func (c *compiler) finish(a *alternative, slots []slot) (fragment, error) {
 		most = len(slots)
 	}
 	return c.members(slots, least, min(most, len(slots)))
+}
+
+// closed reports whether the members are listed and nothing is said of others.
+func (a *alternative) closed() bool {
+	return slices.ContainsFunc(a.atoms, func(n *node) bool { return n.closed })
 }
 
 // memberCount returns minProperties (0 when open) and maxProperties (-1).

@@ -44,6 +44,7 @@ type node struct {
 	not                 *node
 
 	properties         []member
+	closed             bool // it has the keyword properties, perhaps empty, and says nothing of others
 	patternProperties  []patternMember
 	additional         *node
 	names              *node
@@ -231,6 +232,8 @@ func (r *reading) typed(key string, v any) error {
 	case "properties":
 		doc := map[string]any{}
 		r.doc[key] = doc
+		_, open := r.o.vals["additionalProperties"]
+		n.closed = !open
 		return r.group(key, v, func(name string, c *node) {
 			n.properties = append(n.properties, member{name, c})
 			doc[name] = reference(c)

@@ -10,14 +10,28 @@ import (
 	"crypto/rand"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/family"
 	"github.com/outcrop/outcrop/internal/family/body"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
-// Version is the only value of "anthropic_version" on Bedrock.
+// Version is the value of "anthropic_version" that Bedrock documents. Anthropic's
+// own clients send their API's version, a date of 2026 or later, since their
+// second major one; it is accepted too. Older dates are refused, as by Bedrock.
 const Version = "bedrock-2023-05-31"
+
+// version reads "anthropic_version".
+func version(v *body.Value) {
+	s := v.Text(body.Length{})
+	if v.Kind() != body.String || s == Version {
+		return
+	}
+	if day, err := time.Parse(time.DateOnly, s); err != nil || day.Year() < 2026 {
+		v.Violate(body.Show(s) + " is not a valid enum value")
+	}
+}
 
 // Family is the codec of Claude. The zero value works.
 type Family struct {

@@ -41,7 +41,7 @@ func parseCompletion(m family.Model, root *body.Value) (family.Text, error) {
 		TopK:        orDefault(root.Get("top_k").Int(body.Range{Max: maxTopK}), completionTopK),
 		Stop:        root.Get("stop_sequences").Texts(body.Length{Max: maxStops}),
 	}
-	root.Get("anthropic_version").Enum(Version)
+	version(root.Get("anthropic_version"))
 	root.Close()
 	if err := root.Err(); err != nil {
 		return nil, err

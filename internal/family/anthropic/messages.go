@@ -34,7 +34,7 @@ func (f Family) parseMessages(m family.Model, root *body.Value, direct bool) (*m
 	if !direct {
 		root.Require("anthropic_version")
 	}
-	root.Get("anthropic_version").Enum(Version)
+	version(root.Get("anthropic_version"))
 	req := &llm.Request{Params: llm.Params{
 		MaxTokens:   root.Get("max_tokens").Int(limit),
 		Temperature: orDefault(root.Get("temperature").Num(body.Range{Max: 1}), 1),

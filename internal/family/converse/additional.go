@@ -29,7 +29,7 @@ const (
 //	frequency_penalty,
 //	presence_penalty           Cohere, AI21, OpenAI
 //	thinking, reasoning_config Claude: {"type": "enabled", "budget_tokens"}, "adaptive", "disabled"
-//	output_config              Claude: {"effort"}
+//	output_config              Claude: {"effort", "format": {"type": "json_schema", "schema"}}
 //	tool_choice                Claude: {"type", "name", "disable_parallel_tool_use"}; "none" is known here alone
 //	reasoningConfig            Nova: {"type", "maxReasoningEffort"}
 //	reasoning_effort           OpenAI, DeepSeek
@@ -174,9 +174,24 @@ func (rd *reader) reasoning(root *body.Value) {
 	rd.novaReasoning(root.Get("reasoningConfig").Object())
 	if c := root.Get("output_config").Object(); c != nil {
 		rd.effort(c.Get("effort").Enum("low", "medium", "high", "xhigh", "max"))
+		rd.nativeFormat(c.Get("format").Object())
 		c.Close()
 	}
 	rd.effort(root.Get("reasoning_effort").Enum("low", "medium", "high"))
+}
+
+// nativeFormat reads Claude's own form of outputConfig.textFormat.
+func (rd *reader) nativeFormat(v *body.Value) {
+	if v == nil {
+		return
+	}
+	v.Require("type", "schema")
+	v.Get("type").Enum("json_schema")
+	name := v.Get("name").Text(body.Length{})
+	if s := v.Get("schema").Object(); s != nil && rd.req.Format == nil {
+		rd.req.Format = &llm.Format{Schema: s.JSON(), Name: name}
+	}
+	v.Close()
 }
 
 func (rd *reader) novaReasoning(c *body.Value) {

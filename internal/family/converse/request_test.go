@@ -29,6 +29,7 @@ func TestWishes(t *testing.T) {
 		"schema":          {`"outputConfig":{"textFormat":{"type":"json_schema","structure":{"jsonSchema":{"name":"n","schema":"{ \"type\": \"object\" }"}}}}`, llm.Request{Format: &llm.Format{Name: "n", Schema: []byte(`{"type":"object"}`)}}},
 		"effort":          {`"outputConfig":{"effort":"max"}`, llm.Request{Thinking: &llm.Thinking{Effort: "high"}}},
 		"budget":          {`"inferenceConfig":{"maxTokens":2049},"additionalModelRequestFields":{"thinking":{"type":"enabled","budget_tokens":2048}}`, llm.Request{Params: llm.Params{MaxTokens: new(2049)}, Thinking: &llm.Thinking{Budget: 2048}}},
+		"native format":   {`"additionalModelRequestFields":{"output_config":{"format":{"type":"json_schema","name":"n","schema":{"type":"object"}}}}`, llm.Request{Format: &llm.Format{Schema: []byte(`{"type":"object"}`), Name: "n"}}},
 		"adaptive":        {`"additionalModelRequestFields":{"thinking":{"type":"adaptive"},"output_config":{"effort":"low"}}`, llm.Request{Thinking: &llm.Thinking{Effort: "low"}}},
 		"other name":      {`"additionalModelRequestFields":{"reasoning_config":{"type":"disabled"}}`, llm.Request{Thinking: &llm.Thinking{Off: true}}},
 		"Nova's":          {`"additionalModelRequestFields":{"reasoningConfig":{"type":"enabled","maxReasoningEffort":"medium"}}`, llm.Request{Thinking: &llm.Thinking{Effort: "medium"}}},
