@@ -1,7 +1,6 @@
 package jsonschema_test
 
 import (
-	"encoding/json"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -144,18 +143,7 @@ func TestListedMembersOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		g := grammar(t, s, jsonschema.Options{})
-		rnd := rand.New(rand.NewPCG(1, 2))
-		made := false
-		for range 50 {
-			var v map[string]any
-			if err := json.Unmarshal([]byte(g.sentence(rnd)), &v); err != nil {
-				t.Fatal(err)
-			}
-			for name := range v {
-				made = made || name != "a"
-			}
-		}
+		made := grammar(t, s, jsonschema.Options{}).accepts(`{"b":1}`)
 		if made != free {
 			t.Errorf("%s: members of other names: %t", raw, made)
 		}
