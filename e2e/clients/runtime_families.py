@@ -87,6 +87,38 @@ def claude_messages():
 
 
 @case
+def claude_messages_whole():
+    """Tools, documents, thinking, cache points and beta fields of the native body."""
+    model = "anthropic.claude-3-haiku-20240307-v1:0"
+    body = {"anthropic_version": "bedrock-2023-05-31", "anthropic_beta": ["x-2025-01-01"], "max_tokens": 100, "temperature": 0}
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"], "additionalProperties": False}
+    tool = {"name": "get_weather", "description": "Tells the weather of a city.", "input_schema": schema}
+    turns = [{"role": "user", "content": "What is the weather in Paris?"}]
+    called, _, _ = invoke(model, {**body, "messages": turns, "tools": [tool], "tool_choice": {"type": "any"}})
+    use = called["content"][-1]
+    equal((called["stop_reason"], use["type"], use["name"], list(use["input"])), ("tool_use", "tool_use", "get_weather", ["city"]))
+    chunks, _ = stream(model, {**body, "messages": turns, "tools": [tool], "tool_choice": {"type": "tool", "name": "get_weather"}})
+    deltas = [c["delta"]["partial_json"] for c in chunks if c.get("delta", {}).get("type") == "input_json_delta"]
+    equal(json.loads("".join(deltas)), use["input"])
+    result = {"type": "tool_result", "tool_use_id": use["id"], "content": "21 degrees"}
+    turns += [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    answer, _, _ = invoke(model, {**body, "messages": turns, "tools": [tool]})
+    assert answer["content"], answer
+    document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "The password is Berlin."}}
+    question = [document, {"type": "text", "text": "What is the password?"}]
+    read, _, _ = invoke(model, {**body, "messages": [{"role": "user", "content": question}]})
+    contains(read["content"][0]["text"], "Berlin")
+    thinking = {k: v for k, v in body.items() if k != "temperature"}
+    thinking |= {"max_tokens": 1040, "thinking": {"type": "enabled", "budget_tokens": 1024}, "stop_sequences": ["."]}
+    thought, _, _ = invoke(model, {**thinking, "messages": [{"role": "user", "content": QUESTION}]})
+    assert thought["content"], thought
+    cached = [{"type": "text", "text": "Rule: stones are grey. " * 250, "cache_control": {"type": "ephemeral"}}]
+    usage = [invoke(model, {**body, "max_tokens": 2, "system": cached, "messages": turns[:1]})[0]["usage"] for _ in range(2)]
+    assert usage[1]["cache_read_input_tokens"] > 1000 and usage[1]["cache_creation_input_tokens"] == 0, usage
+    return f"{use['name']}({use['input']}); {read['content'][0]['text']!r}; second call {usage[1]}"
+
+
+@case
 def titan_text():
     body = {"inputText": f"User: {QUESTION}\nBot:", "textGenerationConfig": {"maxTokenCount": 40, "temperature": 0}}
     details = []
@@ -374,7 +406,10 @@ def cohere_embed_4():
 def rerank():
     documents = [TAX, KITTEN, "The weather is fine today."]
     for model, more in (("cohere.rerank-v3-5:0", {"api_version": 2}), ("amazon.rerank-v1:0", {})):
-        answer, _, _ = invoke(model, {"query": CAT, "documents": documents, "top_n": 2, **more})
+        body = {"query": CAT, "documents": documents, "top_n": 2, **more}
+        answer, _, _ = invoke(model, body)
+        headers = runtime.invoke_model(modelId=model, body=json.dumps(body))["ResponseMetadata"]["HTTPHeaders"]
+        equal(headers["x-outcrop-served-by"], "all-minilm-l6-v2; stand-in")
         equal([r["index"] for r in answer["results"]][0], 1)
         scores = [r["relevance_score"] for r in answer["results"]]
         assert len(scores) == 2 and scores == sorted(scores, reverse=True), answer
