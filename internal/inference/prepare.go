@@ -25,7 +25,7 @@ type Documents interface {
 
 // Pictures makes images ready for the engine. picture.Normalizer implements it.
 type Pictures interface {
-	Normalize(f picture.Format, data []byte) (picture.Image, error)
+	Normalize(ctx context.Context, f picture.Format, data []byte) (picture.Image, error)
 }
 
 // Objects reads objects of an account. object.Store implements it.
@@ -210,7 +210,7 @@ func (m *media) image(in *llm.Media) (*llm.Media, error) {
 	if err != nil {
 		return nil, err
 	}
-	img, err := m.cfg.Pictures.Normalize(picture.Format(in.Format), data)
+	img, err := m.cfg.Pictures.Normalize(m.ctx, picture.Format(in.Format), data)
 	if refused, ok := errors.AsType[*picture.Error](err); ok {
 		return nil, apierr.Validation("The image at %s %s.", in.Place, refused.Message).WithCause(err)
 	}

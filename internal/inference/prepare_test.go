@@ -34,7 +34,7 @@ func (shouting) Text(_ context.Context, f document.Format, data []byte) (string,
 // mirrors turns images around.
 type mirrors struct{}
 
-func (mirrors) Normalize(f picture.Format, data []byte) (picture.Image, error) {
+func (mirrors) Normalize(_ context.Context, f picture.Format, data []byte) (picture.Image, error) {
 	if f == picture.WebP {
 		return picture.Image{}, &picture.Error{Kind: picture.WrongFormat, Message: "is not a valid webp"}
 	}

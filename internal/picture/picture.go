@@ -4,6 +4,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"image"
@@ -14,6 +15,7 @@ import (
 	"strings"
 
 	"golang.org/x/image/webp"
+	"golang.org/x/sync/semaphore"
 )
 
 // Format is the format of an image as Converse names it.
@@ -62,7 +64,8 @@ type Limits struct {
 	// images are scaled down. Default 1,568, where Claude scales down too.
 	// Source: Anthropic's vision guide, "Evaluate image size".
 	MaxEdge int
-	// Memory in bytes that decoding may take; default 400 MiB, which 8,000 by
+	// Memory in bytes that decoding may take, of one image and of all at a time;
+	// default 400 MiB, which 8,000 by
 	// 8,000 pixels need in all but the most lavish encodings (16 bits a channel,
 	// progressive without subsampling).
 	Memory int64
@@ -84,19 +87,17 @@ func (l Limits) orDefaults() Limits {
 	return l
 }
 
-// large is the memory from which images are decoded one after the other.
-const large = 64 << 20
-
-// Normalizer makes images ready. It is safe for concurrent use; one of them
-// decodes at most one large image at a time.
+// Normalizer makes images ready. It is safe for concurrent use; all images that
+// one of them decodes at a time take Limits.Memory together, others wait.
 type Normalizer struct {
 	limits Limits
-	turn   chan struct{} // holds one token while a large image is decoded
+	memory *semaphore.Weighted // bytes
 }
 
 // New makes a Normalizer.
 func New(l Limits) *Normalizer {
-	return &Normalizer{limits: l.orDefaults(), turn: make(chan struct{}, 1)}
+	l = l.orDefaults()
+	return &Normalizer{limits: l, memory: semaphore.NewWeighted(l.Memory)}
 }
 
 // Image is an image that any engine can read: 8 bits a channel, red, green and
@@ -111,8 +112,9 @@ type Image struct {
 // as its EXIF orientation says, takes the first frame of an animation, puts
 // transparent pixels on white, scales it down to Limits.MaxEdge, and encodes it
 // anew. So an engine's decoder never reads bytes that a caller chose. Colour
-// profiles are ignored. Errors are *Error.
-func (n *Normalizer) Normalize(f Format, data []byte) (img Image, err error) {
+// profiles are ignored. Errors are *Error, and that of ctx when it ends while
+// other images have the memory.
+func (n *Normalizer) Normalize(ctx context.Context, f Format, data []byte) (img Image, err error) {
 	if len(data) > n.limits.Bytes {
 		return Image{}, refuse(TooLarge, "has %d bytes; at most %d are allowed", len(data), n.limits.Bytes)
 	}
@@ -129,12 +131,12 @@ func (n *Normalizer) Normalize(f Format, data []byte) (img Image, err error) {
 			img, err = Image{}, broken(f)
 		}
 	}()
-	return n.normalize(f, data)
+	return n.normalize(ctx, f, data)
 }
 
 func broken(f Format) *Error { return refuse(Broken, "is not a valid %s: it is damaged", f) }
 
-func (n *Normalizer) normalize(f Format, data []byte) (Image, error) {
+func (n *Normalizer) normalize(ctx context.Context, f Format, data []byte) (Image, error) {
 	turned := upright
 	switch f {
 	case JPEG:
@@ -159,16 +161,17 @@ func (n *Normalizer) normalize(f Format, data []byte) (Image, error) {
 	if need > n.limits.Memory {
 		return Image{}, refuse(TooLarge, "has %d x %d pixels in an encoding that takes too much memory; scale it down", cfg.Width, cfg.Height)
 	}
-	if need > large {
-		n.turn <- struct{}{}
-		defer func() { <-n.turn }()
+	small := 2 * 4 * int64(min(cfg.Width, n.limits.MaxEdge)) * int64(min(cfg.Height, n.limits.MaxEdge)) // scaled down, and turned
+	take := min(need+small, n.limits.Memory)
+	if err := n.memory.Acquire(ctx, take); err != nil {
+		return Image{}, err
 	}
+	defer n.memory.Release(take)
 	src, err := decode(f, data)
 	if err != nil {
 		return Image{}, broken(f)
 	}
-	small := shrink(src, image.Rect(0, 0, cfg.Width, cfg.Height), n.limits.MaxEdge)
-	return encode(f, turn(small, turned))
+	return encode(f, turn(shrink(src, image.Rect(0, 0, cfg.Width, cfg.Height), n.limits.MaxEdge), turned))
 }
 
 func decodeConfig(f Format, data []byte) (image.Config, error) {

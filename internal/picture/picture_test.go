@@ -2,6 +2,7 @@ package picture
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,12 +13,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
 func must(t *testing.T, n *Normalizer, f Format, data []byte) (Image, image.Image) {
 	t.Helper()
-	out, err := n.Normalize(f, data)
+	out, err := n.Normalize(t.Context(), f, data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +235,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			out, err := New(Limits{}).Normalize(c.format, c.data)
+			out, err := New(Limits{}).Normalize(t.Context(), c.format, c.data)
 			e, ok := errors.AsType[*Error](err)
 			if !ok || e.Kind != c.kind || e.Message != c.say || out.Data != nil {
 				t.Fatalf("got %+v, %v; want kind %d: %s", out, err, c.kind, c.say)
@@ -279,7 +281,7 @@ func TestLargest(t *testing.T) {
 	start := time.Now()
 	for range 2 {
 		wg.Go(func() {
-			out, err := n.Normalize(PNG, data)
+			out, err := n.Normalize(t.Context(), PNG, data)
 			if err != nil || out.Width != 1568 || out.Height != 1568 {
 				t.Errorf("%d x %d, %v", out.Width, out.Height, err)
 			}
@@ -293,6 +295,38 @@ func TestLargest(t *testing.T) {
 	if peak > 700<<20 {
 		t.Errorf("heap of %d MB: they were decoded side by side", peak>>20)
 	}
+}
+
+// TestWaits: an image waits for the memory that others have, as long as its
+// caller does.
+func TestWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := New(Limits{Memory: 1 << 20})
+		if err := n.memory.Acquire(t.Context(), 1<<20); err != nil {
+			t.Fatal(err)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		left, done := make(chan error, 1), make(chan error, 1)
+		data := pngOf(t, rgba(16, 16))
+		go func() {
+			_, err := n.Normalize(ctx, PNG, data)
+			left <- err
+		}()
+		go func() {
+			_, err := n.Normalize(t.Context(), PNG, data)
+			done <- err
+		}()
+		synctest.Wait()
+		leave()
+		if err := <-left; !errors.Is(err, context.Canceled) {
+			t.Errorf("the one that left: %v", err)
+		}
+		n.memory.Release(1 << 20)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // FuzzNormalize: no input panics, hangs, or comes out as something that does not
@@ -314,7 +348,7 @@ func FuzzNormalize(f *testing.F) {
 		if format == "" {
 			format = PNG
 		}
-		out, err := n.Normalize(format, data)
+		out, err := n.Normalize(t.Context(), format, data)
 		if err != nil {
 			if e, ok := errors.AsType[*Error](err); !ok || e.Kind == 0 || strings.TrimSpace(e.Message) == "" {
 				t.Fatalf("error %v", err)
@@ -351,7 +385,7 @@ func BenchmarkNormalize(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := n.Normalize(c.f, c.data); err != nil {
+				if _, err := n.Normalize(b.Context(), c.f, c.data); err != nil {
 					b.Fatal(err)
 				}
 			}
