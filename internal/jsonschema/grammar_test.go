@@ -133,10 +133,10 @@ func checkSentences(t testing.TB, s *jsonschema.Schema, g *gbnf, rnd *rand.Rand,
 func TestListedMembersOnly(t *testing.T) {
 	t.Parallel()
 	for raw, free := range map[string]bool{
-		`{"type":"object","properties":{}}`:                             false,
-		`{"type":"object","properties":{"a":{"type":"integer"}}}`:       false,
-		`{"type":"object","properties":{},"additionalProperties":true}`: true,
-		`{"type":"object","properties":{},"minProperties":1}`:           true,
+		`{"type":"object","properties":{}}`:                                           false,
+		`{"type":"object","properties":{"a":{"type":"integer"}}}`:                     false,
+		`{"type":"object","properties":{},"additionalProperties":{"type":"integer"}}`: true,
+		`{"type":"object","properties":{},"minProperties":1}`:                         true,
 		`{"type":"object"}`: true,
 	} {
 		s, err := jsonschema.Parse([]byte(raw))
