@@ -21,6 +21,13 @@ import (
 // MaxModels is how many models one profile may stand for.
 const MaxModels = 5
 
+// MaxPerRegion is how many application inference profiles an account may have in
+// one region.
+//
+// Source: AWS General Reference, Amazon Bedrock quotas, "Inference profiles per
+// account" (L-40EC9882): 1,000 in each region, adjustable.
+const MaxPerRegion = 1000
+
 // ErrNotFound says that the account has no such profile in the region.
 var ErrNotFound = errors.New("profile: no such profile")
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/call"
@@ -54,6 +55,11 @@ func (s *Service) createProfile(ctx context.Context, c *call.Call, in *br.Create
 // follows from the token: when a crash came between the profile and its token,
 // the repeat finds the profile there and has nothing left to do.
 func (s *Service) put(ctx context.Context, p *profile.Profile, tokenID string) error {
+	s.creating.Lock() // one at a time, so that none slips past the quota
+	defer s.creating.Unlock()
+	if err := s.quota(ctx, p, tokenID); err != nil {
+		return err
+	}
 	var err error
 	for range 3 { // ids are random: a second try is already a wonder
 		if p.ID = tokenID; tokenID == "" {
@@ -84,6 +90,20 @@ func (s *Service) put(ctx context.Context, p *profile.Profile, tokenID string) e
 		}
 	}
 	return fmt.Errorf("create inference profile: no free id: %w", err)
+}
+
+// quota refuses one profile too many. A repeat that finds its own profile makes
+// none.
+func (s *Service) quota(ctx context.Context, p *profile.Profile, tokenID string) error {
+	all, err := s.cfg.Profiles.ListProfiles(ctx, profile.Query{Account: p.Account, Region: p.Region, Limit: profile.MaxPerRegion})
+	if err != nil {
+		return fmt.Errorf("count inference profiles: %w", err)
+	}
+	mine := func(q profile.Profile) bool { return tokenID != "" && q.ID == tokenID && q.Name == p.Name }
+	if len(all) >= profile.MaxPerRegion && !slices.ContainsFunc(all, mine) {
+		return apierr.QuotaExceeded("An account may have %d application inference profiles in a region. Delete one and try again.", profile.MaxPerRegion)
+	}
+	return nil
 }
 
 // source returns the ARNs of the models that a new profile stands for.

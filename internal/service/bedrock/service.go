@@ -3,6 +3,7 @@
 package bedrock
 
 import (
+	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/catalog"
@@ -31,7 +32,10 @@ type Config struct {
 }
 
 // Service serves the API. It is safe for concurrent use.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg      Config
+	creating sync.Mutex // held while a profile is made
+}
 
 // New returns a Service.
 func New(cfg Config) *Service {

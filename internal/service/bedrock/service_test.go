@@ -561,6 +561,35 @@ func TestCreateInferenceProfile(t *testing.T) {
 	}
 }
 
+func TestCreateInferenceProfileQuota(t *testing.T) {
+	t.Parallel()
+	f := start(t, catalog.Options{StandIns: true})
+	for i := range profile.MaxPerRegion - 1 {
+		f.store.all = append(f.store.all, profile.Profile{Account: account, Region: "us-east-1", ID: fmt.Sprint("id", i), Name: fmt.Sprint("name ", i)})
+	}
+	in := func(name string) *br.CreateInferenceProfileInput {
+		return &br.CreateInferenceProfileInput{InferenceProfileName: new(name), ModelSource: &br.InferenceProfileModelSource{CopyFrom: new(modelARN)}}
+	}
+	last := newCall("us-east-1", account)
+	last.TokenID = "abcdefghij12"
+	if _, _, err := f.do(t, last, "CreateInferenceProfile", in("last")); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := f.do(t, newCall("us-east-1", account), "CreateInferenceProfile", in("one more"))
+	wantError(t, err, apierr.CodeServiceQuotaExceeded, 400, "1000")
+	if _, _, err := f.do(t, last, "CreateInferenceProfile", in("last")); err != nil {
+		t.Errorf("a repeat of the last one: %v", err)
+	}
+	if _, _, err := f.do(t, newCall("us-east-1", other), "CreateInferenceProfile", in("one more")); err != nil {
+		t.Errorf("another account: %v", err)
+	}
+	_, _, err = f.do(t, newCall("us-east-1", account), "DeleteInferenceProfile", &br.DeleteInferenceProfileInput{InferenceProfileIdentifier: new("abcdefghij12")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	create(t, f, "one more", modelARN)
+}
+
 func TestCreateInferenceProfileIDTaken(t *testing.T) {
 	t.Parallel()
 	f := start(t, catalog.Options{StandIns: true})

@@ -38,6 +38,9 @@ type Meter interface {
 }
 
 const (
+	// maxOpen is how many invocations of an account may wait or run in one region:
+	// each keeps its input of up to 25 MB.
+	maxOpen = 100
 	// asyncPage is the size of a page when the caller names none.
 	asyncPage = 100
 	// asyncRetries is how often a run waits for a model that is busy or loading,
@@ -123,12 +126,39 @@ func (s *Service) startAsync(ctx context.Context, c *call.Call, in *rt.StartAsyn
 	if j.ID == "" {
 		j.ID = strings.ReplaceAll(uuid.NewString(), "-", "")[:jobID]
 	}
+	s.starting.Lock() // one at a time, so that none slips past the quota
+	defer s.starting.Unlock()
+	if err := s.asyncQuota(ctx, &j); err != nil {
+		return nil, err
+	}
 	// A job of this id was made by an earlier try of the same request.
 	if err := s.cfg.Async.Jobs.PutJob(ctx, j); err != nil && !errors.Is(err, jobs.ErrExists) {
 		return nil, fmt.Errorf("keep an invocation: %w", err)
 	}
 	s.cfg.Async.Wake()
 	return &rt.StartAsyncInvokeOutput{InvocationArn: new(asyncName(&j, c.Partition))}, nil
+}
+
+// asyncQuota refuses one open invocation too many. A repeat that finds its own job
+// makes none.
+func (s *Service) asyncQuota(ctx context.Context, j *jobs.Job) error {
+	open, err := s.cfg.Async.Jobs.ListJobs(ctx, jobs.Query{
+		Account: j.Account, Region: j.Region, Kind: AsyncKind, Statuses: []jobs.Status{jobs.Queued, jobs.Running}, Limit: maxOpen,
+	})
+	if err != nil {
+		return fmt.Errorf("count the open invocations: %w", err)
+	}
+	if len(open) < maxOpen {
+		return nil
+	}
+	_, err = s.cfg.Async.Jobs.GetJob(ctx, j.Account, j.Region, AsyncKind, j.ID)
+	if errors.Is(err, jobs.ErrNotFound) {
+		return apierr.QuotaExceeded("An account may have %d asynchronous invocations in progress in a region. Wait for one to end and try again.", maxOpen)
+	}
+	if err != nil {
+		return fmt.Errorf("look for an earlier invocation: %w", err)
+	}
+	return nil
 }
 
 func (s *Service) now() time.Time {

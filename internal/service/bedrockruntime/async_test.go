@@ -3,14 +3,19 @@ package bedrockruntime
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/jobs"
 	"github.com/outcrop/outcrop/internal/meter"
 	"github.com/outcrop/outcrop/internal/object"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
 )
 
 // keeper keeps the keys that were put, and refuses to put the one named bad.
@@ -50,5 +55,77 @@ func TestManifestComesLast(t *testing.T) {
 		if d := cmp.Diff(want, k.put); d != "" {
 			t.Errorf("%q: -want +got:\n%s", bad, d)
 		}
+	}
+}
+
+// kept is a store of jobs that only keeps them.
+type kept struct {
+	jobs.Store
+	all []jobs.Job
+}
+
+func (k *kept) PutJob(_ context.Context, j jobs.Job) error {
+	if _, err := k.GetJob(context.Background(), j.Account, j.Region, j.Kind, j.ID); err == nil {
+		return jobs.ErrExists
+	}
+	k.all = append(k.all, j)
+	return nil
+}
+
+func (k *kept) GetJob(_ context.Context, account, region, kind, id string) (jobs.Job, error) {
+	for _, j := range k.all {
+		if j.Account == account && j.Region == region && j.Kind == kind && j.ID == id {
+			return j, nil
+		}
+	}
+	return jobs.Job{}, jobs.ErrNotFound
+}
+
+func (k *kept) ListJobs(_ context.Context, q jobs.Query) ([]jobs.Job, error) {
+	var out []jobs.Job
+	for _, j := range k.all {
+		if j.Account == q.Account && j.Region == q.Region && j.Kind == q.Kind && slices.Contains(q.Statuses, j.Status) && len(out) < q.Limit {
+			out = append(out, j)
+		}
+	}
+	return out, nil
+}
+
+func (*keeper) Get(context.Context, string, object.Ref) (io.ReadCloser, object.Info, error) {
+	return nil, object.Info{}, object.ErrNotFound
+}
+
+// TestAsyncQuota refuses an invocation when too many of the account are open, but
+// not the repeat of one that is there.
+func TestAsyncQuota(t *testing.T) {
+	t.Parallel()
+	s, _, _ := newService(chat())
+	k := &kept{}
+	s.cfg.Async = Async{Jobs: k, Wake: func() {}, Objects: &keeper{}, Meter: &keeper{}}
+	start := func(account, token string) error {
+		_, err := s.startAsync(t.Context(), &call.Call{TokenID: token, Region: "us-east-1", Principal: call.Principal{Account: account}}, &rt.StartAsyncInvokeInput{
+			ModelId: new("a.b"), ModelInput: []byte("text"),
+			OutputDataConfig: &rt.AsyncInvokeOutputDataConfig{S3OutputDataConfig: &rt.AsyncInvokeS3OutputDataConfig{S3Uri: new("s3://bucket/a")}},
+		})
+		return err
+	}
+	for i := range maxOpen {
+		if err := start("111122223333", fmt.Sprint("token ", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e, ok := errors.AsType[*apierr.Error](start("111122223333", "one more"))
+	if !ok || e.Code != apierr.CodeServiceQuotaExceeded || e.Status != 400 {
+		t.Errorf("one more: %v", e)
+	}
+	if err := start("111122223333", "token 7"); err != nil {
+		t.Errorf("a repeat: %v", err)
+	}
+	if err := start("444455556666", "one more"); err != nil {
+		t.Errorf("another account: %v", err)
+	}
+	k.all[7].Status = jobs.Failed
+	if err := start("111122223333", "one more"); err != nil {
+		t.Errorf("after an end: %v", err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/call"
@@ -57,7 +58,10 @@ type Config struct {
 }
 
 // Service serves the API. It is safe for concurrent use.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg      Config
+	starting sync.Mutex // held while an asynchronous invocation is kept
+}
 
 // New returns a Service.
 func New(cfg Config) *Service { return &Service{cfg: cfg} }

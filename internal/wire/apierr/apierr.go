@@ -106,6 +106,12 @@ func Conflict(format string, args ...any) *Error {
 	return New(CodeConflict, http.StatusBadRequest, format, args...)
 }
 
+// QuotaExceeded is ServiceQuotaExceededException, 400 as bedrock and
+// bedrock-runtime model it; the SDKs do not retry it.
+func QuotaExceeded(format string, args ...any) *Error {
+	return New(CodeServiceQuotaExceeded, http.StatusBadRequest, format, args...)
+}
+
 // Throttling is ThrottlingException, 429; the SDKs retry it.
 func Throttling(format string, args ...any) *Error {
 	return New(CodeThrottling, http.StatusTooManyRequests, format, args...)

@@ -22,7 +22,7 @@ func TestModelledStatus(t *testing.T) {
 		}
 	}
 	for _, e := range []*apierr.Error{
-		apierr.Validation("%s", "x"), apierr.AccessDenied("%s", "x"), apierr.NotFound("%s", "x"), apierr.Conflict("%s", "x"),
+		apierr.Validation("%s", "x"), apierr.AccessDenied("%s", "x"), apierr.NotFound("%s", "x"), apierr.Conflict("%s", "x"), apierr.QuotaExceeded("%s", "x"),
 		apierr.Throttling("%s", "x"), apierr.ModelNotReady("%s", "x"), apierr.ModelTimeout("%s", "x"), apierr.ModelError("%s", "x"),
 		apierr.ModelStreamError("%s", "x"), apierr.Unavailable("%s", "x"), apierr.From(errors.New("y")),
 	} {
