@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,6 +36,48 @@ func TestSettings(t *testing.T) {
 	}
 	if _, err := db.read.ExecContext(t.Context(), "DELETE FROM access_keys"); err == nil {
 		t.Error("a reader deleted rows")
+	}
+}
+
+// What a job's run needed is gone from the file when the job has ended.
+func TestErased(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "outcrop.db")
+	db, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const secret = "a prompt that nobody else may read; "
+	j := jobs.Job{Account: "000000000000", Region: "us-east-1", Kind: "k", ID: "aaaaaaaaaaaa", Status: jobs.Queued, Input: []byte(strings.Repeat(secret, 5000))}
+	if err := db.PutJob(t.Context(), j); err != nil {
+		t.Fatal(err)
+	}
+	held := func() bool {
+		if _, err := db.write.ExecContext(t.Context(), "PRAGMA wal_checkpoint(TRUNCATE)"); err != nil {
+			t.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Contains(string(data), secret)
+	}
+	if !held() {
+		t.Error("the job's input is not where the test looks for it")
+	}
+	now := time.Now()
+	if j, err = db.LeaseJob(t.Context(), []string{"k"}, "me", now, now.Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	j.Status = jobs.Completed
+	if err := db.EndJob(t.Context(), j, "me"); err != nil {
+		t.Fatal(err)
+	}
+	if held() {
+		t.Error("the input of a job that has ended is still in the file")
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -124,8 +124,9 @@ func connect(path string, busy time.Duration, n int, readOnly bool) (*sql.DB, er
 		"_defensive":    {"1"},
 		"_dqs":          {"0"},
 		"_error_rc":     {"1"},
-		// On macOS fsync alone leaves data in the drive's cache.
-		"_pragma": {"fullfsync(1)", "checkpoint_fullfsync(1)", "trusted_schema(0)"},
+		// On macOS fsync alone leaves data in the drive's cache. What is deleted is
+		// overwritten: the input of a job is a prompt.
+		"_pragma": {"fullfsync(1)", "checkpoint_fullfsync(1)", "trusted_schema(0)", "secure_delete(1)"},
 	}
 	if readOnly {
 		q.Set("_query_only", "on")
