@@ -15,6 +15,7 @@ import (
 	"github.com/outcrop/outcrop/internal/cli"
 	"github.com/outcrop/outcrop/internal/engine/llamacpp"
 	"github.com/outcrop/outcrop/internal/weights"
+	"github.com/outcrop/outcrop/internal/weights/wheel"
 )
 
 // Doctor implements cli.Program. It changes nothing and asks for nothing from
@@ -92,11 +93,11 @@ func (i *engineInstaller) installed(ctx context.Context) (llamacpp.Host, error) 
 	if err != nil {
 		return llamacpp.Host{}, err
 	}
-	site, ok := i.wheels.Installed(engineWheel(), i.dir)
+	site, ok := i.wheels.Installed(wheel.LlamaCPP(), i.dir)
 	if !ok {
-		return llamacpp.Host{}, errors.New(engineBuild + " is not installed")
+		return llamacpp.Host{}, errors.New(engineBuild() + " is not installed")
 	}
-	return llamacpp.Host{Python: python, Site: site, Build: engineBuild, Dir: site}, nil
+	return llamacpp.Host{Python: python, Site: site, Build: engineBuild(), Dir: site}, nil
 }
 
 func checkModels(ctx context.Context, s *state) []cli.Check {

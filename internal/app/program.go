@@ -167,7 +167,7 @@ func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
 func (Program) Version() cli.Version {
 	v := cli.Version{
 		Version: version, Go: runtime.Version(), OS: runtime.GOOS, Arch: runtime.GOARCH,
-		Engine: engineBuild, Models: "botocore " + bedrockruntime.Model.BotocoreModel,
+		Engine: engineBuild(), Models: "botocore " + bedrockruntime.Model.BotocoreModel,
 	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {

