@@ -251,7 +251,11 @@ func (r *runner) run(ctx context.Context) {
 		}
 		// After a crash in use it comes back by itself, until the circuit opens.
 		again = (again || crashed) && !open
-		r.log.Error("engine process failed", "err", err, "cause", errors.Unwrap(err), "retry_in", wait, "circuit_open", open)
+		facts := []any{"err", err, "retry_in", wait, "circuit_open", open}
+		if cause := errors.Unwrap(err); cause != nil {
+			facts = append(facts, "cause", cause)
+		}
+		r.log.Error("engine process failed", facts...)
 		r.set(Failed, func() {
 			r.st.Err = publicReason(err)
 			if !crashed {

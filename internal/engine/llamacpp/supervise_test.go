@@ -113,11 +113,16 @@ func TestLoadFails(t *testing.T) {
 			t.Parallel()
 			cfg := c.fake.config(t)
 			cfg.LoadStall = c.stall
+			log := &logBuffer{}
+			cfg.Log = log.logger()
 			e := begin(t, cfg)
 			_, err := llm.Collect(e.Generate(t.Context(), targetA, enginetest.Ask("x", 5)))
 			enginetest.WantCode(t, err, apierr.CodeModelNotReady)
 			if s := status(t, e); s.State != llamacpp.Failed || s.Err == "" {
 				t.Errorf("status %+v, want failed", s)
+			}
+			if text := log.String(); !strings.Contains(text, "engine process failed") || strings.Contains(text, "cause=<nil>") {
+				t.Errorf("the log says:\n%s", text)
 			}
 		})
 	}
