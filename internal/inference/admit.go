@@ -121,6 +121,15 @@ func inputLeast(info engine.Info, r *llm.Request) int {
 			switch {
 			case b.Kind == llm.Text:
 				add(b.Text)
+			case b.Kind == llm.ToolCall && b.Call != nil:
+				n := 0
+				for _, c := range b.Call.Input {
+					if c > ' ' {
+						n++
+					}
+				}
+				n /= 6 // written anew, "\u0041" is "A"
+				all, ink = all+n, ink+n
 			case b.Kind == llm.ToolResult && b.Result != nil:
 				for k := range b.Result.Content {
 					add(b.Result.Content[k].Text)

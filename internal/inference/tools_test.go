@@ -141,6 +141,13 @@ func TestCountRefuses(t *testing.T) {
 	if _, err := s.Count(t.Context(), newCall(), target(1000, 100), r); apierr.From(err).Code != apierr.CodeValidation || counted.n != 0 {
 		t.Errorf("a text that cannot fit: %v, counted %d times", err, counted.n)
 	}
+	counted.info.Tools = true
+	r = said(0, nil)
+	call := llm.Block{Kind: llm.ToolCall, Call: &llm.Call{Name: "t", Input: []byte(`{"a":"` + strings.Repeat("a", 5*6*1000) + `"}`)}}
+	r.Messages = append(r.Messages, llm.Message{Role: llm.Assistant, Content: []llm.Block{call}})
+	if _, err := s.Count(t.Context(), newCall(), target(1000, 100), r); apierr.From(err).Code != apierr.CodeValidation || counted.n != 0 {
+		t.Errorf("a call that cannot fit: %v, counted %d times", err, counted.n)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if n, err := s.Count(ctx, newCall(), target(1000, 100), said(5, nil)); n != 7 && !errors.Is(err, context.Canceled) {

@@ -10,8 +10,9 @@ const (
 	// maxTools is how many tools a request may have. Each costs some tokens of the
 	// prompt, and each an alternative in a grammar.
 	maxTools = 1000
-	// maxNative is how many bytes of schemas a template's own tools may have
-	// together.
+	// maxNative is how many bytes a template's own tools may have together. How
+	// many of their words it leaves out is not known, so they cannot be refused for
+	// their length before the engine has read them.
 	maxNative = 256 << 10
 	// maxWidth bounds the work of an engine that makes grammars of schemas: it
 	// grows with the square of the optional members of an object, at least.
@@ -27,7 +28,7 @@ const (
 func heavy(tools []llm.Tool) bool {
 	size, width := 0, 0
 	for i := range tools {
-		if size += len(tools[i].Schema); size > maxNative {
+		if size += len(tools[i].Description) + len(tools[i].Schema); size > maxNative {
 			return true
 		}
 	}

@@ -68,6 +68,16 @@ func TestHeavyTools(t *testing.T) {
 	}
 }
 
+// TestLongDescriptions: they count as schemas do.
+func TestLongDescriptions(t *testing.T) {
+	t.Parallel()
+	r := asking(llm.Choice{})
+	r.Tools[0].Description = strings.Repeat("word ", 60_000)
+	if told := toolcall.Told(r, toolcall.Native); len(told.Tools) > 0 {
+		t.Error("told as a tool")
+	}
+}
+
 func TestTooManyTools(t *testing.T) {
 	t.Parallel()
 	r := asking(llm.Choice{})
