@@ -481,10 +481,10 @@ SETS = {
 @case
 def seed_parameters():
     """All four sets in the bodies of five families: the reply keeps to its limit and
-    has no stop text in it. Limits are cut to 60 tokens here, for two cores."""
+    has no stop text in it. Limits are cut to 24 tokens here, for two cores."""
     ends = []
     for name, (temperature, top_p, tokens, stops) in SETS.items():
-        limit = min(tokens, 60)
+        limit = min(tokens, 24)
         prompt = "Say hello to a customer."
         for model, body, text in (
             (
