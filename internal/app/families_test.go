@@ -177,7 +177,7 @@ func TestEveryModelHasABody(t *testing.T) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(families)) {
 		if !seen[name] {
-			t.Error(fmt.Sprintf("no model speaks %s", name))
+			t.Errorf("no model speaks %s", name)
 		}
 	}
 }

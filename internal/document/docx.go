@@ -132,8 +132,7 @@ type wordText struct {
 	tables int      // depth
 	row    []string // cells of the outermost table's row
 	cell   []string // paragraphs of its cell
-	wrote  bool
-	item   bool // the last line was an item of a list
+	item   bool     // the last line was an item of a list
 	note   string
 }
 

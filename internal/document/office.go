@@ -142,15 +142,6 @@ func (e *element) number(name string, def int) int {
 	return n
 }
 
-// on is whether a property such as <w:b w:val="0"/> is switched on.
-func (e *element) on() bool {
-	switch e.attr("val") {
-	case "0", "false", "off", "none":
-		return false
-	}
-	return true
-}
-
 // elements steps through a part. Entities other than those of XML itself,
 // document types, open tags at the end and deep nesting are refused. It panics
 // with *Error.

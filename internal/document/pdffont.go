@@ -267,10 +267,9 @@ func nameText(name string) (string, bool) {
 // charMap is a ToUnicode map. A nil map knows nothing and has codes of two bytes.
 // Source: ISO 32000-1:2008, 9.10.3.
 type charMap struct {
-	lengths [5]bool // of codes, in bytes
-	spaces  []codeRange
-	chars   map[string]string
-	ranges  []codeRange
+	spaces []codeRange
+	chars  map[string]string
+	ranges []codeRange
 }
 
 // codeRange maps the codes lo..hi, which have one length, to text that grows by

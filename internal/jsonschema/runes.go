@@ -20,15 +20,6 @@ func (s runes) single() (rune, bool) {
 	return 0, false
 }
 
-func (s runes) has(r rune) bool {
-	for i := 0; i < len(s); i += 2 {
-		if s[i] <= r && r <= s[i+1] {
-			return true
-		}
-	}
-	return false
-}
-
 // with returns the union of two sets.
 func (s runes) with(t runes) runes {
 	pairs := make([][2]rune, 0, (len(s)+len(t))/2)
