@@ -23,14 +23,14 @@ func bombs() []sample {
 		[]byte("BT /F1 9 Tf (again ) Tj ET "+strings.Repeat("/X Do ", 50))))
 	forms.objects[1] = fmt.Sprintf("<< /Type /Pages /Count 1 /Kids [5 0 R] /Resources << /XObject << /X %d 0 R >> >> >>", form)
 	return []sample{
-		refused("bomb of text", DOCX, zipRepeat(docxParts(para("", "@")), "word/document.xml", "a", 40<<20), TooLong, ""),
+		{name: "bomb of text", format: DOCX, data: zipRepeat(docxParts(para("", "@")), "word/document.xml", "a", 40<<20), kind: TooLong, also: TooLarge},
 		{name: "bomb of one token", format: DOCX, data: zipRepeat(docxParts(para("", "@")), "word/document.xml", "a", 300<<20), kind: TooLarge, also: TooLong},
 		{name: "bomb of markup", format: DOCX, data: zipRepeat(docxParts("@"), "word/document.xml", "<w:p></w:p>", 28_000_000), kind: TooLarge, also: TooLong},
 		{name: "bomb of empty texts", format: XLSX, data: zipRepeat(strung, "xl/sharedStrings.xml", "<si/>", 50_000_000), kind: TooLarge, also: TooLong},
 		refused("bomb", PDF, bomb.bytes(), TooLarge, "unpacks to more than 48 MB"),
 		refused("bomb in a bomb", PDF, doubleBomb.bytes(), TooLarge, "unpacks to more than 48 MB"),
-		refused("20 million commands", PDF, busy.bytes(), TooLong, ""),
-		refused("32 MB of text", PDF, wordy.bytes(), TooLong, "has more than 16777216 bytes of text"),
+		{name: "20 million commands", format: PDF, data: busy.bytes(), kind: TooLong, also: TooLarge},
+		{name: "32 MB of text", format: PDF, data: wordy.bytes(), kind: TooLong, also: TooLarge},
 		{name: "bomb of objects", format: PDF, data: objectBomb(), kind: TooLong, also: TooLarge},
 		{name: "forms that draw themselves", format: PDF, data: forms.bytes(), kind: TooLong, also: TooLarge},
 	}

@@ -63,7 +63,7 @@ func TestCorpus(t *testing.T) {
 			if rss > 256<<20 {
 				t.Errorf("the reading process had %d MB", rss>>20)
 			}
-			if took > e.limits.Time+time.Second { // a second for a busy machine to start and to end it
+			if took > 3*e.limits.Time { // a busy machine is late to start it and to end it
 				t.Errorf("took %v", took)
 			}
 			if rss > most.rss {
