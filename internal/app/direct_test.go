@@ -147,7 +147,7 @@ func TestDirectRefusals(t *testing.T) {
 	}{
 		"no key":             {chatPath, `{}`, nil, 401, `"type":"authentication_error"`},
 		"no key, Anthropic":  {messagesPath, `{}`, nil, 401, `{"error":{"message":"No API key was sent.`},
-		"bad key":            {chatPath, `{}`, map[string]string{"Authorization": "Bearer ABSKnothing"}, 403, `"error"`},
+		"bad key":            {chatPath, `{}`, map[string]string{"Authorization": "Bearer ABSKnothing"}, 401, `"type":"authentication_error"`},
 		"key header, OpenAI": {chatPath, `{}`, map[string]string{"X-Api-Key": key}, 401, `"error"`},
 		"no model":           {chatPath, `{` + hello + `}`, good, 400, `"type":"invalid_request_error"`},
 		"unknown model":      {chatPath, `{"model":"nobody.nothing-v1:0",` + hello + `}`, good, 400, `The provided model identifier is invalid.`},

@@ -15,7 +15,6 @@ type Direct struct {
 	Method    string
 	Path      string // exact, e.g. "/openai/v1/models"
 	Operation string // name in records, e.g. "ChatCompletions"
-	Action    string // IAM action
 	KeyHeader string // a header that may carry the key instead of Authorization; "" if none
 	// Open reads a request: which resources the caller must be allowed to use, and
 	// how to go on when they are.
@@ -28,6 +27,7 @@ type Direct struct {
 
 // DirectCall is a request that was read.
 type DirectCall struct {
+	Action    string // IAM action
 	Resources []string
 	Serve     func(ctx context.Context) (DirectReply, error)
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -57,7 +58,7 @@ func (g *Gateway) routeDirect(q *request) bool {
 		return false
 	}
 	q.direct, q.codec = op, directCodec{restCodec{g.rest}, op}
-	q.Service, q.Operation, q.Action = rt.Model.Name, op.Operation, op.Action
+	q.Service, q.Operation = rt.Model.Name, op.Operation
 	return true
 }
 
@@ -70,7 +71,12 @@ func (a *authenticator) direct(q *request) (credential, error) {
 	if token.IsZero() {
 		return credential{}, apierr.New(apierr.CodeMissingAuth, http.StatusUnauthorized, "No API key was sent. Send a bearer key: Authorization: Bearer <key>.")
 	}
-	return a.byToken(q, token)
+	cred, err := a.byToken(q, token)
+	if e, ok := errors.AsType[*apierr.Error](err); ok && e.HTTPStatus() == http.StatusForbidden && (a.tls || loopback(q.r)) {
+		// Clients of these APIs know a wrong key by 401.
+		return cred, apierr.New(e.Code, http.StatusUnauthorized, "%s", e.Message)
+	}
+	return cred, err
 }
 
 // serveDirect is what serve does once the caller is known.
@@ -82,7 +88,8 @@ func (g *Gateway) serveDirect(q *request) error {
 	if err != nil {
 		return err
 	}
-	if err := g.cfg.Access.Authorize(q.Principal, q.direct.Action, c.Resources); err != nil {
+	q.Action = c.Action
+	if err := g.cfg.Access.Authorize(q.Principal, c.Action, c.Resources); err != nil {
 		return err
 	}
 	out, err := c.Serve(ctx)

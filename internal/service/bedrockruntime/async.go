@@ -387,12 +387,12 @@ func (s *Service) invokeJob(ctx context.Context, j *jobs.Job, spec *asyncSpec) (
 			return nil, err
 		}
 		body, err := s.run(ctx, c, t, f, j.Input)
-		if err := s.settle(c, err); err != nil {
+		if ctx.Err() != nil && err != nil { // given back: the next run is the one that counts
 			return nil, err
 		}
 		busy := err != nil && (apierr.From(err).Code == apierr.CodeThrottling || apierr.From(err).Code == apierr.CodeModelNotReady)
 		if !busy || try == asyncRetries {
-			return body, err
+			return body, errors.Join(err, s.settle(c, err))
 		}
 		pause := time.NewTimer(asyncPause)
 		select {

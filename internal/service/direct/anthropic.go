@@ -13,7 +13,7 @@ import (
 func (s *Service) anthropic() []service.Direct {
 	p := protocol{provider: "anthropic.", read: s.cfg.Anthropic, event: named(s.cfg.EventName)}
 	return []service.Direct{{
-		Method: http.MethodPost, Path: "/anthropic/v1/messages", Operation: "Messages", Action: action, KeyHeader: "X-Api-Key",
+		Method: http.MethodPost, Path: "/anthropic/v1/messages", Operation: "Messages", KeyHeader: "X-Api-Key",
 		Open: s.open(p), Error: anthropicError,
 		ErrorEvent: func(e *apierr.Error) []byte { return sse.Append(nil, "error", anthropicError(e)) },
 	}}

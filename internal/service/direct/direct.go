@@ -21,8 +21,13 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/sse"
 )
 
-// action is what a caller must be allowed to do: the same as for InvokeModel.
-const action = "bedrock:InvokeModel"
+// What a caller must be allowed to do: the same as for InvokeModel, its stream,
+// and ListFoundationModels.
+const (
+	actionInvoke = "bedrock:InvokeModel"
+	actionStream = "bedrock:InvokeModelWithResponseStream"
+	actionList   = "bedrock:ListFoundationModels"
+)
 
 // Inference runs requests on the weights of a target. inference.Service
 // implements it.
@@ -82,7 +87,11 @@ func (s *Service) open(p protocol) func(context.Context, *call.Call, []byte) (se
 		if err != nil {
 			return service.DirectCall{}, err
 		}
-		return service.DirectCall{Resources: t.Resources, Serve: func(ctx context.Context) (service.DirectReply, error) {
+		action := actionInvoke
+		if b.Stream {
+			action = actionStream
+		}
+		return service.DirectCall{Action: action, Resources: t.Resources, Serve: func(ctx context.Context) (service.DirectReply, error) {
 			return s.serve(ctx, c, p, t, b)
 		}}, nil
 	}

@@ -17,13 +17,13 @@ import (
 func (s *Service) openAI() []service.Direct {
 	p := protocol{provider: "openai.", read: s.cfg.OpenAI, event: unnamed, end: []byte("data: [DONE]\n\n")}
 	chat := service.Direct{
-		Method: http.MethodPost, Path: "/openai/v1/chat/completions", Operation: "ChatCompletions", Action: action,
+		Method: http.MethodPost, Path: "/openai/v1/chat/completions", Operation: "ChatCompletions",
 		Open: s.open(p), Error: openAIError, ErrorEvent: func(e *apierr.Error) []byte { return sse.Append(nil, "", openAIError(e)) },
 	}
 	models := chat
-	models.Method, models.Path, models.Operation, models.Action = http.MethodGet, "/openai/v1/models", "ListModels", "bedrock:ListFoundationModels"
+	models.Method, models.Path, models.Operation = http.MethodGet, "/openai/v1/models", "ListModels"
 	models.Open = func(_ context.Context, c *call.Call, _ []byte) (service.DirectCall, error) {
-		return service.DirectCall{Serve: func(context.Context) (service.DirectReply, error) { return s.models(c) }}, nil
+		return service.DirectCall{Action: actionList, Serve: func(context.Context) (service.DirectReply, error) { return s.models(c) }}, nil
 	}
 	return []service.Direct{chat, models}
 }
