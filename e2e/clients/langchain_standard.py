@@ -29,7 +29,6 @@ LEFT_OUT = {
     "test_agent_loop": "the weights here call no tool unless they are made to",
     "test_tool_calling": "the weights here do not copy the number that the question names",
     "test_tool_calling_async": "the weights here do not copy the number that the question names",
-    "test_tool_calling_with_no_arguments": "the weights here add arguments that the schema does not forbid",
 }
 
 

@@ -117,7 +117,7 @@ test("tool_results", async () => {
 
 test("json_schema", async () => {
   let detail;
-  for (const model of [bedrock(m.MODEL), anthropic(m.MODEL), anthropic(m.MODERN)]) {
+  for (const model of [m.MODEL, m.MODERN].flatMap((id) => [bedrock(id), anthropic(id)])) {
     const output = Output.object({ schema: jsonSchema(m.SCHEMA) });
     detail = m.fits((await generateText(askWeather({ model, tools: undefined, output }))).output);
   }

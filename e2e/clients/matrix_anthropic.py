@@ -8,7 +8,9 @@ from anthropic import AnthropicBedrock
 from cases import case, equal, lacks, main, raises
 from matrix import *
 
-client = AnthropicBedrock(base_url=ENDPOINT)  # keys and region as the environment says
+# Keys and region as the environment says. The SDK takes any reply unless it is told
+# to check each against its types.
+client = AnthropicBedrock(base_url=ENDPOINT, _strict_response_validation=True)
 ASK = {
     "model": MODEL,
     "max_tokens": 40,

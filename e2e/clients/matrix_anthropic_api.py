@@ -7,7 +7,10 @@ import anthropic
 from cases import case, equal, lacks, main, raises
 from matrix import *
 
-client = anthropic.Anthropic(base_url=f"{ENDPOINT}/anthropic", api_key=KEY, max_retries=0)
+# The SDK takes any reply unless it is told to check each against its types.
+client = anthropic.Anthropic(
+    base_url=f"{ENDPOINT}/anthropic", api_key=KEY, max_retries=0, _strict_response_validation=True
+)
 ASK = {
     "model": MODEL,
     "max_tokens": 40,

@@ -8,7 +8,10 @@ import openai
 from cases import case, equal, main, raises
 from matrix import *
 
-client = openai.OpenAI(base_url=f"{ENDPOINT}/openai/v1", api_key=KEY, max_retries=0)
+# The SDK takes any reply unless it is told to check each against its types.
+client = openai.OpenAI(
+    base_url=f"{ENDPOINT}/openai/v1", api_key=KEY, max_retries=0, _strict_response_validation=True
+)
 ASK = {
     "model": MODEL,
     "max_tokens": 40,
