@@ -19,6 +19,10 @@ type limits struct{ text, items, recursion int }
 const (
 	maxAlternatives = 64        // ways through the anyOf and oneOf of one value
 	maxEffort       = 2_000_000 // steps of all attempts; about a second
+	// maxTotal is the steps of all schemas of one grammar. When they are used up,
+	// each gets leastEffort, which is enough for simple ones.
+	maxTotal    = 2 * maxEffort
+	leastEffort = 5_000
 )
 
 // The cost of some work in steps.
@@ -26,6 +30,7 @@ const (
 	costValue   = 50
 	costCheck   = 20
 	costCompare = 20
+	costState   = 40
 )
 
 // attempts returns the bounds to try one after the other.
@@ -61,7 +66,9 @@ func (s *Schema) Grammar(g *Grammar, prefix string) (rule string, err error) {
 	var best *writer
 	var found fragment
 	var first error
-	effort := 0
+	begin := min(max(0, g.effort+maxEffort-maxTotal), maxEffort-leastEffort) // as if that much had been done
+	effort := begin
+	defer func() { g.effort += effort - begin }()
 	products := map[string]*product{}
 	for _, l := range g.Options.attempts() {
 		c := &compiler{

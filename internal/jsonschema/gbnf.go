@@ -49,6 +49,7 @@ type Grammar struct {
 	names  []string
 	bodies map[string]string // by name
 	shared map[string]string // names by body
+	effort int               // steps of the schemas so far
 }
 
 // Rule adds a rule and returns its name: name itself, or name with a number
@@ -89,6 +90,10 @@ func (g *Grammar) String() string {
 	}
 	return b.String()
 }
+
+// Spent reports whether the schemas so far took as much work as one grammar may:
+// only simple ones are added from now on.
+func (g *Grammar) Spent() bool { return g.effort >= maxTotal }
 
 // Len returns the number of rules.
 func (g *Grammar) Len() int { return len(g.names) }

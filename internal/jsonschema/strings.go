@@ -69,7 +69,7 @@ func (c *compiler) meet(s stringOf, least int, languages []language) (*graph, er
 	}
 	most = min(most, max(c.limits.text, shortest+shortest/4))
 	g, ok := p.unroll(least, most)
-	if !ok || !c.spend(len(g.states)) {
+	if !ok || !c.spend(costState*len(g.states)) {
 		return nil, errTooLarge
 	}
 	return g, nil

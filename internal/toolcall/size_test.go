@@ -105,3 +105,20 @@ func TestTooLargeToGuarantee(t *testing.T) {
 		t.Error("no grammar")
 	}
 }
+
+// TestTooComplexToGuarantee: what many schemas cost together has a bound as well.
+func TestTooComplexToGuarantee(t *testing.T) {
+	t.Parallel()
+	r := asking(llm.Choice{})
+	r.Tools = nil
+	for i := range 200 {
+		r.Tools = append(r.Tools, llm.Tool{Name: fmt.Sprintf("t%d", i), Schema: []byte(`{"type":"object","properties":{"k":{"type":"string","pattern":"(a|b)*a(a|b){9}$"}}}`)})
+	}
+	r.Tools = append(r.Tools, weather)
+	lower(t, r, toolcall.Plain)
+	r.Tools[200].Strict = true
+	_, _, err := toolcall.Lower(r, toolcall.Plain)
+	if e := apierr.From(err); e == nil || e.Code != apierr.CodeValidation || !strings.Contains(e.Message, "are too complex together") {
+		t.Errorf("error %v", err)
+	}
+}

@@ -214,9 +214,13 @@ func (p *plan) addTool(g *jsonschema.Grammar, i int) error {
 		rule   string
 		err    error
 	)
-	if p.held += len(t.Schema); p.held > maxGrammar {
+	p.held += len(t.Schema)
+	switch {
+	case p.held > maxGrammar:
 		err = &jsonschema.Error{Reason: "the schemas up to here have more than " + itoa(maxGrammar) + " bytes together, too many to be guaranteed"}
-	} else {
+	case g.Spent():
+		err = &jsonschema.Error{Reason: "the schemas up to here are too complex together to be guaranteed"}
+	default:
 		schema, rule, err = compile(g, inputSchema(t), prefix)
 	}
 	if _, ok := errors.AsType[*jsonschema.Error](err); ok && p.way == marked && !t.Strict {
