@@ -255,6 +255,7 @@ func (s *Server) routes(infer *inference.Service) []service.Route {
 	})
 	s.jobs = jobs.NewRunner(jobs.Config{
 		Store: st.store, Handlers: map[string]jobs.Handler{runtimesvc.AsyncKind: runtime.RunAsync}, Failure: runtimesvc.Failure, Log: s.log,
+		Alone: true, // the lock of the data directory says so
 	})
 	var all []service.Route
 	for _, svc := range []interface{ Routes() []service.Route }{

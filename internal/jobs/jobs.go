@@ -92,6 +92,9 @@ type Store interface {
 	// EndJob ends a job as j says and drops its Input and its lease. Errors:
 	// ErrLost.
 	EndJob(ctx context.Context, j Job, owner string) error
+	// FreeJobs ends the leases of all running jobs: for a server that knows that no
+	// other works on the store. Their tries stay counted.
+	FreeJobs(ctx context.Context) error
 	// ReleaseJob gives a job back, to be taken up at once. Errors: ErrLost.
 	ReleaseJob(ctx context.Context, j Job, owner string) error
 	// DropJobs drops at most limit jobs of the kinds that ended before t, the

@@ -42,6 +42,9 @@ type Config struct {
 	// Failure makes the text for people of a handler's error; required. It must
 	// not tell what the caller may not see.
 	Failure func(error) string
+	// Alone says that no other server works on the store: jobs of a server that
+	// died are taken up at once, not when their leases end.
+	Alone   bool
 	Workers int              // jobs at once; 0 means DefaultWorkers
 	Lease   time.Duration    // 0 means DefaultLease
 	Poll    time.Duration    // 0 means DefaultPoll
@@ -118,6 +121,11 @@ func (r *Runner) drop(ctx context.Context) {
 // jobs that ended longer ago than Keep. It returns nil, or why the store cannot
 // be used.
 func (r *Runner) Run(ctx context.Context) error {
+	if r.c.Alone {
+		if err := r.c.Store.FreeJobs(ctx); err != nil && ctx.Err() == nil {
+			r.c.Log.Error("jobs of the last server wait until their leases end", "error", err)
+		}
+	}
 	var running sync.WaitGroup
 	defer running.Wait()
 	running.Go(func() { r.drop(ctx) })

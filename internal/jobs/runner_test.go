@@ -94,6 +94,15 @@ func (m *memory) ReleaseJob(_ context.Context, j Job, owner string) error {
 	return m.mine(j, owner, func(h *held) { h.Status, h.owner, h.until = Queued, "", time.Time{}; h.Tries-- })
 }
 
+func (m *memory) FreeJobs(context.Context) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, h := range m.jobs {
+		h.until = time.Time{}
+	}
+	return nil
+}
+
 func (m *memory) status(id string) (Status, string) {
 	j, _ := m.GetJob(context.Background(), "", "", "", id)
 	return j.Status, j.Failure
@@ -232,6 +241,26 @@ func TestKeep(t *testing.T) {
 			t.Errorf("%d jobs are left", len(m.jobs))
 		}
 		m.mu.Unlock()
+		stop()
+		synctest.Wait()
+	})
+}
+
+// TestAlone takes up at once what a server left that died.
+func TestAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{}
+		put(m, "j")
+		_, _ = m.LeaseJob(t.Context(), nil, "dead", time.Now(), time.Now().Add(time.Hour))
+		c := newTestRunner(m, func(context.Context, Job) error { return nil }).c
+		c.Alone = true
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { _ = NewRunner(c).Run(ctx) }()
+		synctest.Wait()
+		if s, _ := m.status("j"); s != Completed || m.find("j").Tries != 2 {
+			t.Errorf("%s, %d tries", s, m.find("j").Tries)
+		}
 		stop()
 		synctest.Wait()
 	})

@@ -165,6 +165,14 @@ func (d *DB) ReleaseJob(ctx context.Context, j jobs.Job, owner string) error {
 	return d.held(ctx, "release", j, owner, `status = 'Queued', tries = tries - 1, owner = '', lease_ms = 0`)
 }
 
+// FreeJobs implements jobs.Store.
+func (d *DB) FreeJobs(ctx context.Context) error {
+	if _, err := d.exec(ctx, `UPDATE jobs SET lease_ms = 0 WHERE status = 'Running'`); err != nil {
+		return fmt.Errorf("free jobs: %w", err)
+	}
+	return nil
+}
+
 // held changes a job that owner holds.
 func (d *DB) held(ctx context.Context, what string, j jobs.Job, owner, set string, args ...any) error {
 	n, err := d.exec(ctx, `UPDATE jobs SET `+set+` WHERE `+jobKey+` AND owner = ? AND status = 'Running'`,

@@ -196,6 +196,7 @@ func everyCall(st store.Store) map[string]func(context.Context) error {
 		"ListUsage":     func(ctx context.Context) error { _, err := st.ListUsage(ctx, accountA, 1); return err },
 		"DropUsage":     func(ctx context.Context) error { _, err := st.DropUsage(ctx, at(0), 1); return err },
 		"DropJobs":      func(ctx context.Context) error { _, err := st.DropJobs(ctx, []string{kindA}, at(0), 1); return err },
+		"FreeJobs":      func(ctx context.Context) error { return st.FreeJobs(ctx) },
 		"GetToken":      func(ctx context.Context) error { _, err := st.GetToken(ctx, accountA, regionA, "o", "t"); return err },
 		"PutToken":      func(ctx context.Context) error { return st.PutToken(ctx, token("f", accountA, 1)) },
 		"DropTokens":    func(ctx context.Context) error { return st.DropTokens(ctx, at(1000)) },

@@ -142,6 +142,15 @@ func testLeases(t *testing.T, s Suite) {
 	if again.ID != "second" || again.Tries != 2 {
 		t.Errorf("released: %+v", again)
 	}
+	must(t, st.FreeJobs(ctx))
+	freed, err := lease("five", now.Add(2*time.Minute))
+	must(t, err)
+	if freed.ID != "second" || freed.Tries != 3 {
+		t.Errorf("freed: %+v", freed)
+	}
+	if ended, err := st.GetJob(ctx, accountA, regionA, kindA, "first"); err != nil || ended.Status != jobs.Failed {
+		t.Errorf("an ended job was freed: %+v, %v", ended, err)
+	}
 }
 
 // testDropJobs drops what ended before a time, of some kinds, a few at a time.
