@@ -285,7 +285,7 @@ func TestCountTokens(t *testing.T) {
 	t.Parallel()
 	p := startProduct(t)
 	c := p.account(t)
-	cases := tenth(countCases(t, 500), 50)
+	cases := some(countCases(t, 500), 15)
 	right, tokens := 0, 0
 	cached := 0
 	kinds := map[string]int{}

@@ -70,6 +70,16 @@ func tenth[T any](items []T, least int) []T {
 	return out[:n]
 }
 
+// some returns all items with -full, else n of them, shuffled by -seed: for
+// corpora of which a tenth would take minutes.
+func some[T any](items []T, n int) []T {
+	items = tenth(items, 0)
+	if *full {
+		return items
+	}
+	return items[:min(n, len(items))]
+}
+
 // pick returns a number below n that depends on the words alone.
 func pick(n int, words ...string) int {
 	h := fnv.New64a()

@@ -141,7 +141,7 @@ func (c toolCase) check(got called, s *validator.Schema) (any, error) {
 func TestToolChoice(t *testing.T) {
 	t.Parallel()
 	p := startProduct(t)
-	cases := tenth(toolCases(200), 20)
+	cases := some(toolCases(200), 8)
 	calls, whole, cut, deltas, most := 0, 0, 0, 0, 0
 	for _, c := range cases {
 		cl := p.account(t)
