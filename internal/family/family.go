@@ -6,6 +6,9 @@
 package family
 
 import (
+	"errors"
+	"iter"
+
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
@@ -53,6 +56,36 @@ type Stream interface {
 	// makes, in order. The chunk is only valid during the call. The chunk of the
 	// Done event carries "amazon-bedrock-invocationMetrics".
 	Chunks(ev llm.Event, emit func(chunk []byte) error) error
+}
+
+// errStopped ends a stream whose reader went away; nobody is told it.
+var errStopped = errors.New("the stream was stopped by its reader")
+
+// Chunked turns the events of a reply into native chunks as they come. A chunk is
+// valid until the next one is asked for; an error ends the range.
+func Chunked(events llm.Events, s Stream) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		stopped := false
+		emit := func(chunk []byte) error {
+			if !yield(chunk, nil) {
+				stopped = true
+				return errStopped
+			}
+			return nil
+		}
+		for ev, err := range events {
+			if err == nil {
+				err = s.Chunks(ev, emit)
+			}
+			if stopped {
+				return
+			}
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+		}
+	}
 }
 
 // Embedding is one parsed request for vectors and the way back.

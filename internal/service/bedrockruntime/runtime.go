@@ -240,24 +240,13 @@ func chunks(events llm.Events, stream family.Stream) awsapi.Events {
 	return func(yield func(any, error) bool) {
 		part := &rt.PayloadPart{}
 		ev := &rt.ResponseStream{Chunk: part}
-		stopped := false
-		emit := func(chunk []byte) error {
-			part.Bytes = chunk
-			if !yield(ev, nil) {
-				stopped = true
-				return errStopped
-			}
-			return nil
-		}
-		for e, err := range events {
-			if err == nil {
-				err = stream.Chunks(e, emit)
-			}
-			if stopped {
-				return
-			}
+		for chunk, err := range family.Chunked(events, stream) {
 			if err != nil {
 				yield(nil, err)
+				return
+			}
+			part.Bytes = chunk
+			if !yield(ev, nil) {
 				return
 			}
 		}

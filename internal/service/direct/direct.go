@@ -143,24 +143,12 @@ func (s *Service) serve(ctx context.Context, c *call.Call, p protocol, t catalog
 func (p protocol) events(events llm.Events, stream family.Stream) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		var buf []byte
-		stopped := false
-		emit := func(chunk []byte) error {
-			buf = p.event(buf[:0], chunk)
-			if !yield(buf, nil) {
-				stopped = true
-				return errStopped
-			}
-			return nil
-		}
-		for ev, err := range events {
-			if err == nil {
-				err = stream.Chunks(ev, emit)
-			}
-			if stopped {
-				return
-			}
+		for chunk, err := range family.Chunked(events, stream) {
 			if err != nil {
 				yield(nil, err)
+				return
+			}
+			if buf = p.event(buf[:0], chunk); !yield(buf, nil) {
 				return
 			}
 		}
@@ -169,8 +157,6 @@ func (p protocol) events(events llm.Events, stream family.Stream) iter.Seq2[[]by
 		}
 	}
 }
-
-var errStopped = apierr.New(apierr.CodeInternal, 500, "stream stopped by its reader")
 
 // named makes a server-sent event with a name.
 func named(name func([]byte) string) func(dst, chunk []byte) []byte {
