@@ -7,7 +7,6 @@
 package anthropic
 
 import (
-	"crypto/rand"
 	"io"
 	"strings"
 	"time"
@@ -125,23 +124,12 @@ func maxOutput(name string) int {
 }
 
 const (
-	idPrefix   = "msg_bdrk_01"
-	idAlphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-	idLength   = 22
+	idPrefix = "msg_bdrk_01"
+	idLength = 22
 )
 
 // newID makes the id of a message.
 func (f Family) newID() (string, error) {
-	src := f.Rand
-	if src == nil {
-		src = rand.Reader
-	}
-	b := make([]byte, idLength)
-	if _, err := io.ReadFull(src, b); err != nil {
-		return "", err
-	}
-	for i := range b {
-		b[i] = idAlphabet[int(b[i])%len(idAlphabet)]
-	}
-	return idPrefix + string(b), nil
+	id, err := body.NewID(f.Rand, idLength)
+	return idPrefix + id, err
 }

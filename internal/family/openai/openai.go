@@ -7,7 +7,6 @@
 package openai
 
 import (
-	"crypto/rand"
 	"io"
 	"strconv"
 	"strings"
@@ -186,26 +185,10 @@ func (f Family) date() string {
 	return strconv.FormatInt(f.Now().Unix(), 10)
 }
 
-const (
-	idAlphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-	idLength   = 24
-)
+const idLength = 24
 
 // newID makes the id of a reply.
-func (f Family) newID() (string, error) {
-	src := f.Rand
-	if src == nil {
-		src = rand.Reader
-	}
-	b := make([]byte, idLength)
-	if _, err := io.ReadFull(src, b); err != nil {
-		return "", err
-	}
-	for i := range b {
-		b[i] = idAlphabet[int(b[i])%len(idAlphabet)]
-	}
-	return string(b), nil
-}
+func (f Family) newID() (string, error) { return body.NewID(f.Rand, idLength) }
 
 // Request is the conversation of the body.
 func (r *request) Request() *llm.Request { return r.req }
