@@ -2,18 +2,93 @@
 package call
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
+// PrincipalType says what kind of identity signed a request. The words are those
+// of the condition key aws:PrincipalType.
+type PrincipalType string
+
+// The kinds of identity.
+const (
+	Root          PrincipalType = "Account"       // the root of an account
+	User          PrincipalType = "User"          // an IAM user
+	AssumedRole   PrincipalType = "AssumedRole"   // a session of a role
+	FederatedUser PrincipalType = "FederatedUser" // a session of GetFederationToken
+	AWSService    PrincipalType = "Service"       // Outcrop itself, for a job with a role
+)
+
 // Principal is who signed a request.
 type Principal struct {
+	Type        PrincipalType
 	Account     string // 12 digits
-	AccessKeyID string // "AKIA..." or the id of a bearer key
-	ARN         string // e.g. "arn:aws:iam::000000000000:root"
-	UserID      string
-	Bearer      bool // authenticated by a bearer key
+	AccessKeyID string // "AKIA...", "ASIA..." or the id of a bearer key
+	ARN         string // e.g. "arn:aws:sts::111122223333:assumed-role/app/session"
+	// UserID is aws:userid: the account of a root, "AIDA..." of a user,
+	// "AROA...:session" of a role's session.
+	UserID string
+	Name   string // of a user, aws:username; "" otherwise
+	Bearer bool   // authenticated by a bearer key
+	// BearerType is bedrock:BearerTokenType, "SHORT_TERM" or "LONG_TERM"; "" without
+	// a bearer key.
+	BearerType string
+	Session    *Session // of temporary credentials; nil for long-term keys
+}
+
+// Session is what temporary credentials carry. It is never changed once made.
+type Session struct {
+	Issued  time.Time
+	Expires time.Time
+	MFA     time.Time // when a one-time code was proved; zero: never
+	// The role of an assumed role; all "" for sessions of users and of roots.
+	RoleARN  string // of the role itself, "arn:aws:iam::111122223333:role/path/app"
+	RoleID   string // "AROA..."
+	RoleName string
+	Name     string // RoleSessionName, or the name of a federated user
+
+	Tags           map[string]string // session tags; they win over tags of the role
+	TransitiveTags []string          // keys of those that go on through role chaining
+	SourceIdentity string            // "" when none was set; it can never change
+	Policies       []string          // session policies, IAM JSON; none: the role's own rights
+	PolicyARNs     []string          // managed policies that are session policies too
+	Chained        bool              // assumed by a role
+	Provider       string            // web identity: the issuer's host; "" otherwise
+	Subject        string            // web identity: sub
+	Audience       string            // web identity: aud
+}
+
+// Source is where a request came from.
+type Source struct {
+	Listener  string     // name of the listener
+	IP        netip.Addr // of the caller, behind trusted proxies; zero: a local socket
+	TLS       bool
+	VPCE      string // "vpce-..." of a private listener; "" otherwise
+	VPC       string // "vpc-..."
+	UserAgent string
+	Referer   string
+	// EndpointPolicy is the IAM JSON that bounds what may be done through the
+	// listener; nil: everything.
+	EndpointPolicy []byte
+}
+
+// Need is a permission that a call asks for.
+type Need struct {
+	Action    string   // IAM action, e.g. "iam:PassRole"
+	Resources []string // ARNs, all of which must be allowed; none is the same as "*"
+	// Keys are condition keys of this need alone, on top of those of the call.
+	// Names in lower case.
+	Keys map[string][]string
+}
+
+// Decision is what authorisation said about a call.
+type Decision struct {
+	Made    bool // false: nobody decided, so nothing may be answered
+	Allowed bool
+	Open    bool   // an operation that needs no permission
+	By      string // kind of policy that decided, e.g. "identity-based policy"; "" for a root or an open operation
 }
 
 // Call is one request. The gateway makes it and passes it down; each room fills
@@ -28,6 +103,14 @@ type Call struct {
 	Region    string
 	Partition string // "aws", "aws-us-gov", "aws-cn"
 	Principal Principal
+	Source    Source
+	// Keys are condition keys that the input of the call has, names in lower case,
+	// e.g. "aws:requesttag/team". A handler's Resources function fills them.
+	Keys map[string][]string
+	// Needs are further permissions that the call must have, e.g. iam:PassRole. A
+	// handler's Resources function adds them.
+	Needs    []Need
+	Decision Decision
 	// TokenID is the id for the resource that this call makes: the same on every
 	// repeat of its client token, so that a repeat after a crash finds what the
 	// first try made. "" when the caller sent no token.
@@ -46,4 +129,17 @@ type Call struct {
 	// What gateway.finish adds.
 	Status    int
 	ErrorCode string
+}
+
+// SetKey gives a condition key of the call its values. name is in lower case.
+func (c *Call) SetKey(name string, values ...string) {
+	if c.Keys == nil {
+		c.Keys = make(map[string][]string)
+	}
+	c.Keys[name] = values
+}
+
+// Need asks for one more permission.
+func (c *Call) Need(action string, resources ...string) {
+	c.Needs = append(c.Needs, Need{Action: action, Resources: resources})
 }

@@ -39,6 +39,17 @@ type Stored struct {
 	Status  Status
 	Sealed  []byte // SigV4: sealed secret; Bearer: sealed SHA-256 of the token
 	Created time.Time
+	Owner   string    // id of a user, "AIDA..."; "" is the root of the account
+	Name    string    // user name of a service-specific credential, e.g. "ana-at-111122223333"; "" otherwise
+	Expires time.Time // zero: never
+	Used    Use       // the last one that is known
+}
+
+// Use is the last use of a key.
+type Use struct {
+	At      time.Time // zero: never used
+	Region  string
+	Service string // as IAM names it, e.g. "bedrock"
 }
 
 // Store keeps keys. Every method is durable when it returns. It is safe for
@@ -49,4 +60,6 @@ type Store interface {
 	ListKeys(ctx context.Context) ([]Stored, error) // by creation time, oldest first
 	SetKeyStatus(ctx context.Context, id string, s Status) error
 	DeleteKey(ctx context.Context, id string) error
+	// SetKeyUse notes the last use of a key; it never makes it older.
+	SetKeyUse(ctx context.Context, id string, u Use) error
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/meter"
 	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/record"
 )
 
 // ErrFull says that there is no room for a write. Every database wraps it, so that
@@ -36,6 +37,7 @@ type Store interface {
 	idempotency.Store
 	profile.Store
 	jobs.Store
+	record.Store
 	// Close waits for running calls and frees the database. Calls after Close
 	// fail.
 	Close() error

@@ -87,6 +87,17 @@ func (s *Store) SetKeyStatus(ctx context.Context, id string, status keys.Status)
 	})
 }
 
+// SetKeyUse notes the last use of a key.
+func (s *Store) SetKeyUse(ctx context.Context, id string, u keys.Use) error {
+	return s.do(ctx, "SetKeyUse", func() error {
+		if k, ok := s.rows[id]; ok && !u.At.Before(k.Used.At) {
+			k.Used = u
+			s.rows[id] = k
+		}
+		return nil
+	})
+}
+
 // DeleteKey removes a key.
 func (s *Store) DeleteKey(ctx context.Context, id string) error {
 	return s.do(ctx, "DeleteKey", func() error {

@@ -9,20 +9,20 @@ import (
 	"github.com/outcrop/outcrop/internal/keys"
 )
 
-const keyColumns = `id, account, region, kind, status, sealed, created_ms`
+const keyColumns = `id, account, region, kind, status, sealed, created_ms, owner, name, expires_ms, used_ms, used_region, used_service`
 
 func scanKey(r row) (keys.Stored, error) {
 	var k keys.Stored
-	var created int64
-	err := r.Scan(&k.ID, &k.Account, &k.Region, &k.Kind, &k.Status, &k.Sealed, &created)
-	k.Created = toTime(created)
+	var created, expires, used int64
+	err := r.Scan(&k.ID, &k.Account, &k.Region, &k.Kind, &k.Status, &k.Sealed, &created, &k.Owner, &k.Name, &expires, &used, &k.Used.Region, &k.Used.Service)
+	k.Created, k.Expires, k.Used.At = toTime(created), maybeTime(expires), maybeTime(used)
 	return k, err
 }
 
 // PutKey implements keys.Store.
 func (d *DB) PutKey(ctx context.Context, k keys.Stored) error {
-	n, err := d.exec(ctx, `INSERT INTO access_keys (`+keyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		k.ID, k.Account, k.Region, k.Kind, k.Status, notNil(k.Sealed), fromTime(k.Created))
+	n, err := d.exec(ctx, `INSERT INTO access_keys (`+keyColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		k.ID, k.Account, k.Region, k.Kind, k.Status, notNil(k.Sealed), fromTime(k.Created), k.Owner, k.Name, fromMaybe(k.Expires), fromMaybe(k.Used.At), k.Used.Region, k.Used.Service)
 	if err != nil {
 		return fmt.Errorf("put key %s: %w", k.ID, err)
 	}
@@ -83,4 +83,14 @@ func notNil(b []byte) []byte {
 		return []byte{}
 	}
 	return b
+}
+
+// SetKeyUse implements keys.Store.
+func (d *DB) SetKeyUse(ctx context.Context, id string, u keys.Use) error {
+	_, err := d.exec(ctx, `UPDATE access_keys SET used_ms = ?, used_region = ?, used_service = ? WHERE id = ? AND used_ms <= ?`,
+		fromMaybe(u.At), u.Region, u.Service, id, fromMaybe(u.At))
+	if err != nil {
+		return fmt.Errorf("note the use of a key: %w", err)
+	}
+	return nil
 }

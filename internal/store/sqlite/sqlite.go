@@ -147,6 +147,21 @@ func connect(path string, busy time.Duration, n int, readOnly bool) (*sql.DB, er
 func fromTime(t time.Time) int64 { return t.UnixMilli() }
 func toTime(ms int64) time.Time  { return time.UnixMilli(ms).UTC() }
 
+// A time that may be missing is kept as 0.
+func fromMaybe(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return fromTime(t)
+}
+
+func maybeTime(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return toTime(ms)
+}
+
 // classify adds what kind of failure an error of SQLite is, where callers can do
 // something about it.
 func classify(err error) error {

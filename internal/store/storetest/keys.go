@@ -25,6 +25,16 @@ func testKeys(t *testing.T, s Suite) {
 		got, err := st.GetKey(t.Context(), want.ID)
 		must(t, err)
 		same(t, "GetKey", got, want)
+		owned := key("ACCABBBBBBBBBBBBBBBB", accountA, 1)
+		owned.Owner, owned.Name, owned.Expires = "AIDAAAAAAAAAAAAAAAAAA", "ana-at-111122223333", at(9)
+		must(t, st.PutKey(t.Context(), owned))
+		owned.Used = keys.Use{At: at(5), Region: regionB, Service: "bedrock"}
+		must(t, st.SetKeyUse(t.Context(), owned.ID, owned.Used))
+		must(t, st.SetKeyUse(t.Context(), owned.ID, keys.Use{At: at(4), Region: regionA, Service: "sts"})) // older: late news
+		got, err = st.GetKey(t.Context(), owned.ID)
+		must(t, err)
+		same(t, "GetKey of an owned key", got, owned)
+		must(t, st.SetKeyUse(t.Context(), "AKIANOSUCHKEY0000000", owned.Used)) // deleted meanwhile
 	})
 	t.Run("taken id", func(t *testing.T) {
 		t.Parallel()

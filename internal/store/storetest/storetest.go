@@ -32,6 +32,7 @@ func Run(t *testing.T, s Suite) {
 		"usage":       testUsage,
 		"tokens":      testTokens,
 		"profiles":    testProfiles,
+		"records":     testRecords,
 		"jobs":        testJobs,
 		"text":        testText,
 		"isolation":   testIsolation,
