@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // The raw* types read botocore's service-2.json. They name every key that the
@@ -35,7 +37,7 @@ type rawMetadata struct {
 	XMLNamespace        string   `json:"xmlNamespace"`
 	Auth                []string `json:"auth"`
 	SignatureVersion    string   `json:"signatureVersion"`
-	JSONVersion         prose    `json:"jsonVersion"`
+	JSONVersion         string   `json:"jsonVersion"`
 	Protocols           prose    `json:"protocols"`
 	ProtocolSettings    prose    `json:"protocolSettings"`
 	ServiceFullName     prose    `json:"serviceFullName"`
@@ -99,10 +101,10 @@ type rawShape struct {
 		Code           string `json:"code"`
 		SenderFault    bool   `json:"senderFault"`
 	} `json:"error"`
+	Fault         bool   `json:"fault"`
 	Retryable     *prose `json:"retryable"`
 	Event         prose  `json:"event"` // implied: a structure member of an event stream
 	Box           prose  `json:"box"`
-	Fault         prose  `json:"fault"`
 	Documentation prose  `json:"documentation"`
 }
 
@@ -143,11 +145,25 @@ func (m *rawMembers) UnmarshalJSON(data []byte) error {
 // rawPaginators reads botocore's paginators-1.json.
 type rawPaginators struct {
 	Pagination map[string]struct {
-		InputToken  string `json:"input_token"`
-		OutputToken string `json:"output_token"`
-		LimitKey    string `json:"limit_key"`
-		ResultKey   string `json:"result_key"`
+		InputToken   string   `json:"input_token"`
+		OutputToken  string   `json:"output_token"`
+		MoreResults  string   `json:"more_results"`
+		LimitKey     string   `json:"limit_key"`
+		ResultKey    rawNames `json:"result_key"`
+		NonAggregate prose    `json:"non_aggregate_keys"` // advice to clients
 	} `json:"pagination"`
+}
+
+// rawNames is one name or a list of them.
+type rawNames []string
+
+// UnmarshalJSON reads either form.
+func (n *rawNames) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '[' {
+		return json.Unmarshal(data, (*[]string)(n))
+	}
+	*n = make([]string, 1)
+	return json.Unmarshal(data, &(*n)[0])
 }
 
 // strip turns one botocore model and its paginators into facts.
@@ -170,8 +186,12 @@ func strip(name string, model, paginators []byte) (*facts, error) {
 		SigningName:  m.Metadata.SigningName,
 		Protocol:     m.Metadata.Protocol,
 		TargetPrefix: m.Metadata.TargetPrefix,
+		JSONVersion:  m.Metadata.JSONVersion,
 		XMLNamespace: m.Metadata.XMLNamespace,
 		Auth:         m.Metadata.Auth,
+	}
+	if f.Protocol != "json" { // some models of other protocols name one too
+		f.JSONVersion = ""
 	}
 	if f.SigningName == "" {
 		f.SigningName = m.Metadata.EndpointPrefix
@@ -182,7 +202,10 @@ func strip(name string, model, paginators []byte) (*facts, error) {
 			return nil, fmt.Errorf("%s: operation %s: %w", name, key, err)
 		}
 		if pg, ok := p.Pagination[key]; ok {
-			o.Pagination = &pagination{pg.InputToken, pg.OutputToken, pg.LimitKey, pg.ResultKey}
+			o.Pagination = &pagination{
+				InputToken: pg.InputToken, OutputToken: pg.OutputToken, MoreResults: pg.MoreResults,
+				LimitKey: pg.LimitKey, ResultKey: strings.Join(pg.ResultKey, ","),
+			}
 		}
 		f.Operations = append(f.Operations, o)
 	}
@@ -231,10 +254,17 @@ func stripShape(name string, rs *rawShape) (shape, error) {
 		Pattern: rs.Pattern, Enum: rs.Enum, TimestampFormat: rs.TimestampFormat,
 		Union: rs.Union, Document: rs.Document, EventStream: rs.EventStream, Sensitive: rs.Sensitive,
 	}
-	if rs.Exception != (rs.Error != nil) {
-		return s, fmt.Errorf("exception is %t, but error facts are %t", rs.Exception, rs.Error != nil)
-	}
-	if rs.Error != nil {
+	switch {
+	case !rs.Exception && rs.Error != nil:
+		return s, errors.New("error facts, but no exception")
+	case rs.Exception && rs.Error == nil:
+		// JSON and query models leave out what their protocols set: 500 for a
+		// fault of the server, 400 for all others.
+		s.Error = &shapeError{Status: 400, Sender: true, Retryable: rs.Retryable != nil}
+		if rs.Fault {
+			s.Error.Status, s.Error.Sender = 500, false
+		}
+	case rs.Error != nil:
 		s.Error = &shapeError{
 			Status: rs.Error.HTTPStatusCode, Code: rs.Error.Code,
 			Sender: rs.Error.SenderFault, Retryable: rs.Retryable != nil,

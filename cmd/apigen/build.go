@@ -14,7 +14,7 @@ type api struct {
 	facts   *facts
 	overlay *overlay
 	version string            // of botocore
-	regexps map[string]string // modelled pattern -> Go form, where they differ
+	regexps map[string]string // modelled pattern -> Go form, where they differ; a copy of its own
 	shapes  []*node           // reachable shapes by name; shapes[i] has ShapeID i+1
 	byName  map[string]*node
 	usedRE  map[string]bool
@@ -30,7 +30,7 @@ type node struct {
 // build resolves names and checks the facts and the overlay against each other.
 func build(svc service, f *facts, o *overlay, version string, regexps map[string]string) (*api, error) {
 	a := &api{
-		service: svc, facts: f, overlay: o, version: version, regexps: regexps,
+		service: svc, facts: f, overlay: o, version: version, regexps: maps.Clone(regexps),
 		byName: map[string]*node{}, usedRE: map[string]bool{},
 	}
 	all := map[string]*shape{}
@@ -38,6 +38,9 @@ func build(svc service, f *facts, o *overlay, version string, regexps map[string
 		all[f.Shapes[i].Name] = &f.Shapes[i]
 	}
 	a.addEmptyShapes(all)
+	if err := a.splitShared(all); err != nil {
+		return nil, fmt.Errorf("%s: %w", svc.name, err)
+	}
 	for i := range f.Operations {
 		op := &f.Operations[i]
 		for _, root := range slices.Concat([]string{op.Input, op.Output}, op.Errors) {
@@ -68,6 +71,30 @@ func (a *api) addEmptyShapes(all map[string]*shape) {
 			}
 		}
 	}
+}
+
+// splitShared gives operations that share an input or output structure a copy
+// each, because the Go types are named after their operations.
+func (a *api) splitShared(all map[string]*shape) error {
+	users := map[string]int{}
+	for i := range a.facts.Operations {
+		users[a.facts.Operations[i].Input]++
+		users[a.facts.Operations[i].Output]++
+	}
+	for i := range a.facts.Operations {
+		op := &a.facts.Operations[i]
+		for ref, suffix := range map[*string]string{&op.Input: "Input", &op.Output: "Output"} {
+			if s := all[*ref]; s != nil && users[*ref] > 1 {
+				own := *s
+				own.Name = op.Name + suffix
+				if all[own.Name] != nil {
+					return fmt.Errorf("shape %s is shared, and the name %s is taken", s.Name, own.Name)
+				}
+				all[own.Name], *ref = &own, own.Name
+			}
+		}
+	}
+	return nil
 }
 
 // reach adds a shape and all that it refers to.
@@ -194,8 +221,8 @@ func (a *api) checkShapes() error {
 	return nil
 }
 
-// checkPattern fails on a pattern that Go cannot compile and the overlay does
-// not replace.
+// checkPattern fails on a pattern that Go cannot compile and neither goEscapes
+// nor the overlay replaces.
 func (a *api) checkPattern(n *node) error {
 	if n.Pattern == "" {
 		return nil
@@ -204,10 +231,39 @@ func (a *api) checkPattern(n *node) error {
 		a.usedRE[n.Pattern] = true
 		return nil
 	}
-	if _, err := regexp.Compile(n.Pattern); err != nil {
+	_, err := regexp.Compile(n.Pattern)
+	if err == nil {
+		return nil
+	}
+	form := goEscapes(n.Pattern)
+	if _, again := regexp.Compile(form); again != nil {
 		return fmt.Errorf("%s: pattern needs a Go form in api/overlay/patterns.yaml: %q: %w", n.Name, n.Pattern, err)
 	}
+	if a.regexps == nil {
+		a.regexps = map[string]string{}
+	}
+	a.regexps[n.Pattern] = form
 	return nil
+}
+
+var (
+	escapeRE = regexp.MustCompile(`(?s)\\u[0-9A-Fa-f]{4}|\\.`)
+	astralRE = regexp.MustCompile(`\\u[0-9A-Fa-f]{5}`)
+)
+
+// goEscapes turns the escapes \uHHHH of a pattern into Go's \x{HHHH}. A pattern
+// with five digits is left alone: models mean one character by them, ECMA-262
+// means two.
+func goEscapes(pattern string) string {
+	if astralRE.MatchString(pattern) {
+		return pattern
+	}
+	return escapeRE.ReplaceAllStringFunc(pattern, func(e string) string {
+		if len(e) == 6 {
+			return `\x{` + e[2:] + "}"
+		}
+		return e
+	})
 }
 
 var labelRE = regexp.MustCompile(`\{([A-Za-z0-9]+)\+?\}`)

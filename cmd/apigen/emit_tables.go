@@ -140,7 +140,7 @@ func (a *api) emitOperations(s *source) {
 	s.p("var %s = awsapi.Service{", modelVar)
 	for _, kv := range [][2]string{
 		{"Name", a.facts.Service}, {"ID", a.facts.ServiceID}, {"SigningName", a.facts.SigningName},
-		{"APIVersion", a.facts.APIVersion}, {"TargetPrefix", a.facts.TargetPrefix},
+		{"APIVersion", a.facts.APIVersion}, {"TargetPrefix", a.facts.TargetPrefix}, {"JSONVersion", a.facts.JSONVersion},
 		{"Protocol", a.facts.Protocol}, {"XMLNamespace", a.facts.XMLNamespace}, {"BotocoreModel", a.version},
 	} {
 		if kv[1] != "" {
@@ -182,6 +182,7 @@ func (a *api) emitOperation(s *source, op *operation) {
 		var l lit
 		l.str("InputToken", p.InputToken)
 		l.str("OutputToken", p.OutputToken)
+		l.str("MoreResults", p.MoreResults)
 		l.str("LimitKey", p.LimitKey)
 		l.str("ResultKey", p.ResultKey)
 		s.p("Pagination: awsapi.Pagination%s,", l.String())

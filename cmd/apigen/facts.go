@@ -17,6 +17,7 @@ type facts struct {
 	SigningName  string      `json:"signingName"`
 	Protocol     string      `json:"protocol"`
 	TargetPrefix string      `json:"targetPrefix,omitempty"`
+	JSONVersion  string      `json:"jsonVersion,omitempty"`
 	XMLNamespace string      `json:"xmlNamespace,omitempty"`
 	Auth         []string    `json:"auth,omitempty"`
 	Operations   []operation `json:"operations"`
@@ -40,8 +41,9 @@ type operation struct {
 type pagination struct {
 	InputToken  string `json:"inputToken"`
 	OutputToken string `json:"outputToken"`
+	MoreResults string `json:"moreResults,omitempty"`
 	LimitKey    string `json:"limitKey,omitempty"`
-	ResultKey   string `json:"resultKey,omitempty"`
+	ResultKey   string `json:"resultKey,omitempty"` // comma-separated where there are several
 }
 
 // shape is one type of an API.

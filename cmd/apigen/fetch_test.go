@@ -56,16 +56,42 @@ func TestStrip(t *testing.T) {
 	}
 }
 
+// Models of the JSON and query protocols leave out what the protocol sets.
+func TestStripExceptionsWithoutStatus(t *testing.T) {
+	t.Parallel()
+	model := strings.ReplaceAll(tinyModel, `"error":{"httpStatusCode":507},`, ``)
+	model = strings.ReplaceAll(model, `"error":{"httpStatusCode":410,"senderFault":true},`, ``)
+	model = strings.Replace(model, `"protocol":"rest-json"`, `"protocol":"json","jsonVersion":"1.1"`, 1)
+	pages := strings.Replace(tinyPages, `"result_key":"pits"`, `"more_results":"some","result_key":["pits","holes"],"non_aggregate_keys":["x"]`, 1)
+	f, err := strip("pits", []byte(model), []byte(pages))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := f.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`{"name":"Full","type":"structure","error":{"status":500,"retryable":true}}`,
+		`{"name":"Gone","type":"structure","error":{"status":400,"sender":true}}`,
+		`"jsonVersion":"1.1"`, `"moreResults":"some","resultKey":"pits,holes"`,
+	} {
+		if !strings.Contains(string(got), want) {
+			t.Errorf("the facts lack %s:\n%s", want, got)
+		}
+	}
+}
+
 func TestStripRefuses(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ old, repl, want string }{
-		"unknown_shape_key":      {`"max":9`, `"maximum":9`, "unknown field"},
-		"unknown_member_key":     {`"idempotencyToken"`, `"idempotenceToken"`, "unknown field"},
-		"unknown_operation_key":  {`"idempotent"`, `"endpoint"`, "unknown field"},
-		"unknown_signature":      {`"v4"`, `"v2"`, "signature version"},
-		"unknown_required":       {`["id"]`, `["no"]`, "unknown member"},
-		"exception_without_code": {`"error":{"httpStatusCode":507},`, ``, "exception is true"},
-		"result_wrapper":         {`"input":{"shape":"DigRequest"}`, `"output":{"shape":"Id","resultWrapper":"X"}`, "result wrapper"},
+		"unknown_shape_key":       {`"max":9`, `"maximum":9`, "unknown field"},
+		"unknown_member_key":      {`"idempotencyToken"`, `"idempotenceToken"`, "unknown field"},
+		"unknown_operation_key":   {`"idempotent"`, `"endpoint"`, "unknown field"},
+		"unknown_signature":       {`"v4"`, `"v2"`, "signature version"},
+		"unknown_required":        {`["id"]`, `["no"]`, "unknown member"},
+		"error_without_exception": {`"exception":true,"fault":true`, `"fault":true`, "no exception"},
+		"result_wrapper":          {`"input":{"shape":"DigRequest"}`, `"output":{"shape":"Id","resultWrapper":"X"}`, "result wrapper"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -165,6 +165,33 @@ func TestGenerateCorrects(t *testing.T) {
 	}
 }
 
+// A structure that two operations share gets a Go type for each.
+func TestGenerateSplitsShared(t *testing.T) {
+	t.Parallel()
+	root := fakeRoot(nil)
+	const modelFile = "api/models/bedrock-runtime.json"
+	model := strings.NewReplacer(
+		`"input":"DigRequest","errors"`, `"input":"DigRequest","output":"Hole","errors"`,
+		`"uri":"/rest",`, `"uri":"/rest","output":"Hole",`,
+		`{"name":"How",`, `{"name":"Hole","type":"structure","members":[{"name":"depth","shape":"Id"}]},{"name":"How",`,
+		`[a-z]+`, `[\\u0061-\\u007A]+\\\\u0061`,
+	).Replace(string(root[modelFile].Data))
+	files, err := generate(fakeRoot(map[string]string{modelFile: model}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	types := string(files[awsapiDir+"bedrockruntime/types_gen.go"])
+	for _, want := range []string{"type DigOutput struct {\n\tDepth *string\n}", "type RestOutput struct {\n\tDepth *string\n}"} {
+		if !strings.Contains(types, want) {
+			t.Errorf("types_gen.go lacks %s:\n%s", want, types)
+		}
+	}
+	// Go has no \u escape; an escaped backslash before a u is none.
+	if shapes := string(files[awsapiDir+"bedrockruntime/shapes_gen.go"]); !strings.Contains(shapes, `GoPattern: "[\\x{0061}-\\x{007A}]+\\\\u0061"`) {
+		t.Errorf("shapes_gen.go lacks the escapes in Go's form: %s", shapes)
+	}
+}
+
 func TestGenerateIsDeterministic(t *testing.T) {
 	t.Parallel()
 	first, err := generate(fakeRoot(nil))
@@ -215,7 +242,8 @@ func TestGenerateRefuses(t *testing.T) {
 		"member_without_label":         {edit(`/dig/{id}/`, `/dig/`), "label {id} missing"},
 		"optional_label":               {edit(`"location":"uri","required":true`, `"location":"uri"`), "not required"},
 		"error_that_is_no_exception":   {edit(`["Gone"]`, `["DigRequest"]`), "is no exception"},
-		"shared_input":                 {edit(`"uri":"/rest",`, `"uri":"/rest","input":"DigRequest",`), "of two operations"},
+		"shared_output_name_taken":     {edit(`"status":202,"input":"DigRequest","errors":["Gone"]},`, `"status":202,"input":"DigRequest","output":"RestOutput"},{"name":"Sit","method":"GET","uri":"/sit","status":200,"output":"RestOutput"},`), "is shared"},
+		"pattern_with_five_digits":     {edit(`[a-z]+`, `[\\u10000]`), "pattern needs a Go form"},
 		"unknown_type":                 {edit(`"type":"string","pattern"`, `"type":"quark","pattern"`), "unknown type"},
 		"unknown_location":             {edit(`"shape":"How"`, `"shape":"How","location":"moon"`), "unknown location"},
 		"unknown_fact":                 {edit(`"apiVersion"`, `"apiversion2"`), "unknown field"},

@@ -56,7 +56,7 @@ func readPatterns(root fs.FS) (map[string]string, error) {
 	}
 	out := map[string]string{}
 	for _, p := range list {
-		if _, err := regexp.Compile(p.Pattern); err == nil && p.Mistake == "" {
+		if _, err := regexp.Compile(goEscapes(p.Pattern)); err == nil && p.Mistake == "" {
 			return nil, fmt.Errorf("%s: %q compiles as it is", name, p.Pattern)
 		}
 		if _, err := regexp.Compile(p.Go); err != nil {

@@ -9,10 +9,13 @@ type service struct {
 // services returns the APIs that are generated, in the order of their names.
 func services() []service {
 	return []service{
+		{name: "accessanalyzer", pkg: "accessanalyzer"},
 		{name: "bedrock", pkg: "bedrock"},
 		{name: "bedrock-agent", pkg: "bedrockagent"},
 		{name: "bedrock-agent-runtime", pkg: "bedrockagentruntime"},
 		{name: "bedrock-runtime", pkg: "bedrockruntime"},
+		{name: "iam", pkg: "iam"},
+		{name: "organizations", pkg: "organizations"},
 		{name: "sts", pkg: "sts"},
 	}
 }

@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/accessanalyzer"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockagent"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockagentruntime"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/iam"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/organizations"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/sts"
 )
 
@@ -30,6 +33,7 @@ func newGoOp[In, Out any](op awsapi.Op[In, Out]) goOp {
 func models() []*awsapi.Service {
 	return []*awsapi.Service{
 		&bedrock.Model, &bedrockagent.Model, &bedrockagentruntime.Model, &bedrockruntime.Model, &sts.Model,
+		&iam.Model, &organizations.Model, &accessanalyzer.Model,
 	}
 }
 
@@ -49,6 +53,7 @@ func TestOperationCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]int{
 		"bedrock": 108, "bedrock-agent": 86, "bedrock-agent-runtime": 35, "bedrock-runtime": 11, "sts": 11,
+		"iam": 180, "organizations": 63, "accessanalyzer": 39,
 	}
 	for _, s := range models() {
 		if len(s.Operations) != want[s.Name] {
@@ -132,7 +137,10 @@ func checkOperation(t *testing.T, s *awsapi.Service, op *awsapi.Operation) {
 	checkMember(t, s, op, op.Input, p.InputToken)
 	checkMember(t, s, op, op.Input, p.LimitKey)
 	checkMember(t, s, op, op.Output, p.OutputToken)
-	checkMember(t, s, op, op.Output, p.ResultKey)
+	checkMember(t, s, op, op.Output, p.MoreResults)
+	for key := range strings.SplitSeq(p.ResultKey, ",") {
+		checkMember(t, s, op, op.Output, key)
+	}
 }
 
 // checkMember checks that shape has a member of that name, if there is a name.

@@ -2840,7 +2840,7 @@ var shapes = [...]awsapi.Shape{
 	idResourceNotFoundException: {Name: "ResourceNotFoundException", Kind: awsapi.Structure, Error: &awsapi.ErrorFacts{Status: 404, Sender: true}, Members: []awsapi.Member{
 		{Name: "message", Shape: idNonBlankString},
 	}},
-	idResourcePolicy: {Name: "ResourcePolicy", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 20480, Pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", GoPattern: "[\\x{9}\\x{A}\\x{D}\\x{20}-\\x{FF}]+"},
+	idResourcePolicy: {Name: "ResourcePolicy", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 20480, Pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", GoPattern: "[\\x{0009}\\x{000A}\\x{000D}\\x{0020}-\\x{00FF}]+"},
 	idResourceTarget: {Name: "ResourceTarget", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 255},
 	idRetrievalFlowNodeConfiguration: {Name: "RetrievalFlowNodeConfiguration", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "serviceConfiguration", Shape: idRetrievalFlowNodeServiceConfiguration, Required: true},
