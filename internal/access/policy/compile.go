@@ -1,0 +1,146 @@
+package policy
+
+import (
+	"errors"
+	"slices"
+	"strings"
+)
+
+// What may be wrong about an action or a resource.
+var (
+	errActionForm     = errors.New(`an action must be "*" or like service:Name`)
+	errActionService  = errors.New("the service of an action must be named without wildcards")
+	errActionVariable = errors.New("an action may not have policy variables")
+	errActionTrust    = errors.New("a role trust policy may name actions of sts alone")
+	errResourceForm   = errors.New(`a resource must be an ARN or "*"`)
+	errResourceFixed  = errors.New("the service of a resource must be named without wildcards")
+	errResourceEarly  = errors.New("policy variables may stand only behind the fifth colon of an ARN")
+)
+
+// statement is a Statement made ready for evaluation.
+type statement struct {
+	effect        Effect
+	not           notForms
+	actions       []serviceActions // by service; service "" stands for all
+	resources     []pattern
+	anyResource   bool // a resource is "*"
+	ignoreTarget  bool // the kind has no resources
+	principals    *principalList
+	conditions    []condition
+	needPrincipal bool
+}
+
+// notForms says which elements stand in their Not-form.
+type notForms struct{ action, resource, principal bool }
+
+// serviceActions are the patterns of the actions of one service.
+type serviceActions struct {
+	service string    // lower case; "" for the pattern "*"
+	names   []pattern // of what stands behind the colon, lower case
+}
+
+// compile makes a statement ready, and checks its values.
+func compile(s *Statement, kind Kind, version string) (statement, *Error) {
+	c := statement{
+		effect:        s.Effect,
+		not:           notForms{s.NotActions != nil, s.NotResources != nil, s.NotPrincipals != nil},
+		ignoreTarget:  kind == Trust,
+		needPrincipal: kind.hasPrincipal(),
+	}
+	actions, element := s.Actions, "Action"
+	if c.not.action {
+		actions, element = s.NotActions, "NotAction"
+	}
+	if err := c.addActions(actions, kind, version); err != nil {
+		return c, &Error{Element: element, Reason: err.Error()}
+	}
+	resources, element := s.Resources, "Resource"
+	if c.not.resource {
+		resources, element = s.NotResources, "NotResource"
+	}
+	for _, r := range resources {
+		if r == "*" {
+			c.anyResource = true
+			continue
+		}
+		p, err := compileResource(r, version)
+		if err != nil {
+			return c, &Error{Element: element, Reason: err.Error()}
+		}
+		c.resources = append(c.resources, p)
+	}
+	if c.not.principal {
+		c.principals = compilePrincipals(s.NotPrincipals)
+	} else {
+		c.principals = compilePrincipals(s.Principals)
+	}
+	for i := range s.Conditions {
+		cond, err := compileCondition(&s.Conditions[i], version)
+		if err != nil {
+			at := join(join("Condition", s.Conditions[i].Operator), s.Conditions[i].Key)
+			return c, &Error{Element: at, Reason: err.Error()}
+		}
+		c.conditions = append(c.conditions, cond)
+	}
+	return c, nil
+}
+
+// addActions sorts patterns of actions by service.
+func (c *statement) addActions(actions []string, kind Kind, version string) error {
+	for _, a := range actions {
+		service, name, ok := strings.Cut(lower(a), ":")
+		switch {
+		case version == version2012 && strings.Contains(a, "${"):
+			return errActionVariable
+		case a == "*":
+			service, name = "", "*"
+		case !ok || service == "" || name == "":
+			return errActionForm
+		case strings.ContainsFunc(service, notInService):
+			return errActionService
+		case strings.ContainsFunc(name, notInAction):
+			return errActionForm
+		}
+		if kind == Trust && service != "sts" {
+			return errActionTrust
+		}
+		i := slices.IndexFunc(c.actions, func(s serviceActions) bool { return s.service == service })
+		if i < 0 {
+			i = len(c.actions)
+			c.actions = append(c.actions, serviceActions{service: service})
+		}
+		c.actions[i].names = append(c.actions[i].names, wildcards(name))
+	}
+	return nil
+}
+
+func notInService(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-'
+}
+
+func notInAction(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("*?-_.:", r)
+}
+
+// compileResource checks a pattern of an ARN and makes it ready.
+func compileResource(r, version string) (pattern, error) {
+	p, err := compileText(r, version, true)
+	if err != nil {
+		return p, err
+	}
+	parts := strings.SplitN(r, ":", arnParts)
+	switch {
+	case len(parts) < 3 || parts[0] != "arn" || parts[1] == "" || parts[2] == "":
+		// A star may stand for all behind it: arn:aws:bedrock:*.
+		return p, errResourceForm
+	case len(parts) < arnParts && !strings.HasSuffix(r, "*"):
+		return p, errResourceForm
+	}
+	if version == version2012 && strings.Contains(strings.Join(parts[:min(len(parts), arnParts-1)], ":"), "${") {
+		return p, errResourceEarly
+	}
+	if service := parts[2]; strings.ContainsAny(service, "*?") {
+		return p, errResourceFixed
+	}
+	return p, nil
+}
