@@ -3,6 +3,8 @@
 package access
 
 import (
+	"context"
+
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/arn"
@@ -22,7 +24,8 @@ type Authorizer struct{}
 //
 // Errors: AccessDeniedException (403) in AWS's words, which name principal, action
 // and resource.
-func (Authorizer) Authorize(p call.Principal, action string, resources []string) error {
+func (Authorizer) Authorize(_ context.Context, c *call.Call, n call.Need) error {
+	p, action, resources := c.Principal, n.Action, n.Resources
 	if p.Account == "" {
 		return apierr.AccessDenied("An anonymous caller is not authorized to perform: %s", action)
 	}
@@ -39,6 +42,7 @@ func (Authorizer) Authorize(p call.Principal, action string, resources []string)
 			return denied(p, action, r, "resource-based")
 		}
 	}
+	c.Decision = call.Decision{Made: true, Allowed: true}
 	return nil
 }
 

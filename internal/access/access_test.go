@@ -45,7 +45,7 @@ func TestAuthorize(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			err := access.Authorizer{}.Authorize(c.p, "bedrock:InvokeModel", c.resources)
+			err := access.Authorizer{}.Authorize(t.Context(), &call.Call{Principal: c.p}, call.Need{Action: "bedrock:InvokeModel", Resources: c.resources})
 			if c.want == "" {
 				if err != nil {
 					t.Fatalf("denied: %v", err)

@@ -144,6 +144,7 @@ type Server struct {
 	objects *objectfs.Store
 	meter   *meter.Writer
 	tokens  *idempotency.Service
+	gateway *gateway.Gateway
 	jobs    *jobs.Runner
 	http    *http.Server
 	listen  net.Listener
@@ -229,7 +230,7 @@ func (s *Server) handler() (http.Handler, error) {
 		Services:    Services(),
 		Routes:      s.routes(infer),
 		Direct:      directRoutes(st.catalog, infer),
-		Keys:        st.keys,
+		Callers:     rootCallers{st.keys},
 		Access:      access.Authorizer{},
 		Meter:       s.meter,
 		Idempotency: s.tokens,
@@ -242,6 +243,7 @@ func (s *Server) handler() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.gateway = g
 	return admin.Handler(s.isReady, g), nil
 }
 
@@ -307,6 +309,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms.Go(func() error { return s.engine.Run(broken) })
 	rooms.Go(func() error { return s.meter.Run(broken) })
 	rooms.Go(func() error { return s.tokens.Run(broken) })
+	rooms.Go(func() error { return s.gateway.Run(broken) })
 	rooms.Go(func() error {
 		return meter.Pruner{Store: s.state.store, Keep: *s.cfg.Usage.Keep, Log: s.log}.Run(broken)
 	})

@@ -3,10 +3,11 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/call"
-	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/network"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/arn"
@@ -14,13 +15,15 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/sigv4"
 )
 
-// Keys knows the callers. keys.Service implements it. Errors:
-// UnrecognizedClientException for an unknown or disabled key.
-type Keys interface {
-	// SigV4 returns the owner and the secret of an access key.
-	SigV4(ctx context.Context, accessKeyID string) (call.Principal, secret.Value, error)
-	// VerifyBearer returns the owner of a bearer key, which is of either sort.
-	VerifyBearer(ctx context.Context, token secret.Value) (keys.Grant, error)
+// Callers knows who signs requests. identity.Callers implements it.
+type Callers interface {
+	// SigV4 returns the owner and the secret of an access key. token is the session
+	// token that came with it; "" for long-term keys. Errors:
+	// UnrecognizedClientException, ExpiredTokenException.
+	SigV4(ctx context.Context, accessKeyID, token string) (call.Principal, secret.Value, error)
+	// Bearer returns the owner of a bearer key of either sort, and the only region
+	// that it is good for; "" means every region. Errors: AccessDeniedException.
+	Bearer(ctx context.Context, token secret.Value) (p call.Principal, region string, err error)
 }
 
 // DefaultRegion stands for the region where a request names none: a long-term
@@ -30,17 +33,16 @@ const DefaultRegion = "us-east-1"
 // authenticator is the one place where a caller is told from a stranger. Every
 // request passes fromHeaders before its body is read, and verify after it.
 type authenticator struct {
-	keys    Keys
+	callers Callers
 	now     func() time.Time
 	derived *sigv4.KeyCache
 	scopes  map[*awsapi.Service][]string // what a credential scope may name
 	query   []string                     // the same where the body names the operation
-	tls     bool
 }
 
 func newAuthenticator(cfg Config) *authenticator {
 	a := &authenticator{
-		keys: cfg.Keys, now: cfg.Now, tls: cfg.TLS,
+		callers: cfg.Callers, now: cfg.Now,
 		derived: sigv4.NewKeyCache(0),
 		scopes:  make(map[*awsapi.Service][]string, len(cfg.Services)),
 	}
@@ -59,11 +61,47 @@ type credential struct {
 	auth   *authenticator
 	signed *sigv4.Signed // nil for a bearer key, which fromHeaders has checked
 	secret secret.Value
+	bearer secret.Value // the bearer key
+	open   bool         // an operation that is not signed: its body proves who calls
 	ok     bool
+}
+
+// alive looks up once more whether the credential is still good. Errors: as
+// Callers.
+func (c credential) alive(ctx context.Context) error {
+	var err error
+	switch {
+	case c.signed != nil:
+		_, _, err = c.auth.callers.SigV4(ctx, c.signed.AccessKeyID, c.signed.SessionToken)
+	case !c.bearer.IsZero():
+		_, _, err = c.auth.callers.Bearer(ctx, c.bearer)
+	}
+	return err
+}
+
+// source notes where a request came from. secure is about connections without a
+// listener's facts.
+func (q *request) source(secure bool) {
+	s := network.SourceOf(q.r.Context())
+	if s.Listener == "" {
+		encryption := network.Plaintext
+		if secure {
+			encryption = network.Encrypted
+		}
+		s = network.Direct(q.r.RemoteAddr, encryption)
+	}
+	q.host, q.loopback = s.HostAllowed(q.r.Host), s.Loopback || s.Unix
+	q.Source = call.Source{
+		Listener: s.Listener, IP: s.IP, TLS: s.TLS, VPCE: s.VPCE, VPC: s.VPC, EndpointPolicy: s.EndpointPolicy,
+		UserAgent: q.r.UserAgent(), Referer: q.r.Referer(),
+	}
 }
 
 // fromHeaders checks all that can be checked without the body.
 func (a *authenticator) fromHeaders(q *request) (credential, error) {
+	if !q.host {
+		return credential{}, apierr.New(apierr.CodeInvalidSignature, http.StatusForbidden, "This server is not reached under the host name of the request.")
+	}
 	if q.direct != nil {
 		return a.direct(q)
 	}
@@ -83,10 +121,7 @@ func (a *authenticator) fromHeaders(q *request) (credential, error) {
 		return credential{}, err
 	}
 	q.Region, q.Partition, q.scope = signed.Region, signed.Partition, signed.Service
-	if signed.SessionToken != "" { // temporary credentials are not issued yet
-		return credential{}, sigv4.Unrecognized()
-	}
-	p, sec, err := a.keys.SigV4(q.r.Context(), signed.AccessKeyID)
+	p, sec, err := a.callers.SigV4(q.r.Context(), signed.AccessKeyID, signed.SessionToken)
 	if err != nil {
 		return credential{}, err
 	}
@@ -104,17 +139,17 @@ func (a *authenticator) bearer(q *request) (credential, error) {
 
 // byToken makes the owner of a bearer key the caller.
 func (a *authenticator) byToken(q *request, token secret.Value) (credential, error) {
-	if !a.tls && !loopback(q.r) {
+	if !q.Source.TLS && !q.loopback {
 		return credential{}, apierr.AccessDenied("Bearer keys are accepted over TLS or from this machine only.")
 	}
-	grant, err := a.keys.VerifyBearer(q.r.Context(), token)
+	p, region, err := a.callers.Bearer(q.r.Context(), token)
 	if err != nil {
 		return credential{}, err
 	}
-	q.Region = cmp.Or(grant.Region, DefaultRegion)
+	q.Region = cmp.Or(region, DefaultRegion)
 	q.Partition = arn.Partition(q.Region)
-	q.claimed = grant.Principal()
-	return credential{auth: a, ok: true}, nil
+	q.claimed = p
+	return credential{auth: a, bearer: token, ok: true}, nil
 }
 
 // verifyEvents proves the credential over the request's head, makes its owner
@@ -127,7 +162,7 @@ func (c credential) verifyEvents(q *request) (*sigv4.Events, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.Principal = q.claimed
+	q.Principal, q.credential = q.claimed, c
 	return chain, nil
 }
 
@@ -142,6 +177,6 @@ func (c credential) verify(q *request) error {
 			return err
 		}
 	}
-	q.Principal = q.claimed
+	q.Principal, q.credential = q.claimed, c
 	return nil
 }

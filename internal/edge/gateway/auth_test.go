@@ -147,7 +147,7 @@ func forms() []form {
 		{"streaming events", header("X-Amz-Content-Sha256", "STREAMING-AWS4-HMAC-SHA256-EVENTS"), invalid, 403, true},
 		{"unsigned header", func(t *testing.T, a *attempt) {
 			a.signed(t, nil)
-			a.r.Header.Set("X-Amz-Target", "x")
+			a.r.Header.Set("X-Amz-Other", "x")
 		}, invalid, 403, true},
 		{"wrong secret", signed(func(s *signing) { s.cred.Secret = secret.NewString("wrong") }), invalid, 403, false},
 		{"no secret", signed(func(s *signing) { s.cred.Secret = secret.Value{} }), invalid, 403, false},

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -72,7 +73,7 @@ func (a *authenticator) direct(q *request) (credential, error) {
 		return credential{}, apierr.New(apierr.CodeMissingAuth, http.StatusUnauthorized, "No API key was sent. Send a bearer key: Authorization: Bearer <key>.")
 	}
 	cred, err := a.byToken(q, token)
-	if e, ok := errors.AsType[*apierr.Error](err); ok && e.HTTPStatus() == http.StatusForbidden && (a.tls || loopback(q.r)) {
+	if e, ok := errors.AsType[*apierr.Error](err); ok && e.HTTPStatus() == http.StatusForbidden && (q.Source.TLS || q.loopback) {
 		// Clients of these APIs know a wrong key by 401.
 		return cred, apierr.New(e.Code, http.StatusUnauthorized, "%s", e.Message)
 	}
@@ -89,9 +90,10 @@ func (g *Gateway) serveDirect(q *request) error {
 		return err
 	}
 	q.Action = c.Action
-	if err := g.cfg.Access.Authorize(q.Principal, c.Action, c.Resources); err != nil {
+	if err := g.authorize(q, call.Need{Action: c.Action, Resources: c.Resources}); err != nil {
 		return err
 	}
+	ctx = q.r.Context()
 	out, err := c.Serve(ctx)
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -179,14 +178,4 @@ func cause(q *request, err error) string {
 		fmt.Fprintf(&b, "%T", e)
 	}
 	return b.String()
-}
-
-// loopback reports whether the request came over this machine's own interface.
-func loopback(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
 }

@@ -98,6 +98,9 @@ func inStream(svc *awsapi.Service, stream awsapi.ShapeID, e *apierr.Error) *apie
 			return m
 		}
 	}
+	if e.Code == apierr.CodeAccessDenied && models(apierr.CodeValidation) { // a retry would be no use
+		return apierr.Validation("%s", e.Message)
+	}
 	if models(apierr.CodeInternal) {
 		return apierr.New(apierr.CodeInternal, http.StatusInternalServerError, "%s", e.Message)
 	}

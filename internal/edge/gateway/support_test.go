@@ -23,6 +23,7 @@ import (
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/keys/keystest"
 	"github.com/outcrop/outcrop/internal/meter"
+	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/service/sts"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
@@ -75,6 +76,24 @@ func (r *records) last(t *testing.T) meter.Record {
 		t.Fatal("no record")
 	}
 	return r.all[len(r.all)-1]
+}
+
+// callers are the owners of keys: roots of their accounts.
+type callers struct{ keys *keys.Service }
+
+func (c callers) SigV4(ctx context.Context, id, token string) (call.Principal, secret.Value, error) {
+	if token != "" {
+		return call.Principal{}, secret.Value{}, sigv4.Unrecognized()
+	}
+	return c.keys.SigV4(ctx, id)
+}
+
+func (c callers) Bearer(ctx context.Context, token secret.Value) (call.Principal, string, error) {
+	g, err := c.keys.VerifyBearer(ctx, token)
+	if err != nil {
+		return call.Principal{}, "", err
+	}
+	return g.Principal(), g.Region, nil
 }
 
 // once runs everything: the tests here send no tokens.
@@ -179,7 +198,7 @@ func start(t testing.TB, change ...func(*gateway.Config)) *fixture {
 				return f.invoke(ctx, c, in)
 			}),
 		),
-		Keys: f.keys, Access: access.Authorizer{}, Meter: f.records, Idempotency: once{},
+		Callers: callers{f.keys}, Access: access.Authorizer{}, Meter: f.records, Idempotency: once{},
 		Log: slog.New(slog.NewTextHandler(f.log, nil)),
 	}
 	for _, c := range change {

@@ -1,0 +1,125 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+// errUndecided says that a handler was about to answer a call that was never
+// authorised.
+var errUndecided = errors.New("gateway: a call without a decision")
+
+// recheckEvery is how often the credentials of open calls are looked up again.
+// It bounds how long a stream outlives a key or a session that was taken away
+// by another process.
+const recheckEvery = 500 * time.Millisecond
+
+// authorize decides over a call, and keeps the decision true for as long as the
+// call runs: when its rights or its credentials go, so does its context, with the
+// refusal as the cause.
+func (g *Gateway) authorize(q *request, n call.Need) error {
+	ctx := q.r.Context()
+	if err := g.cfg.Access.Authorize(ctx, q.Call, n); err != nil {
+		return err
+	}
+	if !q.Decision.Made || !q.Decision.Allowed {
+		return errUndecided
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	q.r = q.r.WithContext(ctx)
+	o := &openCall{call: *q.Call, need: n, credential: q.credential, ctx: ctx, cancel: cancel}
+	q.opened = o
+	g.open.add(o)
+	return nil
+}
+
+// openCall is a call that is being served, as it was when it was allowed.
+type openCall struct {
+	call       call.Call // a copy: the call itself belongs to its goroutine
+	need       call.Need
+	credential credential
+	ctx        context.Context
+	cancel     context.CancelCauseFunc
+}
+
+// openCalls are the calls that are being served. It is safe for concurrent use.
+type openCalls struct {
+	mu  sync.Mutex
+	all map[*openCall]struct{}
+}
+
+func (o *openCalls) add(c *openCall) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all[c] = struct{}{}
+}
+
+// close forgets a call that has ended; nil is none.
+func (o *openCalls) close(c *openCall) {
+	if c == nil {
+		return
+	}
+	o.mu.Lock()
+	delete(o.all, c)
+	o.mu.Unlock()
+	c.cancel(nil)
+}
+
+// list returns the calls that are open now.
+func (o *openCalls) list() []*openCall {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := make([]*openCall, 0, len(o.all))
+	for c := range o.all {
+		all = append(all, c)
+	}
+	return all
+}
+
+// Run watches over open calls until ctx ends: a call whose rights or credentials
+// are taken away is ended, within a second.
+func (g *Gateway) Run(ctx context.Context) error {
+	tick := time.NewTicker(recheckEvery)
+	defer tick.Stop()
+	for {
+		var changed <-chan struct{}
+		if g.cfg.Changed != nil {
+			changed = g.cfg.Changed()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+			for _, o := range g.open.list() {
+				g.recheck(o, true)
+			}
+		case <-tick.C:
+			for _, o := range g.open.list() {
+				g.recheck(o, false)
+			}
+		}
+	}
+}
+
+// recheck ends a call that would be refused now. Trouble of the store refuses
+// nobody, and a session that ends by itself lets its open calls finish, as AWS
+// does.
+func (g *Gateway) recheck(o *openCall, rights bool) {
+	err := o.credential.alive(o.ctx)
+	if err == nil && rights {
+		c := o.call
+		c.Decision = call.Decision{}
+		err = g.cfg.Access.Authorize(o.ctx, &c, o.need)
+	}
+	e, refused := errors.AsType[*apierr.Error](err)
+	if !refused || e.HTTPStatus() != http.StatusForbidden && e.HTTPStatus() != http.StatusUnauthorized || e.Code == apierr.CodeExpiredToken {
+		return
+	}
+	o.cancel(apierr.AccessDenied("The permission for this call was taken away while it ran. %s", e.Message))
+}
