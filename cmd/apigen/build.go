@@ -67,6 +67,7 @@ func (a *api) addEmptyShapes(all map[string]*shape) {
 		for ref, suffix := range map[*string]string{&op.Input: "Input", &op.Output: "Output"} {
 			if *ref == "" {
 				*ref = op.Name + suffix
+				op.void = op.void || suffix == "Output"
 				all[*ref] = &shape{Name: *ref, Type: "structure"}
 			}
 		}
@@ -307,6 +308,11 @@ func (a *api) checkOverlay() error {
 	for _, name := range slices.Sorted(maps.Keys(a.overlay.Operations)) {
 		if !ops[name] {
 			return fmt.Errorf("overlay: unknown operation %s", name)
+		}
+	}
+	for _, name := range a.overlay.URLEncoded {
+		if n := a.byName[name]; n == nil || n.Type != "string" {
+			return fmt.Errorf("overlay: no string shape %s", name)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.overlay.Rename)) {

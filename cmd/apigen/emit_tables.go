@@ -85,6 +85,7 @@ func (a *api) emitShape(s *source, n *node) {
 	}
 	l.flag("Sensitive", n.Sensitive)
 	l.flag("EventStream", n.EventStream)
+	l.flag("URLEncoded", slices.Contains(a.overlay.URLEncoded, n.Name))
 	if e := n.Error; e != nil {
 		var f lit
 		f.int("Status", int64(e.Status))
@@ -120,10 +121,25 @@ func (a *api) memberLit(n *node, m *member) string {
 	l.flag("Required", m.Required)
 	l.flag("IdempotencyToken", m.IdempotencyToken)
 	l.flag("Sensitive", target.Sensitive)
-	if target.Type == "timestamp" {
-		l.str("TimestampFormat", cmp.Or(m.TimestampFormat, target.TimestampFormat))
-	}
+	l.str("TimestampFormat", a.timestampFormat(m, target))
 	return l.String()
+}
+
+// timestampFormat returns the format of the timestamps in a member, "" where
+// there are none or the codecs' default holds. The JSON protocols have a default
+// of their own, which is written out so that one codec of JSON serves them all.
+func (a *api) timestampFormat(m *member, target *node) string {
+	for target.Type == "list" || target.Type == "map" {
+		target = a.byName[target.Elem]
+	}
+	if target.Type != "timestamp" {
+		return ""
+	}
+	format := cmp.Or(m.TimestampFormat, target.TimestampFormat)
+	if format == "" && a.facts.Protocol == "json" {
+		return "unixTimestamp"
+	}
+	return format
 }
 
 // emitOperations writes the service, its operation table and the typed
@@ -186,6 +202,9 @@ func (a *api) emitOperation(s *source, op *operation) {
 		l.str("LimitKey", p.LimitKey)
 		l.str("ResultKey", p.ResultKey)
 		s.p("Pagination: awsapi.Pagination%s,", l.String())
+	}
+	if op.void {
+		s.p("Void: true,")
 	}
 	if a.bearer(op) {
 		s.p("Bearer: true,")

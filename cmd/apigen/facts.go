@@ -35,6 +35,8 @@ type operation struct {
 	Errors     []string    `json:"errors,omitempty"`
 	Auth       []string    `json:"auth,omitempty"`
 	Pagination *pagination `json:"pagination,omitempty"`
+
+	void bool // no output is modelled; build gives it an empty one
 }
 
 // pagination names the members that page an operation.

@@ -17,6 +17,8 @@ type overlay struct {
 	MaxBody int64 `yaml:"maxBody"`
 	// Rename gives Go type names to shapes whose own name is taken.
 	Rename map[string]string `yaml:"rename"`
+	// URLEncoded are string shapes whose texts responses carry percent-encoded.
+	URLEncoded []string `yaml:"urlEncoded"`
 	// Operations holds what differs from the defaults, by operation name.
 	Operations map[string]opOverlay `yaml:"operations"`
 }

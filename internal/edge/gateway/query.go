@@ -40,15 +40,13 @@ type queryService struct {
 func newQueryRoutes(services []*awsapi.Service) queryRoutes {
 	r := make(queryRoutes, len(services))
 	for _, s := range services {
-		ops := make(map[string]*awsapi.Operation, len(s.Operations))
-		for i := range s.Operations {
-			ops[s.Operations[i].Name] = &s.Operations[i]
-		}
-		r[s.SigningName] = queryService{s, ops}
+		r[s.SigningName] = queryService{s, operationsByName(s)}
 	}
 	return r
 }
 
+// route finds the operation of a request whose credential scope names the
+// service.
 func (r queryRoutes) route(q *request) error {
 	s, ok := r[q.scope]
 	if !ok {
@@ -69,6 +67,44 @@ func (r queryRoutes) route(q *request) error {
 	}
 	q.params, q.op = p, op
 	q.Operation, q.Action = op.Name, op.Action
+	return nil
+}
+
+// maxUnsigned bounds the body of a query request without credentials, in bytes:
+// a stranger is heard only for an identity token, of at most 20,000 characters,
+// with some parameters and session policies beside it.
+const maxUnsigned = 64 << 10
+
+// unsigned finds an operation that needs no signature because its body proves
+// who calls, such as AssumeRoleWithWebIdentity. Nothing but the form tells the
+// service of such a request: the version must be that of the service's API.
+func (r queryRoutes) unsigned(action, version string) (*awsapi.Service, *awsapi.Operation, bool) {
+	for _, s := range r {
+		if s.svc.APIVersion != version {
+			continue
+		}
+		if op, ok := s.ops[action]; ok && op.NoAuth {
+			return s.svc, op, true
+		}
+	}
+	return nil, nil, false
+}
+
+// routeUnsigned is route for a request without credentials, whose body has been
+// read under maxUnsigned. Everything but the operations of unsigned is
+// MissingAuthenticationToken, whatever else is wrong with it.
+func (r queryRoutes) routeUnsigned(q *request) error {
+	_, query := sigv4.Target(q.r)
+	p, err := awsquery.Parse(query, q.body)
+	if err != nil {
+		return sigv4.MissingToken()
+	}
+	svc, op, ok := r.unsigned(p.Action(), p.Version())
+	if !ok {
+		return sigv4.MissingToken()
+	}
+	q.params, q.svc, q.op = p, svc, op
+	q.Service, q.Operation, q.Action = svc.Name, op.Name, op.Action
 	return nil
 }
 

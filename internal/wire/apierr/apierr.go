@@ -45,7 +45,11 @@ type Error struct {
 	// ModelErrorException and ModelStreamErrorException; zero values are not sent.
 	OriginalStatus  int
 	OriginalMessage string
-	Err             error // cause: logged, never sent
+	// Fields are further members of the modelled exception by their names, all of
+	// them texts, such as the Reason of Organizations' InvalidInputException. The
+	// JSON protocols send them; XML has no place for them.
+	Fields map[string]string
+	Err    error // cause: logged, never sent
 }
 
 // Error returns code and message; the cause is left out on purpose.
@@ -60,6 +64,17 @@ func (e *Error) HTTPStatus() int {
 		return http.StatusInternalServerError
 	}
 	return e.Status
+}
+
+// WithField returns a copy of e whose exception has one more member.
+func (e *Error) WithField(name, value string) *Error {
+	c := *e
+	c.Fields = make(map[string]string, len(e.Fields)+1)
+	for k, v := range e.Fields {
+		c.Fields[k] = v
+	}
+	c.Fields[name] = value
+	return &c
 }
 
 // WithCause returns a copy of e that carries err for the log.

@@ -69,6 +69,7 @@ type Shape struct {
 	Enum        []string
 	Sensitive   bool
 	EventStream bool // a Union whose members are the events of a stream
+	URLEncoded  bool // String: responses of the query protocol carry it percent-encoded by RFC 3986
 	Error       *ErrorFacts
 }
 
@@ -155,6 +156,7 @@ type Operation struct {
 	Action     string   // IAM action, e.g. "bedrock:InvokeModel"
 	Resources  []string // IAM resource types that the action is checked on; none means "*"
 	Pagination Pagination
+	Void       bool  // no output is modelled: Output is an empty structure made for it
 	Bearer     bool  // bearer keys are accepted
 	NoAuth     bool  // unsigned calls are accepted: the body proves who calls
 	MaxBody    int64 // bytes; 0 means the gateway's default

@@ -19,14 +19,18 @@ import (
 const ContentType = "text/xml"
 
 // AppendOutput appends the XML of out, a pointer to op's output struct, to dst.
-// out may be nil when op has no output. An error means that out does not fit op.
+// out may be nil when the model has no output for op: there is no Result element
+// then. Texts of shapes that are marked URLEncoded, such as IAM's policy
+// documents, go out percent-encoded; handlers give them plain.
+//
+// An error means that out does not fit op.
 func AppendOutput(dst []byte, svc *awsapi.Service, op *awsapi.Operation, out any, requestID string) ([]byte, error) {
 	dst = append(dst, '<')
 	dst = append(dst, op.Name...)
 	dst = append(dst, `Response xmlns="`...)
 	dst = appendEscaped(dst, svc.XMLNamespace)
 	dst = append(dst, `">`...)
-	if op.Output != 0 {
+	if op.Output != 0 && !op.Void {
 		v := reflect.ValueOf(out)
 		if v.Kind() != reflect.Pointer || v.IsNil() {
 			return dst, fmt.Errorf("awsquery: output of %s: %T is not a pointer", op.Name, out)
@@ -83,6 +87,9 @@ func appendContent(dst []byte, svc *awsapi.Service, s *awsapi.Shape, v reflect.V
 			dst = append(dst, "</entry>"...)
 		}
 	case awsapi.String:
+		if s.URLEncoded {
+			return appendURLEncoded(dst, v.String()), nil
+		}
 		dst = appendEscaped(dst, v.String())
 	case awsapi.Boolean:
 		dst = strconv.AppendBool(dst, v.Bool())
@@ -156,6 +163,21 @@ func appendEscaped(dst []byte, text string) []byte {
 			dst = append(dst, text[i:i+n]...)
 		}
 		i += n
+	}
+	return dst
+}
+
+// appendURLEncoded writes text percent-encoded: every byte but the unreserved
+// characters of RFC 3986, section 2.3. What comes out needs no escapes in XML.
+func appendURLEncoded(dst []byte, text string) []byte {
+	const hex = "0123456789ABCDEF"
+	for i := range len(text) {
+		switch c := text[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~':
+			dst = append(dst, c)
+		default:
+			dst = append(dst, '%', hex[c>>4], hex[c&15])
+		}
 	}
 	return dst
 }

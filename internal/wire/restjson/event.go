@@ -2,7 +2,9 @@ package restjson
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -129,6 +131,7 @@ func AppendErrorFrame(dst []byte, svc *awsapi.Service, stream awsapi.ShapeID, e 
 func AppendError(dst []byte, e *apierr.Error) []byte {
 	dst = append(dst, `{"message":`...)
 	dst = appendString(dst, e.Message)
+	dst = AppendErrorFields(dst, e)
 	if e.OriginalStatus != 0 {
 		dst = append(dst, `,"originalStatusCode":`...)
 		dst = strconv.AppendInt(dst, int64(e.OriginalStatus), 10)
@@ -139,3 +142,16 @@ func AppendError(dst []byte, e *apierr.Error) []byte {
 	}
 	return append(dst, '}')
 }
+
+// AppendErrorFields appends e's further members to an unfinished JSON object, a
+// comma before each, in the order of their names.
+func AppendErrorFields(dst []byte, e *apierr.Error) []byte {
+	for _, name := range slices.Sorted(maps.Keys(e.Fields)) {
+		dst = appendString(append(dst, ','), name)
+		dst = appendString(append(dst, ':'), e.Fields[name])
+	}
+	return dst
+}
+
+// AppendString appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
+func AppendString(dst []byte, s string) []byte { return appendString(dst, s) }

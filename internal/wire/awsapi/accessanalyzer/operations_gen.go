@@ -32,6 +32,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "access-analyzer:ApplyArchiveRule",
+		Void:   true,
 	},
 	{
 		Name: "CancelPolicyGeneration", Method: "PUT", URI: "/policy/generation/{jobId}", Status: 200,
@@ -123,6 +124,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "access-analyzer:CreateArchiveRule",
+		Void:   true,
 	},
 	{
 		Name: "CreateServiceLinkedAnalyzer", Method: "PUT", URI: "/service-linked-analyzer", Status: 200,
@@ -148,6 +150,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "access-analyzer:DeleteAnalyzer",
+		Void:   true,
 	},
 	{
 		Name: "DeleteArchiveRule", Method: "DELETE", URI: "/analyzer/{analyzerName}/archive-rule/{ruleName}", Status: 200,
@@ -160,6 +163,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "access-analyzer:DeleteArchiveRule",
+		Void:   true,
 	},
 	{
 		Name: "DeleteServiceLinkedAnalyzer", Method: "DELETE", URI: "/service-linked-analyzer/{analyzerName}", Status: 200,
@@ -173,6 +177,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "access-analyzer:DeleteServiceLinkedAnalyzer",
+		Void:   true,
 	},
 	{
 		Name: "GenerateFindingRecommendation", Method: "POST", URI: "/recommendation/{id}", Status: 200,
@@ -184,6 +189,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "access-analyzer:GenerateFindingRecommendation",
+		Void:   true,
 	},
 	{
 		Name: "GetAccessPreview", Method: "GET", URI: "/access-preview/{accessPreviewId}", Status: 200,
@@ -432,6 +438,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "access-analyzer:StartResourceScan",
+		Void:   true,
 	},
 	{
 		Name: "TagResource", Method: "POST", URI: "/tags/{resourceArn}", Status: 200,
@@ -481,6 +488,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "access-analyzer:UpdateArchiveRule",
+		Void:   true,
 	},
 	{
 		Name: "UpdateFindings", Method: "PUT", URI: "/finding", Status: 200,
@@ -493,6 +501,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "access-analyzer:UpdateFindings",
+		Void:   true,
 	},
 	{
 		Name: "ValidatePolicy", Method: "POST", URI: "/policy/validation", Status: 200,

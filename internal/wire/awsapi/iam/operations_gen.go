@@ -31,6 +31,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:AcceptDelegationRequest",
+		Void:   true,
 	},
 	{
 		Name: "AcquireRole", Method: "POST", URI: "/", Status: 200,
@@ -60,6 +61,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:AddClientIDToOpenIDConnectProvider",
+		Void:   true,
 	},
 	{
 		Name: "AddRoleToInstanceProfile", Method: "POST", URI: "/", Status: 200,
@@ -72,6 +74,7 @@ var operations = [...]awsapi.Operation{
 			idUnmodifiableEntityException,
 		},
 		Action: "iam:AddRoleToInstanceProfile",
+		Void:   true,
 	},
 	{
 		Name: "AddUserToGroup", Method: "POST", URI: "/", Status: 200,
@@ -82,6 +85,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:AddUserToGroup",
+		Void:   true,
 	},
 	{
 		Name: "AssociateDelegationRequest", Method: "POST", URI: "/", Status: 200,
@@ -93,6 +97,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:AssociateDelegationRequest",
+		Void:   true,
 	},
 	{
 		Name: "AttachGroupPolicy", Method: "POST", URI: "/", Status: 200,
@@ -105,6 +110,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:AttachGroupPolicy",
+		Void:   true,
 	},
 	{
 		Name: "AttachRolePolicy", Method: "POST", URI: "/", Status: 200,
@@ -118,6 +124,7 @@ var operations = [...]awsapi.Operation{
 			idUnmodifiableEntityException,
 		},
 		Action: "iam:AttachRolePolicy",
+		Void:   true,
 	},
 	{
 		Name: "AttachUserPolicy", Method: "POST", URI: "/", Status: 200,
@@ -130,6 +137,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:AttachUserPolicy",
+		Void:   true,
 	},
 	{
 		Name: "ChangePassword", Method: "POST", URI: "/", Status: 200,
@@ -143,6 +151,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:ChangePassword",
+		Void:   true,
 	},
 	{
 		Name: "CreateAccessKey", Method: "POST", URI: "/", Status: 200,
@@ -164,6 +173,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:CreateAccountAlias",
+		Void:   true,
 	},
 	{
 		Name: "CreateDelegationRequest", Method: "POST", URI: "/", Status: 200,
@@ -332,6 +342,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeactivateMFADevice",
+		Void:   true,
 	},
 	{
 		Name: "DeleteAccessKey", Method: "POST", URI: "/", Status: 200,
@@ -342,6 +353,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteAccessKey",
+		Void:   true,
 	},
 	{
 		Name: "DeleteAccountAlias", Method: "POST", URI: "/", Status: 200,
@@ -353,6 +365,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteAccountAlias",
+		Void:   true,
 	},
 	{
 		Name: "DeleteAccountPasswordPolicy", Method: "POST", URI: "/", Status: 200,
@@ -363,6 +376,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteAccountPasswordPolicy",
+		Void:   true,
 	},
 	{
 		Name: "DeleteGroup", Method: "POST", URI: "/", Status: 200,
@@ -374,6 +388,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteGroup",
+		Void:   true,
 	},
 	{
 		Name: "DeleteGroupPolicy", Method: "POST", URI: "/", Status: 200,
@@ -384,6 +399,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteGroupPolicy",
+		Void:   true,
 	},
 	{
 		Name: "DeleteInstanceProfile", Method: "POST", URI: "/", Status: 200,
@@ -395,6 +411,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteInstanceProfile",
+		Void:   true,
 	},
 	{
 		Name: "DeleteLoginProfile", Method: "POST", URI: "/", Status: 200,
@@ -406,6 +423,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteLoginProfile",
+		Void:   true,
 	},
 	{
 		Name: "DeleteOpenIDConnectProvider", Method: "POST", URI: "/", Status: 200,
@@ -416,6 +434,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteOpenIDConnectProvider",
+		Void:   true,
 	},
 	{
 		Name: "DeletePolicy", Method: "POST", URI: "/", Status: 200,
@@ -428,6 +447,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeletePolicy",
+		Void:   true,
 	},
 	{
 		Name: "DeletePolicyVersion", Method: "POST", URI: "/", Status: 200,
@@ -440,6 +460,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeletePolicyVersion",
+		Void:   true,
 	},
 	{
 		Name: "DeleteRole", Method: "POST", URI: "/", Status: 200,
@@ -453,6 +474,7 @@ var operations = [...]awsapi.Operation{
 			idUnmodifiableEntityException,
 		},
 		Action: "iam:DeleteRole",
+		Void:   true,
 	},
 	{
 		Name: "DeleteRolePermissionsBoundary", Method: "POST", URI: "/", Status: 200,
@@ -463,6 +485,7 @@ var operations = [...]awsapi.Operation{
 			idUnmodifiableEntityException,
 		},
 		Action: "iam:DeleteRolePermissionsBoundary",
+		Void:   true,
 	},
 	{
 		Name: "DeleteRolePolicy", Method: "POST", URI: "/", Status: 200,
@@ -474,6 +497,7 @@ var operations = [...]awsapi.Operation{
 			idUnmodifiableEntityException,
 		},
 		Action: "iam:DeleteRolePolicy",
+		Void:   true,
 	},
 	{
 		Name: "DeleteSAMLProvider", Method: "POST", URI: "/", Status: 200,
@@ -485,6 +509,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteSAMLProvider",
+		Void:   true,
 	},
 	{
 		Name: "DeleteSSHPublicKey", Method: "POST", URI: "/", Status: 200,
@@ -493,6 +518,7 @@ var operations = [...]awsapi.Operation{
 			idNoSuchEntityException,
 		},
 		Action: "iam:DeleteSSHPublicKey",
+		Void:   true,
 	},
 	{
 		Name: "DeleteServerCertificate", Method: "POST", URI: "/", Status: 200,
@@ -504,6 +530,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteServerCertificate",
+		Void:   true,
 	},
 	{
 		Name: "DeleteServiceLinkedRole", Method: "POST", URI: "/", Status: 200,
@@ -522,6 +549,7 @@ var operations = [...]awsapi.Operation{
 			idNoSuchEntityException,
 		},
 		Action: "iam:DeleteServiceSpecificCredential",
+		Void:   true,
 	},
 	{
 		Name: "DeleteSigningCertificate", Method: "POST", URI: "/", Status: 200,
@@ -533,6 +561,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteSigningCertificate",
+		Void:   true,
 	},
 	{
 		Name: "DeleteUser", Method: "POST", URI: "/", Status: 200,
@@ -545,6 +574,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteUser",
+		Void:   true,
 	},
 	{
 		Name: "DeleteUserPermissionsBoundary", Method: "POST", URI: "/", Status: 200,
@@ -554,6 +584,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteUserPermissionsBoundary",
+		Void:   true,
 	},
 	{
 		Name: "DeleteUserPolicy", Method: "POST", URI: "/", Status: 200,
@@ -564,6 +595,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteUserPolicy",
+		Void:   true,
 	},
 	{
 		Name: "DeleteVirtualMFADevice", Method: "POST", URI: "/", Status: 200,
@@ -576,6 +608,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DeleteVirtualMFADevice",
+		Void:   true,
 	},
 	{
 		Name: "DetachGroupPolicy", Method: "POST", URI: "/", Status: 200,
@@ -587,6 +620,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DetachGroupPolicy",
+		Void:   true,
 	},
 	{
 		Name: "DetachRolePolicy", Method: "POST", URI: "/", Status: 200,
@@ -599,6 +633,7 @@ var operations = [...]awsapi.Operation{
 			idUnmodifiableEntityException,
 		},
 		Action: "iam:DetachRolePolicy",
+		Void:   true,
 	},
 	{
 		Name: "DetachUserPolicy", Method: "POST", URI: "/", Status: 200,
@@ -610,6 +645,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:DetachUserPolicy",
+		Void:   true,
 	},
 	{
 		Name: "DisableOrganizationsRootCredentialsManagement", Method: "POST", URI: "/", Status: 200,
@@ -640,6 +676,7 @@ var operations = [...]awsapi.Operation{
 			idFeatureDisabledException,
 		},
 		Action: "iam:DisableOutboundWebIdentityFederation",
+		Void:   true,
 	},
 	{
 		Name: "EnableMFADevice", Method: "POST", URI: "/", Status: 200,
@@ -654,6 +691,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:EnableMFADevice",
+		Void:   true,
 	},
 	{
 		Name: "EnableOrganizationsRootCredentialsManagement", Method: "POST", URI: "/", Status: 200,
@@ -1366,6 +1404,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:PutGroupPolicy",
+		Void:   true,
 	},
 	{
 		Name: "PutRolePermissionsBoundary", Method: "POST", URI: "/", Status: 200,
@@ -1378,6 +1417,7 @@ var operations = [...]awsapi.Operation{
 			idUnmodifiableEntityException,
 		},
 		Action: "iam:PutRolePermissionsBoundary",
+		Void:   true,
 	},
 	{
 		Name: "PutRolePolicy", Method: "POST", URI: "/", Status: 200,
@@ -1390,6 +1430,7 @@ var operations = [...]awsapi.Operation{
 			idUnmodifiableEntityException,
 		},
 		Action: "iam:PutRolePolicy",
+		Void:   true,
 	},
 	{
 		Name: "PutUserPermissionsBoundary", Method: "POST", URI: "/", Status: 200,
@@ -1401,6 +1442,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:PutUserPermissionsBoundary",
+		Void:   true,
 	},
 	{
 		Name: "PutUserPolicy", Method: "POST", URI: "/", Status: 200,
@@ -1412,6 +1454,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:PutUserPolicy",
+		Void:   true,
 	},
 	{
 		Name: "RejectDelegationRequest", Method: "POST", URI: "/", Status: 200,
@@ -1423,6 +1466,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:RejectDelegationRequest",
+		Void:   true,
 	},
 	{
 		Name: "RemoveClientIDFromOpenIDConnectProvider", Method: "POST", URI: "/", Status: 200,
@@ -1434,6 +1478,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:RemoveClientIDFromOpenIDConnectProvider",
+		Void:   true,
 	},
 	{
 		Name: "RemoveRoleFromInstanceProfile", Method: "POST", URI: "/", Status: 200,
@@ -1445,6 +1490,7 @@ var operations = [...]awsapi.Operation{
 			idUnmodifiableEntityException,
 		},
 		Action: "iam:RemoveRoleFromInstanceProfile",
+		Void:   true,
 	},
 	{
 		Name: "RemoveUserFromGroup", Method: "POST", URI: "/", Status: 200,
@@ -1455,6 +1501,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:RemoveUserFromGroup",
+		Void:   true,
 	},
 	{
 		Name: "ResetServiceSpecificCredential", Method: "POST", URI: "/", Status: 200,
@@ -1475,6 +1522,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:ResyncMFADevice",
+		Void:   true,
 	},
 	{
 		Name: "SendDelegationToken", Method: "POST", URI: "/", Status: 200,
@@ -1486,6 +1534,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:SendDelegationToken",
+		Void:   true,
 	},
 	{
 		Name: "SetDefaultPolicyVersion", Method: "POST", URI: "/", Status: 200,
@@ -1497,6 +1546,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:SetDefaultPolicyVersion",
+		Void:   true,
 	},
 	{
 		Name: "SetSecurityTokenServicePreferences", Method: "POST", URI: "/", Status: 200,
@@ -1505,6 +1555,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:SetSecurityTokenServicePreferences",
+		Void:   true,
 	},
 	{
 		Name: "SimulateCustomPolicy", Method: "POST", URI: "/", Status: 200,
@@ -1538,6 +1589,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:TagInstanceProfile",
+		Void:   true,
 	},
 	{
 		Name: "TagMFADevice", Method: "POST", URI: "/", Status: 200,
@@ -1550,6 +1602,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:TagMFADevice",
+		Void:   true,
 	},
 	{
 		Name: "TagOpenIDConnectProvider", Method: "POST", URI: "/", Status: 200,
@@ -1562,6 +1615,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:TagOpenIDConnectProvider",
+		Void:   true,
 	},
 	{
 		Name: "TagPolicy", Method: "POST", URI: "/", Status: 200,
@@ -1574,6 +1628,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:TagPolicy",
+		Void:   true,
 	},
 	{
 		Name: "TagRole", Method: "POST", URI: "/", Status: 200,
@@ -1586,6 +1641,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:TagRole",
+		Void:   true,
 	},
 	{
 		Name: "TagSAMLProvider", Method: "POST", URI: "/", Status: 200,
@@ -1598,6 +1654,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:TagSAMLProvider",
+		Void:   true,
 	},
 	{
 		Name: "TagServerCertificate", Method: "POST", URI: "/", Status: 200,
@@ -1610,6 +1667,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:TagServerCertificate",
+		Void:   true,
 	},
 	{
 		Name: "TagUser", Method: "POST", URI: "/", Status: 200,
@@ -1622,6 +1680,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:TagUser",
+		Void:   true,
 	},
 	{
 		Name: "UntagInstanceProfile", Method: "POST", URI: "/", Status: 200,
@@ -1633,6 +1692,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UntagInstanceProfile",
+		Void:   true,
 	},
 	{
 		Name: "UntagMFADevice", Method: "POST", URI: "/", Status: 200,
@@ -1644,6 +1704,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UntagMFADevice",
+		Void:   true,
 	},
 	{
 		Name: "UntagOpenIDConnectProvider", Method: "POST", URI: "/", Status: 200,
@@ -1655,6 +1716,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UntagOpenIDConnectProvider",
+		Void:   true,
 	},
 	{
 		Name: "UntagPolicy", Method: "POST", URI: "/", Status: 200,
@@ -1666,6 +1728,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UntagPolicy",
+		Void:   true,
 	},
 	{
 		Name: "UntagRole", Method: "POST", URI: "/", Status: 200,
@@ -1676,6 +1739,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UntagRole",
+		Void:   true,
 	},
 	{
 		Name: "UntagSAMLProvider", Method: "POST", URI: "/", Status: 200,
@@ -1687,6 +1751,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UntagSAMLProvider",
+		Void:   true,
 	},
 	{
 		Name: "UntagServerCertificate", Method: "POST", URI: "/", Status: 200,
@@ -1698,6 +1763,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UntagServerCertificate",
+		Void:   true,
 	},
 	{
 		Name: "UntagUser", Method: "POST", URI: "/", Status: 200,
@@ -1708,6 +1774,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UntagUser",
+		Void:   true,
 	},
 	{
 		Name: "UpdateAccessKey", Method: "POST", URI: "/", Status: 200,
@@ -1719,6 +1786,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UpdateAccessKey",
+		Void:   true,
 	},
 	{
 		Name: "UpdateAccountPasswordPolicy", Method: "POST", URI: "/", Status: 200,
@@ -1730,6 +1798,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UpdateAccountPasswordPolicy",
+		Void:   true,
 	},
 	{
 		Name: "UpdateAssumeRolePolicy", Method: "POST", URI: "/", Status: 200,
@@ -1742,6 +1811,7 @@ var operations = [...]awsapi.Operation{
 			idUnmodifiableEntityException,
 		},
 		Action: "iam:UpdateAssumeRolePolicy",
+		Void:   true,
 	},
 	{
 		Name: "UpdateDelegationRequest", Method: "POST", URI: "/", Status: 200,
@@ -1753,6 +1823,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UpdateDelegationRequest",
+		Void:   true,
 	},
 	{
 		Name: "UpdateGroup", Method: "POST", URI: "/", Status: 200,
@@ -1764,6 +1835,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UpdateGroup",
+		Void:   true,
 	},
 	{
 		Name: "UpdateLoginProfile", Method: "POST", URI: "/", Status: 200,
@@ -1776,6 +1848,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UpdateLoginProfile",
+		Void:   true,
 	},
 	{
 		Name: "UpdateOpenIDConnectProviderThumbprint", Method: "POST", URI: "/", Status: 200,
@@ -1787,6 +1860,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UpdateOpenIDConnectProviderThumbprint",
+		Void:   true,
 	},
 	{
 		Name: "UpdateRole", Method: "POST", URI: "/", Status: 200,
@@ -1828,6 +1902,7 @@ var operations = [...]awsapi.Operation{
 			idNoSuchEntityException,
 		},
 		Action: "iam:UpdateSSHPublicKey",
+		Void:   true,
 	},
 	{
 		Name: "UpdateServerCertificate", Method: "POST", URI: "/", Status: 200,
@@ -1839,6 +1914,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UpdateServerCertificate",
+		Void:   true,
 	},
 	{
 		Name: "UpdateServiceSpecificCredential", Method: "POST", URI: "/", Status: 200,
@@ -1847,6 +1923,7 @@ var operations = [...]awsapi.Operation{
 			idNoSuchEntityException,
 		},
 		Action: "iam:UpdateServiceSpecificCredential",
+		Void:   true,
 	},
 	{
 		Name: "UpdateSigningCertificate", Method: "POST", URI: "/", Status: 200,
@@ -1858,6 +1935,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UpdateSigningCertificate",
+		Void:   true,
 	},
 	{
 		Name: "UpdateUser", Method: "POST", URI: "/", Status: 200,
@@ -1871,6 +1949,7 @@ var operations = [...]awsapi.Operation{
 			idServiceFailureException,
 		},
 		Action: "iam:UpdateUser",
+		Void:   true,
 	},
 	{
 		Name: "UploadSSHPublicKey", Method: "POST", URI: "/", Status: 200,

@@ -2729,7 +2729,7 @@ var shapes = [...]awsapi.Shape{
 	idpermissionType:                                  {Name: "permissionType", Kind: awsapi.String},
 	idpolicyDescriptionType:                           {Name: "policyDescriptionType", Kind: awsapi.String, HasMax: true, Max: 1000},
 	idpolicyDetailListType:                            {Name: "policyDetailListType", Kind: awsapi.List, Elem: idPolicyDetail},
-	idpolicyDocumentType:                              {Name: "policyDocumentType", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 131072, Pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", GoPattern: "[\\x{0009}\\x{000A}\\x{000D}\\x{0020}-\\x{00FF}]+"},
+	idpolicyDocumentType:                              {Name: "policyDocumentType", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 131072, Pattern: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", GoPattern: "[\\x{0009}\\x{000A}\\x{000D}\\x{0020}-\\x{00FF}]+", URLEncoded: true},
 	idpolicyDocumentVersionListType:                   {Name: "policyDocumentVersionListType", Kind: awsapi.List, Elem: idPolicyVersion},
 	idpolicyEvaluationErrorMessage:                    {Name: "policyEvaluationErrorMessage", Kind: awsapi.String},
 	idpolicyGrantingServiceAccessListType:             {Name: "policyGrantingServiceAccessListType", Kind: awsapi.List, Elem: idPolicyGrantingServiceAccess},

@@ -62,6 +62,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:AttachPolicy",
+		Void:   true,
 	},
 	{
 		Name: "CancelHandshake", Method: "POST", URI: "/", Status: 200,
@@ -95,6 +96,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:CloseAccount",
+		Void:   true,
 	},
 	{
 		Name: "CreateAccount", Method: "POST", URI: "/", Status: 200,
@@ -206,6 +208,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:DeleteOrganization",
+		Void:   true,
 	},
 	{
 		Name: "DeleteOrganizationalUnit", Method: "POST", URI: "/", Status: 200,
@@ -221,6 +224,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:DeleteOrganizationalUnit",
+		Void:   true,
 	},
 	{
 		Name: "DeletePolicy", Method: "POST", URI: "/", Status: 200,
@@ -237,6 +241,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:DeletePolicy",
+		Void:   true,
 	},
 	{
 		Name: "DeleteResourcePolicy", Method: "POST", URI: "/", Status: 200,
@@ -252,6 +257,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:DeleteResourcePolicy",
+		Void:   true,
 	},
 	{
 		Name: "DeregisterDelegatedAdministrator", Method: "POST", URI: "/", Status: 200,
@@ -269,6 +275,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:DeregisterDelegatedAdministrator",
+		Void:   true,
 	},
 	{
 		Name: "DescribeAccount", Method: "POST", URI: "/", Status: 200,
@@ -411,6 +418,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:DetachPolicy",
+		Void:   true,
 	},
 	{
 		Name: "DisableAWSServiceAccess", Method: "POST", URI: "/", Status: 200,
@@ -426,6 +434,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:DisableAWSServiceAccess",
+		Void:   true,
 	},
 	{
 		Name: "DisablePolicyType", Method: "POST", URI: "/", Status: 200,
@@ -459,6 +468,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:EnableAWSServiceAccess",
+		Void:   true,
 	},
 	{
 		Name: "EnableAllFeatures", Method: "POST", URI: "/", Status: 200,
@@ -544,6 +554,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:LeaveOrganization",
+		Void:   true,
 	},
 	{
 		Name: "ListAWSServiceAccessForOrganization", Method: "POST", URI: "/", Status: 200,
@@ -851,6 +862,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:MoveAccount",
+		Void:   true,
 	},
 	{
 		Name: "PutResourcePolicy", Method: "POST", URI: "/", Status: 200,
@@ -883,6 +895,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:RegisterDelegatedAdministrator",
+		Void:   true,
 	},
 	{
 		Name: "RemoveAccountFromOrganization", Method: "POST", URI: "/", Status: 200,
@@ -899,6 +912,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:RemoveAccountFromOrganization",
+		Void:   true,
 	},
 	{
 		Name: "TagResource", Method: "POST", URI: "/", Status: 200,
@@ -914,6 +928,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:TagResource",
+		Void:   true,
 	},
 	{
 		Name: "TerminateResponsibilityTransfer", Method: "POST", URI: "/", Status: 200,
@@ -947,6 +962,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:UntagResource",
+		Void:   true,
 	},
 	{
 		Name: "UpdateOrganizationalUnit", Method: "POST", URI: "/", Status: 200,
