@@ -126,6 +126,7 @@ func (s *syncBuffer) String() string {
 // functions of the test.
 type fixture struct {
 	handler http.Handler
+	gateway *gateway.Gateway
 	keys    *keys.Service
 	records *records
 	log     *syncBuffer
@@ -208,8 +209,22 @@ func start(t testing.TB, change ...func(*gateway.Config)) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.handler = g
+	f.handler, f.gateway = g, g
 	return f
+}
+
+// watch runs the gateway's watch over open calls until the test ends.
+func (f *fixture) watch(t testing.TB) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- f.gateway.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // listen serves the gateway over HTTP/1.1 until the test ends.
