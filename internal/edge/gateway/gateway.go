@@ -34,10 +34,11 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/sigv4"
 )
 
-// Authorizer decides whether a principal may do an action on resources.
-// access.Authorizer implements it. Errors: AccessDeniedException.
+// Authorizer decides whether a call may do what it asks for: n, and everything
+// that stands in the call's Needs. It fills the call's Decision. access.Authorizer
+// implements it. Errors: AccessDeniedException.
 type Authorizer interface {
-	Authorize(p call.Principal, action string, resources []string) error
+	Authorize(ctx context.Context, c *call.Call, n call.Need) error
 }
 
 // Meter takes the record of each finished call whose caller is known.
@@ -55,14 +56,18 @@ type Idempotency interface {
 
 // Config carries what a Gateway needs.
 type Config struct {
-	Services    []*awsapi.Service // every API that is routed, bound or not; required
-	Routes      []service.Route   // the bound operations
-	Direct      []service.Direct  // operations of APIs that are not AWS's
-	Keys        Keys              // required
-	Access      Authorizer        // required
-	Meter       Meter             // required
-	Idempotency Idempotency       // required
-	// TLS tells that every connection is encrypted, so bearer keys are safe.
+	Services []*awsapi.Service // every API that is routed, bound or not; required
+	Routes   []service.Route   // the bound operations
+	Direct   []service.Direct  // operations of APIs that are not AWS's
+	Callers  Callers           // required
+	Access   Authorizer        // required
+	// Changed returns a channel that is closed at the next change of what decisions
+	// depend on; nil means that nothing ever changes.
+	Changed     func() <-chan struct{}
+	Meter       Meter       // required
+	Idempotency Idempotency // required
+	// TLS tells that connections are encrypted that no listener tells of
+	// (network.SourceOf), so that bearer keys are safe.
 	TLS bool
 	// MaxBody bounds a body in bytes where the operation's table has no limit of
 	// its own; 0 means 4 MiB.
@@ -95,6 +100,7 @@ type Gateway struct {
 	auth    *authenticator
 	bodies  *budget
 	release release
+	open    openCalls
 	bound   map[*awsapi.Operation]*service.Route
 	direct  map[string]*service.Direct // by method and path
 }
@@ -152,6 +158,7 @@ func New(cfg Config) (*Gateway, error) {
 		auth:    newAuthenticator(cfg),
 		bodies:  newBudget(cfg.BodyBudget),
 		release: release{free: cfg.Free},
+		open:    openCalls{all: make(map[*openCall]struct{})},
 		bound:   make(map[*awsapi.Operation]*service.Route, len(cfg.Routes)),
 	}
 	if len(query) > 0 {
@@ -173,26 +180,31 @@ func New(cfg Config) (*Gateway, error) {
 // request is the state of one request inside the gateway.
 type request struct {
 	*call.Call
-	w         http.ResponseWriter
-	r         *http.Request
-	rc        *http.ResponseController
-	codec     codec // how errors and answers are written
-	svc       *awsapi.Service
-	op        *awsapi.Operation
-	direct    *service.Direct // set instead of svc and op
-	match     route.Match
-	params    *awsquery.Params // query protocols
-	scope     string           // service name in the credential scope
-	claimed   call.Principal   // who the caller says to be; Principal only once it is proved
-	body      []byte
-	events    awsapi.Events  // the body, when it is a stream of events
-	held      int64          // bytes taken from the budget
-	arrived   bool           // the whole body is here
-	linger    bool           // drop what still comes of the body
-	wrote     bool           // the status line is out
-	stream    awsapi.ShapeID // of the events, once the first is out
-	unmetered bool           // no record can be kept
-	aborted   bool           // the connection must not look as if the answer were whole
+	w       http.ResponseWriter
+	r       *http.Request
+	rc      *http.ResponseController
+	codec   codec // how errors and answers are written
+	svc     *awsapi.Service
+	op      *awsapi.Operation
+	direct  *service.Direct // set instead of svc and op
+	match   route.Match
+	params  *awsquery.Params // query protocols
+	scope   string           // service name in the credential scope
+	claimed call.Principal   // who the caller says to be; Principal only once it is proved
+	// credential is what proved the caller; kept to see whether it is still good.
+	credential credential
+	opened     *openCall // once it is allowed
+	host       bool      // the Host header is one of the listener's
+	loopback   bool      // the client is on this machine
+	body       []byte
+	events     awsapi.Events  // the body, when it is a stream of events
+	held       int64          // bytes taken from the budget
+	arrived    bool           // the whole body is here
+	linger     bool           // drop what still comes of the body
+	wrote      bool           // the status line is out
+	stream     awsapi.ShapeID // of the events, once the first is out
+	unmetered  bool           // no record can be kept
+	aborted    bool           // the connection must not look as if the answer were whole
 
 	writeTimeout time.Duration
 }
@@ -223,6 +235,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeTimeout: g.cfg.WriteTimeout,
 	}
 	defer g.done(q)
+	q.source(g.cfg.TLS)
 	w.Header()[headerRequestID] = []string{q.ID}
 	err := g.attempt(q)
 	if err != nil {
@@ -237,6 +250,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // done gives back the room of a request's body.
 func (g *Gateway) done(q *request) {
+	g.open.close(q.opened)
 	q.body, q.params = nil, nil
 	g.bodies.give(q.held)
 	g.release.add(q.held)
@@ -296,9 +310,10 @@ func (g *Gateway) serve(q *request) error {
 			return err
 		}
 	}
-	if err := g.cfg.Access.Authorize(q.Principal, q.op.Action, resources); err != nil {
+	if err := g.authorize(q, call.Need{Action: q.op.Action, Resources: resources}); err != nil {
 		return err
 	}
+	ctx = q.r.Context()
 	if err := q.codec.validate(q, in); err != nil {
 		return err
 	}
@@ -434,7 +449,13 @@ func (q *request) usageHeaders() {
 
 // status sends the status line and starts the clock for the client to take the
 // answer.
+//
+// It panics when a call would be answered that nobody allowed: that is a mistake
+// in the gateway, and an internal error is the safe answer.
 func (q *request) status(status int) {
+	if status < http.StatusBadRequest && !q.Decision.Allowed {
+		panic(errUndecided)
+	}
 	q.Status, q.wrote = status, true
 	q.extendWrite()
 	q.w.WriteHeader(status)
