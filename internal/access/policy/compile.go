@@ -14,6 +14,7 @@ var (
 	errActionTrust    = errors.New("a role trust policy may name actions of sts alone")
 	errResourceForm   = errors.New(`a resource must be an ARN or "*"`)
 	errResourceFixed  = errors.New("the service of a resource must be named without wildcards")
+	errResourceShort  = errors.New("an ARN must have six parts")
 	errResourceEarly  = errors.New("policy variables may stand only behind the fifth colon of an ARN")
 )
 
@@ -63,7 +64,7 @@ func compile(s *Statement, kind Kind, version string) (statement, *Error) {
 			c.anyResource = true
 			continue
 		}
-		p, err := compileResource(r, version)
+		p, err := compileResource(r, kind, version)
 		if err != nil {
 			return c, &Error{Element: element, Reason: err.Error()}
 		}
@@ -123,24 +124,27 @@ func notInAction(r rune) bool {
 }
 
 // compileResource checks a pattern of an ARN and makes it ready.
-func compileResource(r, version string) (pattern, error) {
-	p, err := compileText(r, version, true)
-	if err != nil {
-		return p, err
-	}
+//
+// An ARN with fewer than six parts stands for all that begin with these parts: in
+// identity-based policies always, in others if it ends in a star, in session
+// policies not at all.
+//
+// Source: IAM user guide, "IAM identifiers", "incomplete ARN".
+func compileResource(r string, kind Kind, version string) (pattern, error) {
 	parts := strings.SplitN(r, ":", arnParts)
 	switch {
 	case len(parts) < 3 || parts[0] != "arn" || parts[1] == "" || parts[2] == "":
-		// A star may stand for all behind it: arn:aws:bedrock:*.
-		return p, errResourceForm
-	case len(parts) < arnParts && !strings.HasSuffix(r, "*"):
-		return p, errResourceForm
+		return pattern{}, errResourceForm
+	case strings.ContainsAny(parts[2], "*?"):
+		return pattern{}, errResourceFixed
+	case version == version2012 && strings.Contains(strings.Join(parts[:min(len(parts), arnParts-1)], ":"), "${"):
+		return pattern{}, errResourceEarly
 	}
-	if version == version2012 && strings.Contains(strings.Join(parts[:min(len(parts), arnParts-1)], ":"), "${") {
-		return p, errResourceEarly
+	if missing := arnParts - len(parts); missing > 0 {
+		if kind == Session || kind != Identity && kind != Boundary && !strings.HasSuffix(r, "*") {
+			return pattern{}, errResourceShort
+		}
+		r += strings.Repeat(":*", missing)
 	}
-	if service := parts[2]; strings.ContainsAny(service, "*?") {
-		return p, errResourceFixed
-	}
-	return p, nil
+	return compileText(r, version, true)
 }

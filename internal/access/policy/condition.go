@@ -32,8 +32,23 @@ type value struct {
 // condition is one key of one operator, compiled.
 type condition struct {
 	operator
-	key    string // lower case
-	values []value
+	key     string // lower case
+	several bool   // the key is one that has several values
+	values  []value
+}
+
+// hasSeveral tells whether a key may have several values, so that it needs a set
+// operator even if it has one.
+//
+// Source: IAM user guide, "AWS global condition context keys", those with the value
+// type "multivalued".
+func hasSeveral(key string) bool {
+	switch key {
+	case "aws:calledvia", "aws:principalorgpaths", "aws:principalservicenameslist", "aws:resourceorgpaths",
+		"aws:sourceorgpaths", "aws:tagkeys", "aws:vpceorgpaths":
+		return true
+	}
+	return false
 }
 
 // compileCondition makes the values ready.
@@ -42,7 +57,8 @@ func compileCondition(c *Condition, version string) (condition, error) {
 	if err != nil {
 		return condition{}, err
 	}
-	out := condition{operator: o, key: strings.ToLower(c.Key), values: make([]value, 0, len(c.Values))}
+	key := strings.ToLower(c.Key)
+	out := condition{operator: o, key: key, several: hasSeveral(key), values: make([]value, 0, len(c.Values))}
 	for _, text := range c.Values {
 		v, err := compileValue(text, o, version)
 		if err != nil {
@@ -60,10 +76,7 @@ func compileValue(text string, o operator, version string) (value, error) {
 	switch o.test {
 	case stringEquals, stringFold:
 		if v.like, err = compileText(text, version, false); err == nil && v.like.variables == 0 {
-			v.text = ""
-			for _, t := range v.like.tokens {
-				v.text += t.text
-			}
+			v.text, _ = v.like.text(nil)
 		}
 	case stringLike:
 		v.like, err = compileText(text, version, true)
@@ -82,7 +95,14 @@ func compileValue(text string, o operator, version string) (value, error) {
 		if v.when, ok = parseDate(text); !ok {
 			return v, errDate
 		}
-	case boolean, null:
+	case boolean:
+		if v.like, err = compileText(text, version, false); err == nil && v.like.variables > 0 {
+			break
+		}
+		if v.truth, ok = parseBool(text); !ok {
+			return v, errBoolean
+		}
+	case null:
 		if v.truth, ok = parseBool(text); !ok {
 			return v, errBoolean
 		}
@@ -116,7 +136,8 @@ func (c *condition) holds(keys Keys) bool {
 		}
 		return false
 	}
-	if len(values) == 0 {
+	if len(values) == 0 || c.set != single && len(values) == 1 && values[0] == "" {
+		// To a set operator an empty text is an empty set too.
 		switch {
 		case c.ifExists || c.set == allValues:
 			return true
@@ -125,22 +146,17 @@ func (c *condition) holds(keys Keys) bool {
 		}
 		return c.negated
 	}
-	if c.set == allValues {
+	switch {
+	case c.set == allValues:
 		for _, v := range values {
 			if c.matches(v, keys) == c.negated {
 				return false
 			}
 		}
 		return true
-	}
-	if c.set == single && c.negated {
-		// None of several values may be among those named.
-		for _, v := range values {
-			if c.matches(v, keys) {
-				return false
-			}
-		}
-		return true
+	case c.set == single && (c.several || len(values) > 1):
+		// AWS compares several values by set operators alone.
+		return false
 	}
 	for _, v := range values {
 		if c.matches(v, keys) != c.negated {
@@ -177,7 +193,12 @@ func (c *condition) matches(s string, keys Keys) bool {
 	case boolean:
 		truth, ok := parseBool(s)
 		for i := range c.values {
-			if ok && c.values[i].truth == truth {
+			want, known := c.values[i].truth, true
+			if p := &c.values[i].like; p.variables > 0 {
+				text, _ := p.text(keys)
+				want, known = parseBool(text)
+			}
+			if ok && known && want == truth {
 				return true
 			}
 		}
@@ -215,18 +236,8 @@ func (v *value) matchesText(s string, t test, keys Keys) bool {
 	case t == stringEquals:
 		return v.like.matches(s, false, keys)
 	}
-	var b strings.Builder
-	for i := range v.like.tokens {
-		text := v.like.tokens[i].text
-		if v.like.tokens[i].kind == variable {
-			var ok bool
-			if text, ok = v.like.tokens[i].resolve(keys); !ok {
-				return false
-			}
-		}
-		b.WriteString(text)
-	}
-	return strings.EqualFold(b.String(), s)
+	text, ok := v.like.text(keys)
+	return ok && strings.EqualFold(text, s)
 }
 
 // matchesARN compares the six parts of ARNs one by one, so that a wildcard does

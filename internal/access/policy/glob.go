@@ -59,6 +59,26 @@ func (p *pattern) matches(s string, fold bool, keys Keys) bool {
 	return matchTokens(tokens, s, fold)
 }
 
+// text returns the text of a pattern without wildcards, and whether all of its
+// variables have a value.
+func (p *pattern) text(keys Keys) (string, bool) {
+	if len(p.tokens) == 1 && p.tokens[0].kind == literal {
+		return p.tokens[0].text, true
+	}
+	var b strings.Builder
+	for i := range p.tokens {
+		text := p.tokens[i].text
+		if p.tokens[i].kind == variable {
+			var ok bool
+			if text, ok = p.tokens[i].resolve(keys); !ok {
+				return "", false
+			}
+		}
+		b.WriteString(text)
+	}
+	return b.String(), true
+}
+
 // matchTokens matches without variables. It takes the shortest text for each star
 // and goes back to the last star alone, so its time is at most the product of both
 // lengths.

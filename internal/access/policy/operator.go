@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// errOperator says that there is no such condition operator.
+// What may be wrong about the name of a condition operator.
 var (
 	errOperator   = errors.New("unknown operator")
 	errNullSuffix = errors.New("Null goes with neither IfExists nor a set operator")
@@ -52,9 +52,14 @@ type operator struct {
 	set      quantifier
 }
 
-// variables tells whether values of the operator may have policy variables.
+// variables tells whether values of the operator may have policy variables. AWS's
+// pages disagree about Bool; here it may.
 func (o operator) variables() bool {
-	return o.test == stringEquals || o.test == stringFold || o.test == stringLike || o.test == arnLike
+	switch o.test {
+	case stringEquals, stringFold, stringLike, arnLike, boolean:
+		return true
+	}
+	return false
 }
 
 // parseOperator reads the name of an operator.

@@ -107,10 +107,13 @@ func parseVariable(s string) (token, int, error) {
 }
 
 // resolve returns the value of a variable: that of its key if the key has exactly
-// one, else the default. Wildcards in it are ordinary characters.
+// one and it is not empty, else the default. Wildcards in it are ordinary
+// characters.
+//
+// Source: IAM user guide, "Policy variables with no value".
 func (t *token) resolve(keys Keys) (string, bool) {
 	if keys != nil {
-		if values, ok := keys.Values(t.text); ok && len(values) == 1 {
+		if values, ok := keys.Values(t.text); ok && len(values) == 1 && values[0] != "" {
 			return values[0], true
 		}
 	}
