@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -127,6 +128,19 @@ func (a *authenticator) fromHeaders(q *request) (credential, error) {
 	}
 	q.claimed = p
 	return credential{auth: a, signed: signed, secret: sec, ok: true}, nil
+}
+
+// mayBeOpen reports whether a request without credentials, which err says, may be
+// of an operation that needs none: only query services have such.
+func (a *authenticator) mayBeOpen(q *request, err error) bool {
+	e, ok := errors.AsType[*apierr.Error](err)
+	return ok && e.Code == apierr.CodeMissingAuth && q.direct == nil && q.svc == nil && q.host
+}
+
+// unsigned is the credential of an operation whose body proves who calls.
+func (a *authenticator) unsigned(q *request) credential {
+	q.Region, q.Partition, q.stranger = DefaultRegion, arn.Partition(DefaultRegion), true
+	return credential{auth: a, open: true, ok: true}
 }
 
 // bearer checks a bearer key whole: there is no signature to wait for.

@@ -195,6 +195,7 @@ type request struct {
 	credential credential
 	opened     *openCall // once it is allowed
 	host       bool      // the Host header is one of the listener's
+	stranger   bool      // nothing in the headers says who calls
 	loopback   bool      // the client is on this machine
 	body       []byte
 	events     awsapi.Events  // the body, when it is a stream of events
@@ -271,6 +272,9 @@ func (g *Gateway) serve(q *request) error {
 		return err
 	}
 	cred, err := g.auth.fromHeaders(q)
+	if g.auth.mayBeOpen(q, err) { // the body will tell
+		cred, err = g.auth.unsigned(q), nil
+	}
 	if err != nil {
 		return err
 	}
@@ -290,7 +294,11 @@ func (g *Gateway) serve(q *request) error {
 		return g.serveDirect(q)
 	}
 	if q.op == nil { // query protocols name the operation in the body
-		if err := g.query.route(q); err != nil {
+		find := g.query.route
+		if cred.open {
+			find = g.query.routeUnsigned
+		}
+		if err := find(q); err != nil {
 			return err
 		}
 	}
@@ -381,6 +389,9 @@ func (g *Gateway) route(q *request) error {
 }
 
 func (g *Gateway) maxBody(q *request) int64 {
+	if q.stranger {
+		return maxUnsigned
+	}
 	if q.direct != nil {
 		return maxDirect
 	}

@@ -27,10 +27,13 @@ import (
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/service/sts"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/accessanalyzer"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockagent"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockagentruntime"
 	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/iam"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/organizations"
 	stsapi "github.com/outcrop/outcrop/internal/wire/awsapi/sts"
 	"github.com/outcrop/outcrop/internal/wire/sigv4"
 )
@@ -38,7 +41,7 @@ import (
 const account = "111122223333"
 
 func services() []*awsapi.Service {
-	return []*awsapi.Service{&bedrock.Model, &rt.Model, &bedrockagent.Model, &bedrockagentruntime.Model, &stsapi.Model}
+	return []*awsapi.Service{&bedrock.Model, &rt.Model, &bedrockagent.Model, &bedrockagentruntime.Model, &stsapi.Model, &iam.Model, &organizations.Model, &accessanalyzer.Model}
 }
 
 // records is a meter that keeps what it gets.
@@ -85,15 +88,19 @@ func (c callers) SigV4(ctx context.Context, id, token string) (call.Principal, s
 	if token != "" {
 		return call.Principal{}, secret.Value{}, sigv4.Unrecognized()
 	}
-	return c.keys.SigV4(ctx, id)
+	k, sec, err := c.keys.LookupSigV4(ctx, id)
+	return rootOf(k), sec, err
 }
 
 func (c callers) Bearer(ctx context.Context, token secret.Value) (call.Principal, string, error) {
-	g, err := c.keys.VerifyBearer(ctx, token)
-	if err != nil {
-		return call.Principal{}, "", err
-	}
-	return g.Principal(), g.Region, nil
+	k, err := c.keys.VerifyLongTerm(ctx, token)
+	p := rootOf(k)
+	p.Bearer = true
+	return p, "", err
+}
+
+func rootOf(k keys.Key) call.Principal {
+	return call.Principal{Type: call.Root, Account: k.Account, AccessKeyID: k.ID, ARN: "arn:aws:iam::" + k.Account + ":root", UserID: k.Account}
 }
 
 // once runs everything: the tests here send no tokens.
@@ -317,8 +324,13 @@ func do(t testing.TB, c *http.Client, r *http.Request) answer {
 // pathOf is a path of the operation with every label filled in.
 func pathOf(s *awsapi.Service, op *awsapi.Operation) string {
 	value := "label-1"
-	if s.Name == "bedrock-agent-runtime" && strings.HasPrefix(op.URI, "/tags/") { // else it is bedrock-agent's
-		value = url.PathEscape("arn:aws:bedrock:us-east-1:" + account + ":session/1")
+	if strings.HasPrefix(op.URI, "/tags/") { // the ARN tells whose operation it is; else it is bedrock-agent's
+		switch s.Name {
+		case "bedrock-agent-runtime":
+			value = url.PathEscape("arn:aws:bedrock:us-east-1:" + account + ":session/1")
+		case "accessanalyzer":
+			value = url.PathEscape("arn:aws:access-analyzer:us-east-1:" + account + ":analyzer/1")
+		}
 	}
 	var b strings.Builder
 	for uri := op.URI; uri != ""; {
