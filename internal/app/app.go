@@ -53,16 +53,22 @@ import (
 	"github.com/outcrop/outcrop/internal/store/sqlite"
 	"github.com/outcrop/outcrop/internal/weights"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/accessanalyzer"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockagent"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockagentruntime"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/iam"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/organizations"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/sts"
 )
 
 // Services are the APIs that the gateway routes, bound or not.
 func Services() []*awsapi.Service {
-	return []*awsapi.Service{&bedrock.Model, &bedrockruntime.Model, &bedrockagent.Model, &bedrockagentruntime.Model, &sts.Model}
+	return []*awsapi.Service{
+		&bedrock.Model, &bedrockruntime.Model, &bedrockagent.Model, &bedrockagentruntime.Model,
+		&iam.Model, &sts.Model, &organizations.Model, &accessanalyzer.Model,
+	}
 }
 
 // Families are the native bodies that InvokeModel reads.

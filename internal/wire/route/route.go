@@ -64,9 +64,9 @@ type row struct {
 // New builds a matcher over the operations of all services that speak
 // rest-json; others are left out, since they do not route by path.
 //
-// Two operations may share method and template only when they are the tag
-// operations of bedrock-agent and bedrock-agent-runtime, which Match tells apart
-// by the ARN in the label. Any other clash, and a template that this package
+// Operations may share method and template only when they are the tag operations
+// of bedrock-agent, bedrock-agent-runtime and accessanalyzer, which Match tells
+// apart by the ARN in the label. Any other clash, and a template that this package
 // cannot express, is an error.
 func New(services ...*awsapi.Service) (*Matcher, error) {
 	m := new(Matcher)
@@ -155,7 +155,7 @@ func (n *node) end(r row, slash bool) error {
 			continue
 		}
 		e.rows = append(e.rows, r)
-		if !tagTwins(e.rows) {
+		if !tagSiblings(e.rows) {
 			return fmt.Errorf("%s %s is also %s %s", r.operation.Method, r.operation.URI, e.rows[0].service.Name, e.rows[0].operation.Name)
 		}
 		return nil
@@ -164,31 +164,47 @@ func (n *node) end(r row, slash bool) error {
 	return nil
 }
 
-// The one pair of services whose templates are equal, and the resource type
-// that belongs to the second.
+// The services whose templates below tagsPrefix are equal. The ARN in the label
+// tells them apart: Access Analyzer's by its service, a session of the agents'
+// runtime by its resource type; all others belong to bedrock-agent.
 const (
-	agentService   = "bedrock-agent"
-	runtimeService = "bedrock-agent-runtime"
-	sessionPrefix  = "session/"
-	tagsPrefix     = "/tags/"
+	agentService    = "bedrock-agent"
+	runtimeService  = "bedrock-agent-runtime"
+	analyzerService = "accessanalyzer"
+	analyzerARN     = "access-analyzer"
+	sessionPrefix   = "session/"
+	tagsPrefix      = "/tags/"
 )
 
-func tagTwins(rows []row) bool {
-	if len(rows) != 2 || !strings.HasPrefix(rows[0].operation.URI, tagsPrefix) {
-		return false
+// tagSiblings says whether rows, which share method and template, are of
+// different services that choose knows.
+func tagSiblings(rows []row) bool {
+	for i, r := range rows {
+		switch name := r.service.Name; {
+		case !strings.HasPrefix(r.operation.URI, tagsPrefix):
+			return false
+		case name != agentService && name != runtimeService && name != analyzerService:
+			return false
+		case slices.ContainsFunc(rows[:i], func(o row) bool { return o.service.Name == name }):
+			return false
+		}
 	}
-	a, b := rows[0].service.Name, rows[1].service.Name
-	return a == agentService && b == runtimeService || a == runtimeService && b == agentService
+	return true
 }
 
-// choose picks between tag twins by the type of the resource.
+// choose picks between tag siblings by the resource that the label names.
 func choose(rows []row, label string) row {
 	if len(rows) == 1 {
 		return rows[0]
 	}
 	want := agentService
-	if a, err := arn.Parse(label); err == nil && strings.HasPrefix(a.Resource, sessionPrefix) {
-		want = runtimeService
+	if a, err := arn.Parse(label); err == nil {
+		switch {
+		case a.Service == analyzerARN:
+			want = analyzerService
+		case strings.HasPrefix(a.Resource, sessionPrefix):
+			want = runtimeService
+		}
 	}
 	i := slices.IndexFunc(rows, func(r row) bool { return r.service.Name == want })
 	return rows[max(i, 0)]

@@ -111,7 +111,7 @@ func TestMatch(t *testing.T) {
 		"GET /flows/arn:aws:bedrock:us-east-1:1:flow/F/":                                                 "bedrock-agent.GetFlow arn:aws:bedrock:us-east-1:1:flow/F",
 		"POST /model/foundation-model/anthropic.claude-v2/invoke":                                        "404", // several segments, but no ARN
 
-		// Twins, told apart by the ARN.
+		// Siblings, told apart by the ARN.
 		"POST /tags/arn:aws:bedrock:us-east-1:123456789012:agent/A":                       "bedrock-agent.TagResource arn:aws:bedrock:us-east-1:123456789012:agent/A",
 		"POST /tags/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aagent-alias%2FA%2FB": "bedrock-agent.TagResource arn:aws:bedrock:us-east-1:123456789012:agent-alias/A/B",
 		"POST /tags/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Asession%2FS":         "bedrock-agent-runtime.TagResource arn:aws:bedrock:us-east-1:123456789012:session/S",

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/accessanalyzer"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockagent"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockagentruntime"
@@ -15,12 +16,12 @@ import (
 
 func real(t testing.TB) (*Matcher, []*awsapi.Service) {
 	t.Helper()
-	services := []*awsapi.Service{&bedrock.Model, &bedrockruntime.Model, &bedrockagent.Model, &bedrockagentruntime.Model, &sts.Model}
+	services := []*awsapi.Service{&bedrock.Model, &bedrockruntime.Model, &bedrockagent.Model, &bedrockagentruntime.Model, &accessanalyzer.Model, &sts.Model}
 	m, err := New(services...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return m, services[:4]
+	return m, services[:5]
 }
 
 // nasty are label values that must survive one encoding and one decoding.
@@ -54,8 +55,8 @@ func TestEveryOperationRoundTrips(t *testing.T) {
 					t.Fatalf("%s %s: %v", op.Method, path, err)
 				}
 				wantOp := op
-				if strings.HasPrefix(op.URI, "/tags/") && s.Name == runtimeService {
-					continue // told apart by the ARN, see TestTagTwins
+				if strings.HasPrefix(op.URI, tagsPrefix) && s.Name != agentService {
+					continue // told apart by the ARN, see TestTagSiblings
 				}
 				if literal := literalOf(services, op.Method, path); literal != nil {
 					wantOp = literal
@@ -107,17 +108,19 @@ func TestEveryOperationTakesBareARNs(t *testing.T) {
 	}
 }
 
-func TestTagTwins(t *testing.T) {
+func TestTagSiblings(t *testing.T) {
 	t.Parallel()
 	m, _ := real(t)
 	for _, method := range []string{"GET", "POST", "DELETE"} {
 		for resource, want := range map[string]string{
-			"session/0f8fad5b-d9cb-469f-a165-70867728950e": runtimeService,
-			"agent/ABCDEFGHIJ":                 agentService,
-			"sessions/x":                       agentService,
-			"flow/ABCDEFGHIJ/alias/KLMNOPQRST": agentService,
+			"bedrock:us-east-1:123456789012:session/0f8fad5b-d9cb-469f-a165-70867728950e": runtimeService,
+			"bedrock:us-east-1:123456789012:agent/ABCDEFGHIJ":                             agentService,
+			"bedrock:us-east-1:123456789012:sessions/x":                                   agentService,
+			"bedrock:us-east-1:123456789012:flow/ABCDEFGHIJ/alias/KLMNOPQRST":             agentService,
+			"access-analyzer:us-east-1:123456789012:analyzer/a":                           analyzerService,
+			"access-analyzer:us-east-1:123456789012:session/a":                            analyzerService,
 		} {
-			got, err := m.Match(method, pathOf("/tags/{arn}", []string{"arn:aws:bedrock:us-east-1:123456789012:" + resource}))
+			got, err := m.Match(method, pathOf("/tags/{arn}", []string{"arn:aws:" + resource}))
 			if err != nil || got.Service.Name != want {
 				t.Errorf("%s %s: %v, %v; want %s", method, resource, got.Service, err, want)
 			}
