@@ -17,14 +17,22 @@ func (c rootCallers) SigV4(ctx context.Context, id, token string) (call.Principa
 	if token != "" {
 		return call.Principal{}, secret.Value{}, sigv4.Unrecognized()
 	}
-	return c.keys.SigV4(ctx, id)
+	k, sec, err := c.keys.LookupSigV4(ctx, id)
+	if err != nil {
+		return call.Principal{}, secret.Value{}, err
+	}
+	return k.Principal(), sec, nil
 }
 
 // Bearer implements gateway.Callers.
 func (c rootCallers) Bearer(ctx context.Context, token secret.Value) (call.Principal, string, error) {
-	g, err := c.keys.VerifyBearer(ctx, token)
-	if err != nil {
-		return call.Principal{}, "", err
+	if keys.TypeOf(token) == keys.ShortTerm {
+		p, region, err := c.keys.VerifyShortTerm(ctx, token, c.SigV4)
+		p.Bearer, p.BearerType = true, string(keys.ShortTerm)
+		return p, region, err
 	}
-	return g.Principal(), g.Region, nil
+	k, err := c.keys.VerifyLongTerm(ctx, token)
+	p := k.Principal()
+	p.BearerType = string(keys.LongTerm)
+	return p, "", err
 }

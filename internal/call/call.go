@@ -48,6 +48,9 @@ type Session struct {
 	RoleID   string // "AROA..."
 	RoleName string
 	Name     string // RoleSessionName, or the name of a federated user
+	// Owner is the id of the user that a federated user acts for, "AIDA..."; "" for
+	// one of the account's root, and for every other session.
+	Owner string
 
 	Tags           map[string]string // session tags; they win over tags of the role
 	TransitiveTags []string          // keys of those that go on through role chaining

@@ -119,7 +119,7 @@ func BenchmarkLookupSigV4(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, _, err := s.SigV4(b.Context(), k.ID); err != nil {
+		if _, _, err := s.LookupSigV4(b.Context(), k.ID); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -24,25 +24,23 @@ const (
 	ShortTerm TokenType = "SHORT_TERM"
 )
 
-// Grant is what a bearer token proves.
-type Grant struct {
-	Key    Key // LongTerm: the bearer key; ShortTerm: the access key that signed the token
-	Type   TokenType
-	Region string // the only region that a ShortTerm token is good for; "" means every region
+// TypeOf says which sort of bearer key a token claims to be.
+func TypeOf(token secret.Value) TokenType {
+	if bytes.HasPrefix(token.Reveal(), []byte(sigv4.ShortTermPrefix)) {
+		return ShortTerm
+	}
+	return LongTerm
 }
 
-// Principal is who a request with this token comes from.
-func (g Grant) Principal() call.Principal {
-	p := g.Key.Principal()
-	p.Bearer = true
-	return p
-}
+// Signer finds the owner and the secret of an access key. sessionToken is "" for
+// long-term keys. Errors: *apierr.Error when there is no such key.
+type Signer func(ctx context.Context, accessKeyID, sessionToken string) (call.Principal, secret.Value, error)
 
 // LookupSigV4 returns an active access key and its secret. It answers from memory
 // for up to 1 second after the store was last asked.
 //
-// Errors: UnrecognizedClientException (403) for a key that is unknown, disabled or
-// no access key; the three are not told apart.
+// Errors: UnrecognizedClientException (403) for a key that is unknown, disabled,
+// expired or no access key; the four are not told apart.
 func (s *Service) LookupSigV4(ctx context.Context, id string) (Key, secret.Value, error) {
 	o, err := s.lookup(ctx, id, sigV4Prefix, SigV4)
 	if err != nil {
@@ -54,71 +52,51 @@ func (s *Service) LookupSigV4(ctx context.Context, id string) (Key, secret.Value
 	return o.key, secret.New(o.secret), nil
 }
 
-// SigV4 is LookupSigV4 for a caller who wants the principal.
-func (s *Service) SigV4(ctx context.Context, id string) (call.Principal, secret.Value, error) {
-	k, sec, err := s.LookupSigV4(ctx, id)
-	if err != nil {
-		return call.Principal{}, secret.Value{}, err
-	}
-	return k.Principal(), sec, nil
-}
-
-// VerifyBearer checks a bearer token of either sort. The comparison takes the same
+// VerifyLongTerm checks a long-term bearer token. The comparison takes the same
 // time wherever two tokens differ.
 //
 // Errors: AccessDeniedException (403) "Authentication failed: ..." for a token that
-// is malformed, unknown, disabled, expired or wrongly signed.
-func (s *Service) VerifyBearer(ctx context.Context, token secret.Value) (Grant, error) {
+// is malformed, unknown, disabled or expired.
+func (s *Service) VerifyLongTerm(ctx context.Context, token secret.Value) (Key, error) {
 	t := token.Reveal()
-	if bytes.HasPrefix(t, []byte(sigv4.ShortTermPrefix)) {
-		return s.VerifyShortTerm(ctx, token)
-	}
 	if !bytes.HasPrefix(t, []byte(longTermPrefix)) || len(t) > maxToken {
-		return Grant{}, badToken()
+		return Key{}, BadToken()
 	}
 	o, err := s.lookup(ctx, bearerID(t), bearerIDPrefix, Bearer)
 	if err != nil {
 		if errors.Is(err, ErrNotFound) {
-			return Grant{}, badToken()
+			return Key{}, BadToken()
 		}
-		return Grant{}, err
+		return Key{}, err
 	}
 	if sum := sha256.Sum256(t); subtle.ConstantTimeCompare(sum[:], o.secret) != 1 {
-		return Grant{}, badToken()
+		return Key{}, BadToken()
 	}
-	return Grant{Key: o.key, Type: LongTerm}, nil
+	return o.key, nil
 }
 
-// Bearer is VerifyBearer for a caller who wants the principal.
-func (s *Service) Bearer(ctx context.Context, token secret.Value) (call.Principal, error) {
-	g, err := s.VerifyBearer(ctx, token)
-	if err != nil {
-		return call.Principal{}, err
-	}
-	return g.Principal(), nil
-}
-
-// VerifyShortTerm checks a token that a client made from an access key, see
-// sigv4.ParseShortTerm. It lives as long as it says, at most 12 hours, and dies
-// with the key that signed it.
+// VerifyShortTerm checks a token that a client made from an access key or from
+// temporary credentials, see sigv4.ParseShortTerm, and returns whose key that is
+// and the only region that the token is good for. It lives as long as it says, at
+// most 12 hours, and dies with the key or the session that signed it.
 //
-// Errors: as VerifyBearer.
-func (s *Service) VerifyShortTerm(ctx context.Context, token secret.Value) (Grant, error) {
+// Errors: as VerifyLongTerm, also for a token that is wrongly signed.
+func (s *Service) VerifyShortTerm(ctx context.Context, token secret.Value, signer Signer) (p call.Principal, region string, err error) {
 	signed, err := sigv4.ParseShortTerm(string(token.Reveal()), s.now())
-	if err != nil || signed.SessionToken != "" { // temporary credentials are not issued yet
-		return Grant{}, badToken()
+	if err != nil {
+		return call.Principal{}, "", BadToken()
 	}
-	key, sec, err := s.LookupSigV4(ctx, signed.AccessKeyID)
+	p, sec, err := signer(ctx, signed.AccessKeyID, signed.SessionToken)
 	if err != nil {
 		if _, refused := errors.AsType[*apierr.Error](err); refused {
-			return Grant{}, badToken()
+			return call.Principal{}, "", BadToken()
 		}
-		return Grant{}, err
+		return call.Principal{}, "", err
 	}
 	if err := signed.Verify(s.derived, sec, nil); err != nil {
-		return Grant{}, badToken()
+		return call.Principal{}, "", BadToken()
 	}
-	return Grant{Key: key, Type: ShortTerm, Region: signed.Region}, nil
+	return p, signed.Region, nil
 }
 
 // lookup returns an active key of a kind. Everything else is ErrNotFound, but for
@@ -144,12 +122,14 @@ func (s *Service) lookup(ctx context.Context, id, prefix string, kind Kind) (ope
 		}
 		s.cache.put(epoch, now, id, o, found)
 	}
-	if !found || o.key.Kind != kind || o.key.Status != Active {
+	if !found || o.key.Kind != kind || o.key.Status != Active || !o.key.Expires.IsZero() && now.After(o.key.Expires) {
 		return opened{}, ErrNotFound
 	}
 	return o, nil
 }
 
-func badToken() *apierr.Error {
+// BadToken is what every bearer key gets that is not good: AccessDeniedException,
+// 403.
+func BadToken() *apierr.Error {
 	return apierr.AccessDenied("Authentication failed: Please make sure your API Key is valid.")
 }

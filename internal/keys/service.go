@@ -61,12 +61,16 @@ type Key struct {
 	Kind    Kind
 	Status  Status
 	Created time.Time
+	Owner   string    // id of a user, "AIDA..."; "" is the root of the account
+	Name    string    // user name of a service-specific credential; "" otherwise
+	Expires time.Time // the last instant at which the key is good; zero: no end
 }
 
-// Principal is who a request with this key comes from: the root of its account,
-// until there are users.
+// Principal is the root of the key's account: who requests with a key that has no
+// Owner come from.
 func (k Key) Principal() call.Principal {
 	return call.Principal{
+		Type:        call.Root,
 		Account:     k.Account,
 		AccessKeyID: k.ID,
 		ARN:         "arn:aws:iam::" + k.Account + ":root",
@@ -219,5 +223,8 @@ func (s *Service) open(st Stored) (opened, error) {
 }
 
 func public(st Stored) Key {
-	return Key{ID: st.ID, Account: st.Account, Region: st.Region, Kind: st.Kind, Status: st.Status, Created: st.Created}
+	return Key{
+		ID: st.ID, Account: st.Account, Region: st.Region, Kind: st.Kind, Status: st.Status, Created: st.Created,
+		Owner: st.Owner, Name: st.Name, Expires: st.Expires,
+	}
 }

@@ -149,11 +149,12 @@ func TestSigV4Life(t *testing.T) {
 	s, _, _ := newService(t)
 	ctx := t.Context()
 	k := create(t, s, keys.SigV4)
-	p, sec, err := s.SigV4(ctx, k.ID)
+	got, sec, err := s.LookupSigV4(ctx, k.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := call.Principal{Account: account, AccessKeyID: k.ID, ARN: "arn:aws:iam::" + account + ":root", UserID: account}
+	p := got.Principal()
+	want := call.Principal{Type: call.Root, Account: account, AccessKeyID: k.ID, ARN: "arn:aws:iam::" + account + ":root", UserID: account}
 	if p != want || string(sec.Reveal()) != string(k.Secret.Reveal()) {
 		t.Errorf("got %+v, want %+v and its secret", p, want)
 	}
@@ -188,29 +189,30 @@ func TestBearerLife(t *testing.T) {
 	s, _, _ := newService(t)
 	ctx := t.Context()
 	k := create(t, s, keys.Bearer)
-	p, err := s.Bearer(ctx, k.Secret)
+	got, err := s.VerifyLongTerm(ctx, k.Secret)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := (call.Principal{Account: account, AccessKeyID: k.ID, ARN: "arn:aws:iam::" + account + ":root", UserID: account, Bearer: true}); p != want {
+	p := got.Principal()
+	if want := (call.Principal{Type: call.Root, Account: account, AccessKeyID: k.ID, ARN: "arn:aws:iam::" + account + ":root", UserID: account, Bearer: true}); p != want {
 		t.Errorf("got %+v, want %+v", p, want)
 	}
 	token := string(k.Secret.Reveal())
 	for i := range token {
 		bad := []byte(token)
 		bad[i] ^= 1
-		_, err := s.VerifyBearer(ctx, secret.New(bad))
+		_, err := s.VerifyLongTerm(ctx, secret.New(bad))
 		wantCode(t, err, apierr.CodeAccessDenied)
 	}
 	other := create(t, s, keys.SigV4)
 	for _, bad := range []string{"", "ABSK", token + "=", token[:len(token)-1], " " + token, k.ID, other.ID, string(other.Secret.Reveal()), strings.Repeat("ABSK", 1<<14)} {
-		_, err := s.VerifyBearer(ctx, secret.NewString(bad))
+		_, err := s.VerifyLongTerm(ctx, secret.NewString(bad))
 		wantCode(t, err, apierr.CodeAccessDenied)
 	}
 	if err := s.Disable(ctx, k.ID); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.VerifyBearer(ctx, k.Secret)
+	_, err = s.VerifyLongTerm(ctx, k.Secret)
 	wantCode(t, err, apierr.CodeAccessDenied)
 }
 
@@ -226,7 +228,7 @@ func TestBearerRowSwap(t *testing.T) {
 	if err := errors.Join(st.DeleteKey(ctx, a.ID), st.PutKey(ctx, rowA)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.VerifyBearer(ctx, a.Secret); err == nil {
+	if _, err := s.VerifyLongTerm(ctx, a.Secret); err == nil {
 		t.Error("a token passed against the hash of another one")
 	} else if _, client := errors.AsType[*apierr.Error](err); client {
 		t.Errorf("got %v; a changed row is the server's trouble, not the caller's", err)
@@ -240,7 +242,7 @@ func TestStoreTroubleIsNotTheCallers(t *testing.T) {
 	broken := errors.New("database is locked")
 	st.Fail = func(string) error { return broken }
 	_, _, err := s.LookupSigV4(t.Context(), k.ID)
-	_, err2 := s.VerifyBearer(t.Context(), b.Secret)
+	_, err2 := s.VerifyLongTerm(t.Context(), b.Secret)
 	for _, err := range []error{err, err2} {
 		if _, client := errors.AsType[*apierr.Error](err); client || !errors.Is(err, broken) {
 			t.Errorf("got %v, want the store's error", err)

@@ -12,10 +12,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/keys/keystest"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/sigv4"
 )
 
 // shortTerm makes a token as AWS's generators do, with the SDK's presigner.
@@ -43,6 +45,39 @@ func (g shortTerm) token(t *testing.T) secret.Value {
 	return secret.NewString("bedrock-api-key-" + base64.StdEncoding.EncodeToString([]byte(strings.TrimPrefix(u, "https://")+g.tail)))
 }
 
+// signer knows long-term keys and one session.
+func signer(s *keys.Service) keys.Signer {
+	return func(ctx context.Context, id, token string) (call.Principal, secret.Value, error) {
+		if token == "session/token+of=a role" && id == "ASIAQNZGKIQY56JQ7WML" {
+			return call.Principal{Account: account, AccessKeyID: id}, secret.NewString("session secret"), nil
+		}
+		if token != "" {
+			return call.Principal{}, secret.Value{}, sigv4.Expired()
+		}
+		k, sec, err := s.LookupSigV4(ctx, id)
+		return k.Principal(), sec, err
+	}
+}
+
+// A token that temporary credentials sign carries their session token.
+func TestShortTermOfASession(t *testing.T) {
+	t.Parallel()
+	s, _, _ := newService(t)
+	good := shortTerm{
+		id: "ASIAQNZGKIQY56JQ7WML", secret: "session secret", session: "session/token+of=a role", method: http.MethodPost, host: "bedrock.amazonaws.com",
+		query: "Action=CallWithBearerToken", service: "bedrock", expires: time.Hour, at: start, tail: "&Version=1",
+	}
+	if p, _, err := s.VerifyShortTerm(t.Context(), good.token(t), signer(s)); err != nil || p.AccessKeyID != good.id {
+		t.Errorf("got %+v, %v", p, err)
+	}
+	for _, session := range []string{"", "session/token+of=a rol", "another"} {
+		bad := good
+		bad.session = session
+		_, _, err := s.VerifyShortTerm(t.Context(), bad.token(t), signer(s))
+		wantCode(t, err, apierr.CodeAccessDenied)
+	}
+}
+
 func TestShortTerm(t *testing.T) {
 	t.Parallel()
 	s, _, c := newService(t)
@@ -52,12 +87,12 @@ func TestShortTerm(t *testing.T) {
 		id: k.ID, secret: string(k.Secret.Reveal()), method: http.MethodPost, host: "bedrock.amazonaws.com",
 		query: "Action=CallWithBearerToken", service: "bedrock", expires: 12 * time.Hour, at: start, tail: "&Version=1",
 	}
-	g, err := s.VerifyBearer(ctx, good.token(t))
+	p, region, err := s.VerifyShortTerm(ctx, good.token(t), signer(s))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if g.Key != k.Key || g.Type != keys.ShortTerm || g.Region != "eu-central-1" || !g.Principal().Bearer || g.Principal().AccessKeyID != k.ID {
-		t.Errorf("got %+v", g)
+	if p != k.Principal() || region != "eu-central-1" {
+		t.Errorf("got %+v in %s", p, region)
 	}
 	for name, change := range map[string]func(*shortTerm){
 		"other secret":  func(g *shortTerm) { g.secret = string(other.Secret.Reveal()) },
@@ -76,7 +111,7 @@ func TestShortTerm(t *testing.T) {
 	} {
 		bad := good
 		change(&bad)
-		if _, err := s.VerifyBearer(ctx, bad.token(t)); err == nil {
+		if _, _, err := s.VerifyShortTerm(ctx, bad.token(t), signer(s)); err == nil {
 			t.Errorf("%s: accepted", name)
 		} else {
 			wantCode(t, err, apierr.CodeAccessDenied)
@@ -84,21 +119,21 @@ func TestShortTerm(t *testing.T) {
 	}
 	text := string(good.token(t).Reveal())
 	for _, bad := range []string{"bedrock-api-key-", text[:len(text)-4], text + "AAAA", strings.Replace(text, "bedrock-api-key-", "bedrock-api-key-!", 1)} {
-		_, err := s.VerifyShortTerm(ctx, secret.NewString(bad))
+		_, _, err := s.VerifyShortTerm(ctx, secret.NewString(bad), signer(s))
 		wantCode(t, err, apierr.CodeAccessDenied)
 	}
 	c.t = start.Truncate(time.Second).Add(12 * time.Hour)
-	if _, err := s.VerifyBearer(ctx, good.token(t)); err != nil {
+	if _, _, err := s.VerifyShortTerm(ctx, good.token(t), signer(s)); err != nil {
 		t.Errorf("at its last moment: %v", err)
 	}
 	c.t = c.t.Add(time.Second)
-	_, err = s.VerifyBearer(ctx, good.token(t))
+	_, _, err = s.VerifyShortTerm(ctx, good.token(t), signer(s))
 	wantCode(t, err, apierr.CodeAccessDenied)
 	c.t = start
 	if err := s.Disable(ctx, k.ID); err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.VerifyBearer(ctx, good.token(t))
+	_, _, err = s.VerifyShortTerm(ctx, good.token(t), signer(s))
 	wantCode(t, err, apierr.CodeAccessDenied)
 }
 
@@ -121,7 +156,7 @@ func TestShortTermRecorded(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.t = time.Date(2026, 11, 22, 14, 11, 9, 0, time.UTC)
-	if g, err := s.VerifyBearer(t.Context(), secret.NewString(token)); err != nil || g.Region != "eu-central-1" || g.Key.ID != id {
-		t.Errorf("got %+v, %v", g, err)
+	if p, region, err := s.VerifyShortTerm(t.Context(), secret.NewString(token), signer(s)); err != nil || region != "eu-central-1" || p.AccessKeyID != id {
+		t.Errorf("got %+v in %s, %v", p, region, err)
 	}
 }

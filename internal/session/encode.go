@@ -19,7 +19,7 @@ func (c *packer) encode(p *call.Principal, sec []byte) (plain []byte, packed int
 	var base writer
 	for _, t := range []string{
 		string(p.Type), p.Account, p.ARN, p.UserID, p.Name,
-		s.RoleARN, s.RoleID, s.RoleName, s.Name, s.SourceIdentity, s.Provider, s.Subject, s.Audience,
+		s.RoleARN, s.RoleID, s.RoleName, s.Name, s.Owner, s.SourceIdentity, s.Provider, s.Subject, s.Audience,
 	} {
 		base.text(t)
 	}
@@ -77,7 +77,7 @@ func decode(plain []byte) (p call.Principal, sec []byte, err error) {
 	p.Type = call.PrincipalType(r.text())
 	for _, t := range []*string{
 		&p.Account, &p.ARN, &p.UserID, &p.Name,
-		&s.RoleARN, &s.RoleID, &s.RoleName, &s.Name, &s.SourceIdentity, &s.Provider, &s.Subject, &s.Audience,
+		&s.RoleARN, &s.RoleID, &s.RoleName, &s.Name, &s.Owner, &s.SourceIdentity, &s.Provider, &s.Subject, &s.Audience,
 	} {
 		*t = r.text()
 	}
