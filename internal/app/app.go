@@ -7,12 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -41,7 +39,6 @@ import (
 	"github.com/outcrop/outcrop/internal/inference"
 	"github.com/outcrop/outcrop/internal/jobs"
 	"github.com/outcrop/outcrop/internal/keys"
-	"github.com/outcrop/outcrop/internal/localca"
 	"github.com/outcrop/outcrop/internal/meter"
 	objectfs "github.com/outcrop/outcrop/internal/object/fs"
 	"github.com/outcrop/outcrop/internal/picture"
@@ -139,6 +136,9 @@ func (s *state) models(log *slog.Logger) error {
 		File: s.cfg.Catalog, StandIns: *s.cfg.StandIns, Profiles: catalog.StoredProfiles(s.store),
 		Local: func(known func(string) bool) ([]catalog.Local, error) { return localWeights(s.weights, known, log) },
 	})
+	if err == nil {
+		s.cfg.grantCatalog(s.catalog.Weights())
+	}
 	return err
 }
 
@@ -152,12 +152,10 @@ type Server struct {
 	tokens  *idempotency.Service
 	gateway *gateway.Gateway
 	jobs    *jobs.Runner
-	http    *http.Server
-	listen  net.Listener
+	front   *front
 	unlock  func() error
 	log     *slog.Logger
 	calls   *calls
-	caFile  string
 
 	ready    atomic.Bool // everything is installed
 	draining atomic.Bool // a stop was asked for
@@ -187,8 +185,11 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 		}
 	}()
 	// The port comes before anything slow: a second start says so at once.
-	if s.listen, err = net.Listen("tcp", s.cfg.Listen); err != nil {
-		return nil, fmt.Errorf("listen on %s: %w; choose another with --listen", s.cfg.Listen, err)
+	if err := s.cfg.connect(s.log); err != nil {
+		return nil, err
+	}
+	if s.front, err = openFront(s.cfg, s.cfg.record, s.log); err != nil {
+		return nil, err
 	}
 	if s.state, err = open(ctx, s.cfg, s.log); err != nil {
 		return nil, err
@@ -206,15 +207,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(s.cfg.DataDir, "tls")
-	tc, err := tlsConfig(s.cfg, dir, time.Now())
-	if err != nil {
-		return nil, err
-	}
-	if s.cfg.TLS.SelfSigned {
-		s.caFile = localca.In(dir).CA
-	}
-	s.http = newServer(s.calls.count(h), tc, s.log)
+	s.front.handle(s.calls.count(h))
 	return s, nil
 }
 
@@ -277,7 +270,7 @@ func (s *Server) routes(infer *inference.Service) []service.Route {
 }
 
 // Endpoint is the address for clients, e.g. "http://127.0.0.1:8686".
-func (s *Server) Endpoint() string { return endpoint(s.cfg, s.listen.Addr().String()) }
+func (s *Server) Endpoint() string { return s.front.endpoint() }
 
 // Keys gives access to the server's keys.
 func (s *Server) Keys() *keys.Service { return s.state.keys }
@@ -314,6 +307,8 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms, broken := errgroup.WithContext(inner)
 	rooms.Go(func() error { return s.engine.Run(broken) })
 	rooms.Go(func() error { return s.meter.Run(broken) })
+	rooms.Go(func() error { return s.cfg.record.Run(broken) })
+	rooms.Go(func() error { return s.front.watch(broken) })
 	rooms.Go(func() error { return s.tokens.Run(broken) })
 	rooms.Go(func() error { return s.gateway.Run(broken) })
 	rooms.Go(func() error {
@@ -351,10 +346,8 @@ func (s *Server) isReady() bool { return s.ready.Load() && !s.draining.Load() }
 // Close frees what New took. Run calls it; a second call does nothing.
 func (s *Server) Close() error {
 	var errs []error
-	if s.listen != nil {
-		if err := s.listen.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			errs = append(errs, err)
-		}
+	if s.front != nil {
+		errs = append(errs, s.front.close(), s.cfg.record.Close())
 	}
 	if s.state != nil {
 		errs = append(errs, s.state.store.Close())

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 
 	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/network"
 	"github.com/outcrop/outcrop/internal/wire/arn"
 )
 
@@ -34,6 +36,14 @@ type Config struct {
 	Listen string `yaml:"listen"`
 	// TLS switches encryption on.
 	TLS TLS `yaml:"tls"`
+	// Listeners are the doors of the server, in place of Listen and TLS, which are
+	// the short form of one that is called "default".
+	Listeners []Listener `yaml:"listeners"`
+	// FlowLog keeps a record of each connection in <data>/flow. Default: of
+	// listeners that other machines can reach, and of connections out of this one.
+	FlowLog *bool `yaml:"flow_log"`
+	// Egress says where connections out of this machine may go.
+	Egress Egress `yaml:"egress"`
 	// Account owns the first access key; 12 digits.
 	Account string `yaml:"account"`
 	// Catalog is a YAML file whose models and weights are added to the built-in
@@ -53,19 +63,10 @@ type Config struct {
 	// empty means this program with the argument document.Argument, whose main
 	// function must ask document.InChild.
 	DocumentReader []string `yaml:"-"`
-}
 
-// TLS says how connections are encrypted. At most one way may be set.
-type TLS struct {
-	Cert string `yaml:"cert"` // PEM file with the chain, with Key
-	Key  string `yaml:"key"`  // PEM file
-	// SelfSigned makes a certificate authority and a certificate in the data
-	// directory on first use. Clients trust <data>/tls/ca.pem (AWS_CA_BUNDLE).
-	SelfSigned bool `yaml:"self_signed"`
+	out    *network.Egress  // the one way out; set by withDefaults
+	record *network.FlowLog // nil keeps no flow records; set by withDefaults
 }
-
-// On reports whether connections are encrypted.
-func (t TLS) On() bool { return t.Cert != "" || t.SelfSigned }
 
 // Engine sets up the model server.
 type Engine struct {
@@ -179,20 +180,17 @@ func located(path string, text []byte, err error) error {
 
 // withDefaults fills what was left out and refuses what cannot work.
 func (c Config) withDefaults() (Config, error) {
-	c.Listen = cmp.Or(c.Listen, DefaultListen)
+	if len(c.Listeners) == 0 {
+		c.Listen = cmp.Or(c.Listen, DefaultListen)
+	}
 	c.Account = cmp.Or(c.Account, keys.DefaultAccount)
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return c, fmt.Errorf("listen address %q is not HOST:PORT, e.g. %s", c.Listen, DefaultListen)
+	if err := c.checkListeners(); err != nil {
+		return c, err
 	}
-	if !loopbackHost(host) && !c.TLS.On() {
-		return c, fmt.Errorf("listening on %s needs TLS: set tls.cert and tls.key, or tls.self_signed: true, in the configuration", c.Listen)
-	}
-	if c.TLS.SelfSigned && c.TLS.Cert != "" {
-		return c, errors.New("tls: set either cert and key, or self_signed, not both")
-	}
-	if (c.TLS.Cert == "") != (c.TLS.Key == "") {
-		return c, errors.New("tls: cert and key go together")
+	if c.out == nil {
+		if err := c.connect(slog.New(slog.DiscardHandler)); err != nil {
+			return c, err
+		}
 	}
 	if c.StandIns == nil {
 		c.StandIns = new(true)

@@ -91,7 +91,7 @@ func TestEndpoint(t *testing.T) {
 		"127.0.0.1:80": "http://127.0.0.1:80", "0.0.0.0:80": "http://127.0.0.1:80", "[::]:80": "http://127.0.0.1:80",
 		":80": "http://127.0.0.1:80", "[::1]:80": "http://[::1]:80", "host.example:80": "http://host.example:80",
 	} {
-		if got := endpoint(Config{}, listen); got != want {
+		if got := (Listener{}).endpoint(listen); got != want {
 			t.Errorf("%s: %s, want %s", listen, got, want)
 		}
 	}

@@ -25,7 +25,7 @@ func (Program) Doctor(ctx context.Context, o cli.Options) []cli.Check {
 	if err != nil {
 		return []cli.Check{{Name: "configuration", Detail: err.Error(), Fix: "correct the configuration and run the doctor again"}}
 	}
-	checks := []cli.Check{{Name: "configuration", OK: true, Detail: "listen " + cfg.Listen}}
+	checks := []cli.Check{{Name: "configuration", OK: true, Detail: "listen " + cfg.doors()[mainDoor(cfg.doors())].Address}}
 	if !exists(filepath.Join(cfg.DataDir, databaseFile)) {
 		return append(checks, cli.Check{Name: "data directory", Detail: cfg.DataDir + " holds no installation yet", Fix: "outcrop serve"})
 	}
@@ -36,7 +36,7 @@ func (Program) Doctor(ctx context.Context, o cli.Options) []cli.Check {
 	defer s.store.Close() // nothing was written
 	checks = append(checks, checkData(cfg), checkKeys(ctx, s), checkEngine(ctx, cfg))
 	checks = append(checks, checkModels(ctx, s)...)
-	return append(checks, checkPort(ctx, cfg), checkClock(ctx, s))
+	return append(append(checks, checkPorts(ctx, cfg)...), checkClock(ctx, s))
 }
 
 func checkData(cfg Config) cli.Check {
@@ -122,30 +122,41 @@ func checkModels(ctx context.Context, s *state) []cli.Check {
 	return checks
 }
 
-// checkPort tells whether the port is free, or held by an Outcrop that answers.
-func checkPort(ctx context.Context, cfg Config) cli.Check {
+// checkPorts tells of each address whether it is free, or held by an Outcrop that
+// answers.
+func checkPorts(ctx context.Context, cfg Config) []cli.Check {
+	var checks []cli.Check
+	for _, d := range cfg.doors() {
+		if _, unix := d.path(); !unix {
+			checks = append(checks, checkPort(ctx, d))
+		}
+	}
+	return checks
+}
+
+func checkPort(ctx context.Context, d Listener) cli.Check {
 	c := cli.Check{Name: "port"}
-	l, err := net.Listen("tcp", cfg.Listen)
+	l, err := net.Listen("tcp", d.Address)
 	if err == nil {
 		_ = l.Close()
-		c.OK, c.Detail = true, cfg.Listen+" is free"
+		c.OK, c.Detail = true, d.Address+" is free"
 		return c
 	}
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
-	url := endpoint(cfg, cfg.Listen) + "/healthz"
-	if r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil); err == nil && !cfg.TLS.On() {
+	url := d.endpoint(d.Address) + "/healthz"
+	if r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil); err == nil && !d.TLS.On() {
 		resp, err := (&http.Client{Transport: &http.Transport{}}).Do(r)
 		if err == nil {
 			b, _ := io.ReadAll(io.LimitReader(resp.Body, 16)) // a short answer is enough
 			_ = resp.Body.Close()
 			if string(b) == "ok\n" {
-				c.OK, c.Detail = true, "a server answers on "+cfg.Listen
+				c.OK, c.Detail = true, "a server answers on "+d.Address
 				return c
 			}
 		}
 	}
-	c.Detail, c.Fix = cfg.Listen+" is taken", "stop the program that holds it, or choose another with --listen"
+	c.Detail, c.Fix = d.Address+" is taken", "stop the program that holds it, or choose another with --listen"
 	return c
 }
 

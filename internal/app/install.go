@@ -14,12 +14,11 @@ import (
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/llamacpp"
+	"github.com/outcrop/outcrop/internal/network"
 	"github.com/outcrop/outcrop/internal/weights"
 	"github.com/outcrop/outcrop/internal/weights/convert"
-	"github.com/outcrop/outcrop/internal/weights/fetch"
 	"github.com/outcrop/outcrop/internal/weights/file"
 	"github.com/outcrop/outcrop/internal/weights/huggingface"
-	"github.com/outcrop/outcrop/internal/weights/pypi"
 	"github.com/outcrop/outcrop/internal/weights/web"
 	"github.com/outcrop/outcrop/internal/weights/wheel"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -29,8 +28,8 @@ import (
 func newWeights(cfg Config) (*weights.Store, error) {
 	return weights.New(weights.Config{
 		Dir:     cfg.ModelsDir,
-		Sources: []weights.Source{file.Source{}, web.Source{}, &huggingface.Source{}, &pypi.Source{}},
-		Fetch:   fetch.New(fetch.Config{}),
+		Sources: []weights.Source{file.Source{}, web.Source{}, &huggingface.Source{Client: newClient(cfg.out, network.Models)}, cfg.pip()},
+		Fetch:   cfg.fetcher(),
 		Convert: convert.Convert,
 	})
 }
@@ -45,7 +44,7 @@ type engineInstaller struct {
 func newEngineInstaller(cfg Config, p weights.Progress) *engineInstaller {
 	return &engineInstaller{
 		dir:      filepath.Join(cfg.EnginesDir, "llama.cpp"),
-		wheels:   &wheel.Installer{Source: &pypi.Source{}, Fetch: fetch.New(fetch.Config{})},
+		wheels:   &wheel.Installer{Source: cfg.pip(), Fetch: cfg.fetcher()},
 		progress: p,
 	}
 }

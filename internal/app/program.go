@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/catalog"
@@ -53,6 +54,12 @@ func config(o cli.Options) (Config, error) {
 	if o.Listen != "" {
 		c.Listen = o.Listen
 	}
+	if o.TLS != "" {
+		c.TLS = TLS{SelfSigned: true, ClientCA: c.TLS.ClientCA}
+	}
+	if o.Offline {
+		c.Egress.Off = true
+	}
 	return c.withDefaults()
 }
 
@@ -73,6 +80,8 @@ func (p Program) Serve(ctx context.Context, o cli.Options, progress weights.Prog
 	if err != nil {
 		return errors.Join(err, s.Close())
 	}
+	stop := s.reloadOnHangup()
+	defer stop()
 	return s.Run(ctx, func(ctx context.Context) error {
 		if p.Engine == nil {
 			if err := s.Install(ctx, progress); err != nil {
@@ -80,7 +89,7 @@ func (p Program) Serve(ctx context.Context, o cli.Options, progress weights.Prog
 			}
 		}
 		ready(cli.Ready{
-			Endpoint: s.Endpoint(), CAFile: s.caFile, Data: cfg.DataDir,
+			Endpoint: s.Endpoint(), CAFile: caFile(s.cfg, s.Endpoint()), Extra: s.front.others(), Data: cfg.DataDir,
 			StandIns: s.state.catalog.StandIns(), FirstKey: first, Took: time.Since(started),
 		})
 		return nil
@@ -116,26 +125,45 @@ func writeEndpoint(dir, endpoint string) error {
 func readEndpoint(cfg Config) string {
 	b, err := os.ReadFile(filepath.Join(cfg.DataDir, endpointFile))
 	last := strings.TrimSpace(string(b))
-	if err != nil || !strings.HasPrefix(last, "http") {
-		return endpoint(cfg, cfg.Listen)
+	if err != nil || !strings.HasPrefix(last, "http") && !strings.HasPrefix(last, "unix:") {
+		d := cfg.doors()[mainDoor(cfg.doors())]
+		return d.endpoint(d.Address)
 	}
 	return last
 }
 
-// endpoint is the URL for clients of a listen address.
-func endpoint(cfg Config, listen string) string {
-	host, port, err := net.SplitHostPort(listen)
-	if err != nil {
-		return "http://" + listen
+// caFile is the local authority that clients of an endpoint trust; "" when it does
+// not sign for it.
+func caFile(cfg Config, endpoint string) string {
+	ca := localca.In(tlsDir(cfg)).CA
+	d := cfg.doors()[mainDoor(cfg.doors())]
+	own := d.TLS.SelfSigned || len(cfg.Listeners) == 0 && !d.TLS.On() // serve --tls self, asked about by another command
+	if !own || !strings.HasPrefix(endpoint, "https://") || !exists(ca) {
+		return ""
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
+	return ca
+}
+
+// reloadOnHangup takes up changed certificates and endpoint policies on SIGHUP,
+// until the function that it returns is called.
+func (s *Server) reloadOnHangup() (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangup:
+				s.front.reload()
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(done)
 	}
-	scheme := "http://"
-	if cfg.TLS.On() {
-		scheme = "https://"
-	}
-	return scheme + net.JoinHostPort(host, port)
 }
 
 // Open implements cli.Program.
@@ -155,11 +183,9 @@ func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
 	l := &cli.Local{
 		Catalog: s.catalog, Weights: s.weights, Keys: s.keys, Objects: objects,
 		Endpoint: readEndpoint(cfg), Account: cfg.Account,
-		Close: func() error { return errors.Join(objects.Close(), s.store.Close()) },
+		Close: func() error { return errors.Join(objects.Close(), s.store.Close(), cfg.record.Close()) },
 	}
-	if cfg.TLS.SelfSigned {
-		l.CAFile = localca.In(filepath.Join(cfg.DataDir, "tls")).CA
-	}
+	l.CAFile = caFile(cfg, l.Endpoint)
 	return l, nil
 }
 

@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"sync"
 	"time"
 
-	"github.com/outcrop/outcrop/internal/localca"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
@@ -54,48 +52,14 @@ func newServer(h http.Handler, tc *tls.Config, log *slog.Logger) *http.Server {
 	}
 }
 
-// tlsConfig returns nil when TLS is off.
-func tlsConfig(c Config, dir string, now time.Time) (*tls.Config, error) {
-	var cert tls.Certificate
-	var err error
-	switch {
-	case c.TLS.SelfSigned:
-		host, _, _ := net.SplitHostPort(c.Listen) // withDefaults has checked it
-		hosts := []string{"localhost", "127.0.0.1", "::1"}
-		if host != "" && !loopbackHost(host) && !net.ParseIP(host).IsUnspecified() {
-			hosts = append(hosts, host)
-		}
-		cert, err = localca.Ensure(dir, hosts, now)
-	case c.TLS.Cert != "":
-		cert, err = tls.LoadX509KeyPair(c.TLS.Cert, c.TLS.Key)
-	default:
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("set up TLS: %w", err)
-	}
-	return &tls.Config{
-		Certificates: []tls.Certificate{cert},
-		MinVersion:   tls.VersionTLS12,
-		NextProtos:   []string{"h2", "http/1.1"},
-	}, nil
-}
-
 // serve takes calls until ctx ends, then lets running ones finish for the drain
 // time before it ends them with ServiceUnavailableException. When it returns, no
 // call runs.
 func (s *Server) serve(ctx context.Context) error {
 	calls, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
-	s.http.BaseContext = func(net.Listener) context.Context { return calls }
 	failed := make(chan error, 1)
-	go func() {
-		if s.http.TLSConfig != nil {
-			failed <- s.http.ServeTLS(s.listen, "", "")
-		} else {
-			failed <- s.http.Serve(s.listen)
-		}
-	}()
+	go func() { failed <- s.front.serve(calls) }()
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve HTTP: %w", err)
@@ -103,13 +67,13 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Limits.Drain)
 	defer cancel()
-	if err := s.http.Shutdown(drain); err != nil {
+	if err := s.front.shutdown(drain); err != nil {
 		end(apierr.Unavailable("The server is stopping."))
 		// The calls end now, but over HTTP/2 their last frames leave a little later.
 		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastWord)
-		_ = s.http.Shutdown(flush) // the first one's error counts
+		_ = s.front.shutdown(flush) // the first one's error counts
 		cancel()
-		_ = s.http.Close() // what is left is cut; Shutdown's error says why
+		_ = s.front.cut() // what is left is cut; Shutdown's error says why
 		if !errors.Is(err, context.DeadlineExceeded) {
 			return fmt.Errorf("drain HTTP: %w", err)
 		}
@@ -119,7 +83,7 @@ func (s *Server) serve(ctx context.Context) error {
 	if n := s.calls.wait(endTime); n > 0 {
 		s.log.Error("calls did not end after their connections were cut", "calls", n)
 	}
-	if err := <-failed; err != nil && !errors.Is(err, http.ErrServerClosed) {
+	if err := <-failed; err != nil {
 		return fmt.Errorf("serve HTTP: %w", err)
 	}
 	return nil

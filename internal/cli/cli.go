@@ -28,6 +28,11 @@ type Options struct {
 	Data   string // data directory; "" means the user's data folder
 	Config string // configuration file; "" means none
 	Listen string // HOST:PORT; "" means the configuration's
+	// TLS is "self" for a certificate of the data directory's own authority; ""
+	// means the configuration's.
+	TLS string
+	// Offline lets no connection leave this machine.
+	Offline bool
 }
 
 // Program is what the commands are made of. app.Program implements it.
@@ -45,8 +50,9 @@ type Program interface {
 
 // Ready is what a server tells when it has started.
 type Ready struct {
-	Endpoint string // e.g. "http://127.0.0.1:8686"
-	CAFile   string // certificate authority to trust; "" without TLS of our own
+	Endpoint string   // e.g. "http://127.0.0.1:8686"
+	CAFile   string   // certificate authority to trust; "" without TLS of our own
+	Extra    []string // further listeners, name and endpoint
 	Data     string
 	StandIns []catalog.Model
 	// FirstKey is the access key that this start made; nil on later starts.

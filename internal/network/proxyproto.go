@@ -130,7 +130,7 @@ func (p *proxied) extras(b []byte, at int) error {
 			}
 			p.tls = value[0]&sslClient != 0
 		case tlvAWS:
-			if n > 1 && n <= maxVPCE && value[0] == awsVPCE && isID(string(value[1:]), "vpce-") {
+			if n > 1 && n <= maxVPCE && value[0] == awsVPCE && ValidID(string(value[1:]), "vpce-") {
 				p.vpce = string(value[1:])
 			}
 		}
@@ -149,9 +149,10 @@ func checksum(b []byte, at int) bool {
 	return bytes.Equal(binary.BigEndian.AppendUint32(nil, sum), b[at:at+crcBytes])
 }
 
-// isID reports whether s is prefix and then 1 to 32 lower-case letters or digits,
-// which is the form of AWS's ids and leaves room for names.
-func isID(s, prefix string) bool {
+// ValidID reports whether s is prefix and then 1 to 32 lower-case letters or digits,
+// which is the form of AWS's ids, such as "vpce-0a1b2c3d4e5f67890", and leaves room
+// for names.
+func ValidID(s, prefix string) bool {
 	if len(s) <= len(prefix) || len(s) > len(prefix)+32 || s[:len(prefix)] != prefix {
 		return false
 	}

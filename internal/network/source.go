@@ -8,8 +8,11 @@ package network
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // Source is where a request came from: the facts that decide conditions such as
@@ -108,3 +111,41 @@ const (
 
 // plain takes the zone off an address, and IPv4 out of its IPv6 form.
 func plain(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
+
+// ParseHost reads the public name of a listener as clients write it in their Host
+// header: "bedrock.example.com", "bedrock.example.com:8443" or an address.
+func ParseHost(text string) (string, error) {
+	host, tail := text, ""
+	if i := strings.LastIndexByte(text, ':'); i >= 0 && (strings.Count(text, ":") == 1 || strings.Contains(text, "]:")) {
+		if n, err := strconv.ParseUint(text[i+1:], 10, 16); err != nil || n == 0 {
+			return "", fmt.Errorf("%q has a port that is not 1 to 65535", text)
+		}
+		host, tail = text[:i], text[i:]
+	}
+	name, err := hostName(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	if err != nil {
+		return "", fmt.Errorf("%q is not the name of a host: %w", text, err)
+	}
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
+	}
+	return name + tail, nil
+}
+
+// ParsePrefixes reads networks and single addresses: "10.0.0.0/8", "192.0.2.7".
+func ParsePrefixes(list []string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range list {
+		if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+			a = a.Unmap()
+			all = append(all, netip.PrefixFrom(a, a.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil || p.Addr().Is4In6() {
+			return nil, fmt.Errorf("%q is neither a network such as 10.0.0.0/8 nor an address", text)
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}

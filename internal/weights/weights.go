@@ -67,6 +67,9 @@ type Part struct {
 	// part; "" means the file at URL itself. A glob without a slash matches
 	// the last element of a path.
 	Member string
+	// Configured: URL comes from the settings of this machine, as those of its own
+	// pip, and not from the catalogue.
+	Configured bool
 }
 
 // File is what a download gave.

@@ -25,9 +25,10 @@ import (
 
 // Config of a Fetcher. Zero values are the defaults told.
 type Config struct {
-	// Client makes the requests; nil means one with a 15 s limit on
-	// connecting and the proxy settings of the environment. Its redirect
-	// policy and total time limit are not used.
+	// Client makes the requests; servers pass one that is held to their
+	// allow-list. nil means one without limits on where it goes, with 15 s to
+	// connect and the proxy settings of the environment. Its redirect policy and
+	// total time limit are not used.
 	Client *http.Client
 	// Stall ends a try in which fewer than 4 KiB arrive in this time; 0 means
 	// 60 s.

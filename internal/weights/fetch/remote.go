@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/network"
 	"github.com/outcrop/outcrop/internal/weights"
 )
 
@@ -154,7 +155,10 @@ func cause(ctx context.Context, err error) error {
 		return why
 	}
 	if u, ok := errors.AsType[*url.Error](err); ok {
-		return u.Err
+		err = u.Err
+	}
+	if errors.Is(err, network.ErrEgress) {
+		return permanent(err)
 	}
 	return err
 }

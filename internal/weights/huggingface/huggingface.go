@@ -28,6 +28,12 @@ import (
 // HF_ENDPOINT is not set.
 const DefaultEndpoint = "https://huggingface.co"
 
+// Storage are the hosts that the public hub sends downloads to, as entries of an
+// allow-list.
+// Source: Hugging Face, "Hub: Advanced topics, Firewall and proxies" names
+// huggingface.co and hf.co with the hosts below them.
+func Storage() []string { return []string{"*.huggingface.co", "*.hf.co"} }
+
 // Source asks a hub. The zero value is ready to use.
 type Source struct {
 	// Endpoint is the hub's address; "" means the environment's HF_ENDPOINT,
@@ -36,8 +42,8 @@ type Source struct {
 	// Token returns the access token for gated and private repositories, ""
 	// for none; nil means the environment's HF_TOKEN. It goes to the hub only.
 	Token func() string
-	// Client makes the request; nil means http.DefaultClient. Its redirect
-	// policy is not used.
+	// Client makes the request; servers pass one that is held to their allow-list,
+	// nil means one without limits. Its redirect policy is not used.
 	Client *http.Client
 }
 

