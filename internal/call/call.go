@@ -52,6 +52,14 @@ type Session struct {
 	// one of the account's root, and for every other session.
 	Owner string
 
+	// Origin is who began: the UserID of the principal that assumed the first role of
+	// a chain, or the UserID of the session itself. Whoever approves a change must be
+	// of another origin than whoever asked for it.
+	Origin string
+	// Elevation is the id of the access request that the session was approved by; ""
+	// for every other session. It ends when the request does.
+	Elevation string
+
 	Tags           map[string]string // session tags; they win over tags of the role
 	TransitiveTags []string          // keys of those that go on through role chaining
 	SourceIdentity string            // "" when none was set; it can never change
@@ -61,6 +69,14 @@ type Session struct {
 	Provider       string            // web identity: the issuer's host; "" otherwise
 	Subject        string            // web identity: sub
 	Audience       string            // web identity: aud
+}
+
+// Origin is who stands behind the principal, through all roles.
+func (p *Principal) Origin() string {
+	if p.Session != nil && p.Session.Origin != "" {
+		return p.Session.Origin
+	}
+	return p.UserID
 }
 
 // Source is where a request came from.
@@ -106,7 +122,10 @@ type Call struct {
 	Region    string
 	Partition string // "aws", "aws-us-gov", "aws-cn"
 	Principal Principal
-	Source    Source
+	// MFA is when a one-time code was proved that came with this very call; zero:
+	// none did. Its handler's Resources function sets it.
+	MFA    time.Time
+	Source Source
 	// Keys are condition keys that the input of the call has, names in lower case,
 	// e.g. "aws:requesttag/team". A handler's Resources function fills them.
 	Keys map[string][]string

@@ -20,6 +20,7 @@ func (c *packer) encode(p *call.Principal, sec []byte) (plain []byte, packed int
 	for _, t := range []string{
 		string(p.Type), p.Account, p.ARN, p.UserID, p.Name,
 		s.RoleARN, s.RoleID, s.RoleName, s.Name, s.Owner, s.SourceIdentity, s.Provider, s.Subject, s.Audience,
+		s.Origin, s.Elevation,
 	} {
 		base.text(t)
 	}
@@ -78,6 +79,7 @@ func decode(plain []byte) (p call.Principal, sec []byte, err error) {
 	for _, t := range []*string{
 		&p.Account, &p.ARN, &p.UserID, &p.Name,
 		&s.RoleARN, &s.RoleID, &s.RoleName, &s.Name, &s.Owner, &s.SourceIdentity, &s.Provider, &s.Subject, &s.Audience,
+		&s.Origin, &s.Elevation,
 	} {
 		*t = r.text()
 	}
