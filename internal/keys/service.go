@@ -64,6 +64,7 @@ type Key struct {
 	Owner   string    // id of a user, "AIDA..."; "" is the root of the account
 	Name    string    // user name of a service-specific credential; "" otherwise
 	Expires time.Time // the last instant at which the key is good; zero: no end
+	Used    Use       // the last use that was noted
 }
 
 // Principal is the root of the key's account: who requests with a key that has no
@@ -90,6 +91,10 @@ type CreateInput struct {
 	Account string // required, 12 digits
 	Region  string // "" means DefaultRegion
 	Kind    Kind   // "" means SigV4
+	Owner   string // id of a user of the account; "" is its root
+	Name    string // user name of a service-specific credential; "" for other keys
+	// Expires is the last instant at which the key is good; zero: no end.
+	Expires time.Time
 }
 
 // Create makes a key. It is durable when Create returns. The token of a bearer
@@ -124,6 +129,7 @@ func (s *Service) Create(ctx context.Context, in CreateInput) (Created, error) {
 		ID: id, Account: in.Account, Region: in.Region, Kind: in.Kind, Status: Active,
 		Sealed:  s.root.Seal(in.Account, id, in.Kind, kept),
 		Created: s.now().UTC().Truncate(time.Millisecond),
+		Owner:   in.Owner, Name: in.Name, Expires: in.Expires,
 	}
 	if err := s.store.PutKey(ctx, st); err != nil {
 		return Created{}, fmt.Errorf("store key %s: %w", id, err)
@@ -225,6 +231,6 @@ func (s *Service) open(st Stored) (opened, error) {
 func public(st Stored) Key {
 	return Key{
 		ID: st.ID, Account: st.Account, Region: st.Region, Kind: st.Kind, Status: st.Status, Created: st.Created,
-		Owner: st.Owner, Name: st.Name, Expires: st.Expires,
+		Owner: st.Owner, Name: st.Name, Expires: st.Expires, Used: st.Used,
 	}
 }
