@@ -1,0 +1,131 @@
+package identity_test
+
+import (
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/identity"
+	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/keys/keystest"
+	"github.com/outcrop/outcrop/internal/record"
+	"github.com/outcrop/outcrop/internal/record/recordtest"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+const (
+	acctA = "111122223333"
+	acctB = "444455556666"
+
+	allowInvoke = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"bedrock:InvokeModel","Resource":"*"}]}`
+	trustA      = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"sts:AssumeRole"}]}`
+)
+
+// world is a directory over stores in memory.
+type world struct {
+	*identity.Directory
+	records record.Store
+	keys    *keys.Service
+	now     time.Time
+}
+
+func newWorld(t testing.TB) *world {
+	t.Helper()
+	root, err := keys.LoadRootKey(filepath.Join(t.TempDir(), keys.RootKeyFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{records: new(recordtest.Store), now: time.Date(2026, 5, 1, 12, 0, 0, 5e8, time.UTC)}
+	w.keys = keys.New(keys.Config{Store: new(keystest.Store), Root: root, Now: func() time.Time { return w.now }})
+	w.Directory = w.open(t)
+	return w
+}
+
+// open opens a directory of another process over the same stores.
+func (w *world) open(t testing.TB) *identity.Directory {
+	t.Helper()
+	d, err := identity.Open(t.Context(), identity.Config{Records: w.records, Keys: w.keys, Management: acctA, Now: func() time.Time { return w.now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// code is the code of an API error, "" of none.
+func code(t testing.TB, err error) string {
+	t.Helper()
+	if err == nil {
+		return ""
+	}
+	e, ok := errors.AsType[*apierr.Error](err)
+	if !ok {
+		t.Fatalf("%v is no API error", err)
+	}
+	return e.Code
+}
+
+func (w *world) user(t testing.TB, acct, name string) *identity.User {
+	t.Helper()
+	u, err := w.CreateUser(t.Context(), acct, identity.NewUser{Name: name})
+	must(t, err)
+	return u
+}
+
+func TestOpen(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.Account(acctA)
+	if a == nil || a.Status != identity.AccountActive || w.Management() != acctA {
+		t.Fatalf("management account %+v", a)
+	}
+	u := w.user(t, acctA, "Ana")
+	if u.ARN() != "arn:aws:iam::111122223333:user/Ana" || len(u.ID) != 21 || !u.Created.Equal(w.now.Truncate(time.Second)) {
+		t.Errorf("user %+v", u)
+	}
+	if got := w.open(t).User(acctA, "Ana"); got == nil || got.ID != u.ID {
+		t.Errorf("after opening again the user is %+v", got)
+	}
+	if _, err := identity.Open(t.Context(), identity.Config{Records: w.records, Keys: w.keys, Management: "12"}); err == nil {
+		t.Error("a management account of two digits is taken")
+	}
+}
+
+// What one process writes, the other sees, and neither overwrites the other.
+func TestTwoProcesses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	other := w.open(t)
+	changed := other.Changed()
+	w.user(t, acctA, "ana")
+	if other.User(acctA, "ana") != nil {
+		t.Fatal("the other process knows without asking")
+	}
+	must(t, other.Refresh(t.Context()))
+	if other.User(acctA, "ana") == nil {
+		t.Fatal("the other process does not know after asking")
+	}
+	select {
+	case <-changed:
+	default:
+		t.Error("the change was not announced")
+	}
+
+	// Both know ana; now one makes a group behind the other's back.
+	_, err := w.CreateGroup(t.Context(), acctA, "team", "")
+	must(t, err)
+	must(t, other.JoinGroup(t.Context(), acctA, "team", "ana"))
+	if _, err := other.CreateGroup(t.Context(), acctA, "TEAM", ""); code(t, err) != "EntityAlreadyExists" {
+		t.Errorf("a name that the other process gave: %v", err)
+	}
+	if err := w.DeleteGroup(t.Context(), acctA, "team"); code(t, err) != "DeleteConflict" {
+		t.Errorf("a group that the other process filled: %v", err)
+	}
+}
