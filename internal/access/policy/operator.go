@@ -62,11 +62,11 @@ func (o operator) variables() bool {
 	return false
 }
 
-// parseOperator reads the name of an operator.
+// parseOperator reads the name of an operator, in any case.
 func parseOperator(name string) (operator, error) {
 	var o operator
-	base, isAny := strings.CutPrefix(name, "ForAnyValue:")
-	base, isAll := strings.CutPrefix(base, "ForAllValues:")
+	base, isAny := strings.CutPrefix(strings.ToLower(name), "foranyvalue:")
+	base, isAll := strings.CutPrefix(base, "forallvalues:")
 	switch {
 	case isAny && isAll:
 		return o, errOperator
@@ -75,45 +75,45 @@ func parseOperator(name string) (operator, error) {
 	case isAll:
 		o.set = allValues
 	}
-	base, o.ifExists = strings.CutSuffix(base, "IfExists")
+	base, o.ifExists = strings.CutSuffix(base, "ifexists")
 	switch base {
-	case "StringEquals", "StringNotEquals":
-		o.test, o.negated = stringEquals, base == "StringNotEquals"
-	case "StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase":
-		o.test, o.negated = stringFold, base == "StringNotEqualsIgnoreCase"
-	case "StringLike", "StringNotLike":
-		o.test, o.negated = stringLike, base == "StringNotLike"
-	case "NumericEquals", "NumericNotEquals":
-		o.test, o.negated = numericEquals, base == "NumericNotEquals"
-	case "NumericLessThan":
+	case "stringequals", "stringnotequals":
+		o.test, o.negated = stringEquals, base == "stringnotequals"
+	case "stringequalsignorecase", "stringnotequalsignorecase":
+		o.test, o.negated = stringFold, base == "stringnotequalsignorecase"
+	case "stringlike", "stringnotlike":
+		o.test, o.negated = stringLike, base == "stringnotlike"
+	case "numericequals", "numericnotequals":
+		o.test, o.negated = numericEquals, base == "numericnotequals"
+	case "numericlessthan":
 		o.test = numericLess
-	case "NumericLessThanEquals":
+	case "numericlessthanequals":
 		o.test = numericLessEquals
-	case "NumericGreaterThan":
+	case "numericgreaterthan":
 		o.test = numericGreater
-	case "NumericGreaterThanEquals":
+	case "numericgreaterthanequals":
 		o.test = numericGreaterEquals
-	case "DateEquals", "DateNotEquals":
-		o.test, o.negated = dateEquals, base == "DateNotEquals"
-	case "DateLessThan":
+	case "dateequals", "datenotequals":
+		o.test, o.negated = dateEquals, base == "datenotequals"
+	case "datelessthan":
 		o.test = dateLess
-	case "DateLessThanEquals":
+	case "datelessthanequals":
 		o.test = dateLessEquals
-	case "DateGreaterThan":
+	case "dategreaterthan":
 		o.test = dateGreater
-	case "DateGreaterThanEquals":
+	case "dategreaterthanequals":
 		o.test = dateGreaterEquals
-	case "Bool":
+	case "bool":
 		o.test = boolean
-	case "BinaryEquals":
+	case "binaryequals":
 		o.test = binaryEquals
-	case "IpAddress", "NotIpAddress":
-		o.test, o.negated = ipAddress, base == "NotIpAddress"
-	case "ArnEquals", "ArnNotEquals":
-		o.test, o.negated = arnLike, base == "ArnNotEquals"
-	case "ArnLike", "ArnNotLike":
-		o.test, o.negated = arnLike, base == "ArnNotLike"
-	case "Null":
+	case "ipaddress", "notipaddress":
+		o.test, o.negated = ipAddress, base == "notipaddress"
+	case "arnequals", "arnnotequals":
+		o.test, o.negated = arnLike, base == "arnnotequals"
+	case "arnlike", "arnnotlike":
+		o.test, o.negated = arnLike, base == "arnnotlike"
+	case "null":
 		o.test = null
 		if o.ifExists || o.set != single {
 			return o, errNullSuffix
