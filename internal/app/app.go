@@ -347,7 +347,7 @@ func (s *Server) isReady() bool { return s.ready.Load() && !s.draining.Load() }
 func (s *Server) Close() error {
 	var errs []error
 	if s.front != nil {
-		errs = append(errs, s.front.close(), s.cfg.record.Close())
+		errs = append(errs, s.front.close(), s.cfg.disconnect())
 	}
 	if s.state != nil {
 		errs = append(errs, s.state.store.Close())

@@ -46,8 +46,11 @@ type Egress struct {
 
 // UnmarshalYAML reads `off`, `on` or the lists.
 func (e *Egress) UnmarshalYAML(unmarshal func(any) error) error {
-	var word string
-	if unmarshal(&word) == nil {
+	var value any
+	if err := unmarshal(&value); err != nil {
+		return err
+	}
+	if word, ok := value.(string); ok {
 		if word != "off" && word != "on" {
 			return fmt.Errorf("egress: %q is neither off nor on nor lists such as {models: [catalogue, pip], oidc: []}", word)
 		}
@@ -55,16 +58,18 @@ func (e *Egress) UnmarshalYAML(unmarshal func(any) error) error {
 		return nil
 	}
 	var lists struct {
-		Models *[]string `yaml:"models"`
-		OIDC   []string  `yaml:"oidc"`
+		Models []string `yaml:"models"`
+		OIDC   []string `yaml:"oidc"`
 	}
 	if err := unmarshal(&lists); err != nil {
 		return err
 	}
-	if lists.Models != nil {
-		e.Models = append([]string{}, *lists.Models...) // an empty list is not nil: nowhere
+	e.Models, e.OIDC = lists.Models, lists.OIDC
+	if m, ok := value.(map[string]any); ok && e.Models == nil {
+		if _, set := m["models"]; set {
+			e.Models = []string{} // nowhere, unlike nil
+		}
 	}
-	e.OIDC = lists.OIDC
 	return nil
 }
 
@@ -112,6 +117,9 @@ func (c *Config) connect(log *slog.Logger) error {
 	c.out = network.NewEgress(network.EgressConfig{Allow: lists, Off: c.Egress.Off, Flows: c.record, Log: log})
 	return nil
 }
+
+// disconnect ends what connect set up. Once more does nothing.
+func (c Config) disconnect() error { return errors.Join(c.out.Close(), c.record.Close()) }
 
 // flowDir holds the flow records.
 func flowDir(c Config) string { return filepath.Join(c.DataDir, "flow") }

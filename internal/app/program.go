@@ -183,7 +183,7 @@ func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
 	l := &cli.Local{
 		Catalog: s.catalog, Weights: s.weights, Keys: s.keys, Objects: objects,
 		Endpoint: readEndpoint(cfg), Account: cfg.Account,
-		Close: func() error { return errors.Join(objects.Close(), s.store.Close(), cfg.record.Close()) },
+		Close: func() error { return errors.Join(objects.Close(), s.store.Close(), cfg.disconnect()) },
 	}
 	l.CAFile = caFile(cfg, l.Endpoint)
 	return l, nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -61,6 +62,7 @@ type Egress struct {
 
 	mu      sync.Mutex
 	granted map[Purpose][]Destination // guarded by mu
+	open    map[*outgoing]bool        // guarded by mu
 }
 
 // NewEgress returns an Egress.
@@ -78,7 +80,7 @@ func NewEgress(c EgressConfig) *Egress {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Egress{c: c, granted: map[Purpose][]Destination{}}
+	return &Egress{c: c, granted: map[Purpose][]Destination{}, open: map[*outgoing]bool{}}
 }
 
 // Off reports whether nothing at all may leave this machine.
@@ -90,6 +92,19 @@ func (e *Egress) Grant(p Purpose, to ...Destination) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.granted[p] = append(e.granted[p], to...)
+}
+
+// Close ends the connections that are still open, as HTTP clients keep some, so
+// that each has its record.
+func (e *Egress) Close() error {
+	e.mu.Lock()
+	open := slices.Collect(maps.Keys(e.open))
+	e.mu.Unlock()
+	var errs []error
+	for _, o := range open {
+		errs = append(errs, o.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // permits are the destinations that one piece of work may reach beside the list.
@@ -243,7 +258,11 @@ func (e *Egress) connect(ctx context.Context, p Purpose, addrs []netip.Addr, por
 		last = netip.AddrPortFrom(a, port)
 		c, err := e.c.Dial(ctx, "tcp", last.String())
 		if err == nil {
-			return &outgoing{Conn: c, e: e, flow: Flow{Interface: face(p), Src: addrPort(c.LocalAddr()), Dst: last, Start: start, Action: Accept}}, nil
+			o := &outgoing{Conn: c, e: e, flow: Flow{Interface: face(p), Src: addrPort(c.LocalAddr()), Dst: last, Start: start, Action: Accept}}
+			e.mu.Lock()
+			e.open[o] = true
+			e.mu.Unlock()
+			return o, nil
 		}
 		errs = append(errs, err)
 		if ctx.Err() != nil {
@@ -295,6 +314,9 @@ func (o *outgoing) count(n int) {
 // Close implements net.Conn.
 func (o *outgoing) Close() error {
 	if !o.ended.Swap(true) {
+		o.e.mu.Lock()
+		delete(o.e.open, o)
+		o.e.mu.Unlock()
 		f := o.flow
 		f.Bytes, f.Packets, f.End = o.bytes.Load(), o.moves.Load(), o.e.c.Now()
 		o.e.c.Flows.Record(f)
