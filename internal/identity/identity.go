@@ -39,6 +39,8 @@ type Config struct {
 	// Management is the management account of the organisation, 12 digits; ""
 	// means keys.DefaultAccount. It exists from the start.
 	Management string
+	// ForbidLongTerm refuses to make long-term bearer keys.
+	ForbidLongTerm bool
 }
 
 // Directory is the directory. It is safe for concurrent use.
@@ -51,6 +53,9 @@ type Directory struct {
 	management string
 	managed    map[string]*Policy // AWS managed policies by ARN; read-only
 	nothing    *policy.Document   // allows nothing
+	uses       *uses
+
+	forbidLongTerm bool // no long-term bearer keys
 
 	mu    sync.Mutex // held by writers and by reloads
 	state atomic.Pointer[state]
@@ -61,6 +66,7 @@ type Directory struct {
 func Open(ctx context.Context, cfg Config) (*Directory, error) {
 	d := &Directory{
 		records: cfg.Records, keys: cfg.Keys, root: cfg.Root, now: cfg.Now, log: cfg.Log, management: cfg.Management,
+		forbidLongTerm: cfg.ForbidLongTerm, uses: newUses(),
 	}
 	if d.now == nil {
 		d.now = time.Now
@@ -85,6 +91,9 @@ func Open(ctx context.Context, cfg Config) (*Directory, error) {
 	if err := d.Refresh(ctx); err != nil {
 		return nil, err
 	}
+	if err := d.loadUses(ctx); err != nil {
+		return nil, err
+	}
 	if find(d.state.Load(), &accountKind, "", d.management) != nil {
 		return d, nil
 	}
@@ -106,17 +115,24 @@ func Open(ctx context.Context, cfg Config) (*Directory, error) {
 // Management returns the id of the management account.
 func (d *Directory) Management() string { return d.management }
 
-// Run takes up the changes of other processes, within 250 ms, until ctx ends.
-// Trouble with the store is logged, and the directory stays as it was until the
-// store answers again.
+// Run takes up the changes of other processes, within 250 ms, and writes last
+// uses, every minute and at the end, until ctx ends. Trouble with the store is
+// logged, and the directory stays as it was until the store answers again.
 func (d *Directory) Run(ctx context.Context) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
+	flush := time.NewTicker(flushEvery)
+	defer flush.Stop()
 	failing := false
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return d.lastFlush(ctx)
+		case <-flush.C:
+			if err := d.FlushUses(ctx); err != nil && ctx.Err() == nil {
+				d.log.Error("last uses cannot be written; they are tried again", "error", err)
+			}
+			continue
 		case <-tick.C:
 		}
 		err := d.Refresh(ctx)

@@ -9,4 +9,13 @@ var kinds = []anyKind{
 	&roleKind,
 	&policyKind,
 	&profileKind,
+	&mfaKind,
+	&oidcKind,
+	&resetKind,
+	&jobKind,
+	&orgKind,
+	&unitKind,
+	&memberKind,
+	&controlKind,
+	&requestKind,
 }

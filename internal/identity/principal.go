@@ -80,6 +80,7 @@ func (d *Directory) Policies(_ context.Context, p *call.Principal) (*access.Poli
 // bind finds out what binds a principal.
 func (d *Directory) bind(s *state, p *call.Principal) (*access.Policies, error) {
 	v := new(access.Policies)
+	bindOrganization(s, p.Account, v)
 	switch {
 	case p.Type == call.User:
 		if err := d.bindUser(s, p.Account, p.UserID, v); err != nil {

@@ -26,6 +26,14 @@ func (d *Directory) Resource(_ context.Context, resourceARN, _ string) (access.R
 		if u := named(s, &userKind, acct, name); u != nil && u.Path == path {
 			out.Tags = u.Tags.Map()
 		}
+	case "mfa":
+		if m := named(s, &mfaKind, acct, name); m != nil && m.Path == path {
+			out.Tags = m.Tags.Map()
+		}
+	case "oidc-provider":
+		if p := oidcByARN(s, acct, resourceARN); p != nil {
+			out.Tags = p.Tags.Map()
+		}
 	case "policy":
 		if p := d.policyIn(s, acct, resourceARN); p != nil {
 			out.Tags = p.Tags.Map()

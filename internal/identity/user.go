@@ -155,6 +155,7 @@ func (d *Directory) userInUse(ctx context.Context, s *state, u *User) error {
 	return cmpConflict(
 		conflict{len(keyList) > 0, "must delete access keys first"},
 		conflict{len(u.Groups) > 0, "must remove users from group first"},
+		conflict{len(devicesOf(s, u.Account, u.ID)) > 0, "must delete MFA device first"},
 		conflict{len(u.Attached) > 0, "must detach all policies first"},
 		conflict{len(u.Inline) > 0, "must delete policies first"},
 	)
