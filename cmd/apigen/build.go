@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -13,6 +15,7 @@ type api struct {
 	service
 	facts   *facts
 	overlay *overlay
+	auth    *authFacts        // of the service's prefix
 	version string            // of botocore
 	regexps map[string]string // modelled pattern -> Go form, where they differ; a copy of its own
 	shapes  []*node           // reachable shapes by name; shapes[i] has ShapeID i+1
@@ -28,9 +31,9 @@ type node struct {
 }
 
 // build resolves names and checks the facts and the overlay against each other.
-func build(svc service, f *facts, o *overlay, version string, regexps map[string]string) (*api, error) {
+func build(svc service, f *facts, o *overlay, auth *authFacts, version string, regexps map[string]string) (*api, error) {
 	a := &api{
-		service: svc, facts: f, overlay: o, version: version, regexps: maps.Clone(regexps),
+		service: svc, facts: f, overlay: o, auth: auth, version: version, regexps: maps.Clone(regexps),
 		byName: map[string]*node{}, usedRE: map[string]bool{},
 	}
 	all := map[string]*shape{}
@@ -309,6 +312,12 @@ func (a *api) checkOverlay() error {
 		if !ops[name] {
 			return fmt.Errorf("overlay: unknown operation %s", name)
 		}
+		if a.own {
+			continue
+		}
+		if err := a.checkAction(name); err != nil {
+			return fmt.Errorf("overlay: %s: %w", name, err)
+		}
 	}
 	for _, name := range a.overlay.URLEncoded {
 		if n := a.byName[name]; n == nil || n.Type != "string" {
@@ -319,6 +328,27 @@ func (a *api) checkOverlay() error {
 		if a.byName[name] == nil {
 			return fmt.Errorf("overlay: unknown shape %s", name)
 		}
+	}
+	return nil
+}
+
+// checkAction fails when the overlay gives an operation what it has without.
+func (a *api) checkAction(op string) error {
+	o := a.overlay.Operations[op]
+	if o.Action == op {
+		return fmt.Errorf("the action is %s anyway", op)
+	}
+	act := a.auth.action(cmp.Or(o.Action, op))
+	if o.Action != "" && act == nil {
+		return fmt.Errorf("unknown action %s", o.Action)
+	}
+	for _, r := range o.Resources {
+		if !slices.ContainsFunc(a.auth.Resources, func(t authResource) bool { return t.Name == r }) {
+			return fmt.Errorf("unknown resource type %s", r)
+		}
+	}
+	if act != nil && len(o.Resources) > 0 && slices.Equal(slices.Sorted(slices.Values(o.Resources)), act.Resources) {
+		return errors.New("the resource types are those of the action anyway")
 	}
 	return nil
 }

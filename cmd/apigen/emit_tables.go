@@ -35,6 +35,12 @@ func (l *lit) int(key string, v int64) {
 	}
 }
 
+func (l *lit) list(key string, v []string) {
+	if len(v) > 0 {
+		l.raw(key, fmt.Sprintf("%#v", v))
+	}
+}
+
 func (l *lit) String() string { return "{" + strings.Join(l.fields, ", ") + "}" }
 
 // emitShapes writes the shape ids and the shape table.
@@ -190,9 +196,17 @@ func (a *api) emitOperation(s *source, op *operation) {
 		}
 		s.p("},")
 	}
-	s.p("Action: %q,", a.facts.SigningName+":"+cmp.Or(o.Action, op.Name))
-	if len(o.Resources) > 0 {
-		s.p("Resources: %#v,", o.Resources)
+	name := cmp.Or(o.Action, op.Name)
+	s.p("Action: %q,", a.facts.SigningName+":"+name)
+	resources := o.Resources
+	if act := a.auth.action(name); act != nil {
+		s.p("Access: awsapi.%s,", accessConst(act.Access))
+		if resources == nil {
+			resources = act.Resources
+		}
+	}
+	if len(resources) > 0 {
+		s.p("Resources: %#v,", resources)
 	}
 	if p := op.Pagination; p != nil {
 		var l lit

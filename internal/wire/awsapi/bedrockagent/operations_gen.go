@@ -34,6 +34,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:AssociateAgentCollaborator",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -49,6 +50,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:AssociateAgentKnowledgeBase",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent", "knowledge-base"},
 	},
 	{
@@ -63,6 +65,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:CreateAgent",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "CreateAgentActionGroup", Method: "PUT", URI: "/agents/{agentId}/agentversions/{agentVersion}/actiongroups/", Status: 200,
@@ -77,6 +80,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:CreateAgentActionGroup",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -92,6 +96,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:CreateAgentAlias",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -107,6 +112,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:CreateDataSource",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -121,6 +127,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:CreateFlow",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "CreateFlowAlias", Method: "POST", URI: "/flows/{flowIdentifier}/aliases", Status: 201,
@@ -135,6 +142,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:CreateFlowAlias",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"flow"},
 	},
 	{
@@ -150,6 +158,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:CreateFlowVersion",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"flow"},
 	},
 	{
@@ -164,6 +173,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:CreateKnowledgeBase",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "CreatePrompt", Method: "POST", URI: "/prompts/", Status: 201,
@@ -177,6 +187,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:CreatePrompt",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "CreatePromptVersion", Method: "POST", URI: "/prompts/{promptIdentifier}/versions", Status: 201,
@@ -191,6 +202,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:CreatePromptVersion",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"prompt"},
 	},
 	{
@@ -247,6 +259,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteAgent",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -261,6 +274,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteAgentActionGroup",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -274,6 +288,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteAgentAlias",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent-alias"},
 	},
 	{
@@ -288,6 +303,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteAgentVersion",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -302,6 +318,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteDataSource",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -316,6 +333,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteFlow",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"flow"},
 	},
 	{
@@ -330,6 +348,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteFlowAlias",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"flow-alias"},
 	},
 	{
@@ -344,6 +363,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteFlowVersion",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"flow"},
 	},
 	{
@@ -358,6 +378,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteKnowledgeBase",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -372,6 +393,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteKnowledgeBaseDocuments",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -386,6 +408,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeletePrompt",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"prompt", "prompt-version"},
 	},
 	{
@@ -400,6 +423,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteResourcePolicy",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -441,6 +465,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DisassociateAgentCollaborator",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -455,6 +480,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DisassociateAgentKnowledgeBase",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent", "knowledge-base"},
 	},
 	{
@@ -468,6 +494,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetAgent",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"agent"},
 	},
 	{
@@ -481,6 +508,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetAgentActionGroup",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"agent"},
 	},
 	{
@@ -494,6 +522,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetAgentAlias",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"agent-alias"},
 	},
 	{
@@ -507,6 +536,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetAgentCollaborator",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"agent"},
 	},
 	{
@@ -520,6 +550,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetAgentKnowledgeBase",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"agent", "knowledge-base"},
 	},
 	{
@@ -533,6 +564,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetAgentVersion",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"agent"},
 	},
 	{
@@ -546,6 +578,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetDataSource",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -559,6 +592,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetFlow",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"flow"},
 	},
 	{
@@ -572,6 +606,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetFlowAlias",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"flow-alias"},
 	},
 	{
@@ -585,6 +620,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetFlowVersion",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"flow"},
 	},
 	{
@@ -598,6 +634,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetIngestionJob",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -611,6 +648,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetKnowledgeBase",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -625,6 +663,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetKnowledgeBaseDocuments",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -638,6 +677,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetPrompt",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"prompt", "prompt-version"},
 	},
 	{
@@ -651,6 +691,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetResourcePolicy",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -690,6 +731,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:IngestKnowledgeBaseDocuments",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -703,6 +745,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgentActionGroups",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"agent"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "actionGroupSummaries"},
 	},
@@ -717,6 +760,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgentAliases",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"agent"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "agentAliasSummaries"},
 	},
@@ -731,6 +775,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgentCollaborators",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"agent"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "agentCollaboratorSummaries"},
 	},
@@ -745,6 +790,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgentKnowledgeBases",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"agent"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "agentKnowledgeBaseSummaries"},
 	},
@@ -759,6 +805,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgentVersions",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"agent"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "agentVersionSummaries"},
 	},
@@ -772,6 +819,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListAgents",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "agentSummaries"},
 	},
 	{
@@ -785,6 +833,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListDataSources",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"knowledge-base"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "dataSourceSummaries"},
 	},
@@ -799,6 +848,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListFlowAliases",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"flow"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "flowAliasSummaries"},
 	},
@@ -813,6 +863,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListFlowVersions",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"flow"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "flowVersionSummaries"},
 	},
@@ -826,6 +877,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListFlows",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "flowSummaries"},
 	},
 	{
@@ -839,6 +891,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListIngestionJobs",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"knowledge-base"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "ingestionJobSummaries"},
 	},
@@ -854,6 +907,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListKnowledgeBaseDocuments",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"knowledge-base"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "documentDetails"},
 	},
@@ -867,6 +921,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListKnowledgeBases",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "knowledgeBaseSummaries"},
 	},
 	{
@@ -880,6 +935,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListPrompts",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"prompt"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "promptSummaries"},
 	},
@@ -919,6 +975,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:ListTagsForResource",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"agent", "agent-alias", "flow", "flow-alias", "knowledge-base", "prompt", "prompt-version"},
 	},
 	{
@@ -948,6 +1005,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:PrepareAgent",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -963,6 +1021,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:PrepareFlow",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"flow"},
 	},
 	{
@@ -977,6 +1036,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:PutResourcePolicy",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -992,6 +1052,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:StartIngestionJob",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -1006,6 +1067,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:StopIngestionJob",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -1020,6 +1082,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:TagResource",
+		Access:    awsapi.AccessTagging,
 		Resources: []string{"agent", "agent-alias", "flow", "flow-alias", "knowledge-base", "prompt", "prompt-version"},
 	},
 	{
@@ -1033,6 +1096,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UntagResource",
+		Access:    awsapi.AccessTagging,
 		Resources: []string{"agent", "agent-alias", "flow", "flow-alias", "knowledge-base", "prompt", "prompt-version"},
 	},
 	{
@@ -1048,6 +1112,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdateAgent",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -1063,6 +1128,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdateAgentActionGroup",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -1078,6 +1144,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdateAgentAlias",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent-alias"},
 	},
 	{
@@ -1093,6 +1160,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdateAgentCollaborator",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent"},
 	},
 	{
@@ -1107,6 +1175,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdateAgentKnowledgeBase",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent", "knowledge-base"},
 	},
 	{
@@ -1121,6 +1190,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdateDataSource",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -1136,6 +1206,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdateFlow",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"flow"},
 	},
 	{
@@ -1151,6 +1222,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdateFlowAlias",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"flow-alias"},
 	},
 	{
@@ -1165,6 +1237,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdateKnowledgeBase",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -1180,6 +1253,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdatePrompt",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"prompt"},
 	},
 	{
@@ -1205,6 +1279,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:ValidateFlowDefinition",
+		Access: awsapi.AccessRead,
 	},
 }
 

@@ -36,6 +36,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:AgenticRetrieveStream",
+		Access: awsapi.AccessRead,
 	},
 	{
 		Name: "CheckIngestedDocumentAcl", Method: "POST", URI: "/knowledgebases/{knowledgeBaseId}/datasources/{dataSourceId}/check-ingested-document-acl", Status: 200,
@@ -48,6 +49,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:CheckIngestedDocumentAcl",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -63,6 +65,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:CreateInvocation",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"session"},
 	},
 	{
@@ -77,6 +80,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:CreateSession",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "DeleteAgentMemory", Method: "DELETE", URI: "/agents/{agentId}/agentAliases/{agentAliasId}/memories", Status: 202,
@@ -93,6 +97,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteAgentMemory",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"agent-alias"},
 	},
 	{
@@ -107,6 +112,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:DeleteSession",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"session"},
 	},
 	{
@@ -121,6 +127,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:EndSession",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"session"},
 	},
 	{
@@ -138,6 +145,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:GenerateQuery",
+		Access: awsapi.AccessRead,
 	},
 	{
 		Name: "GetAgentMemory", Method: "GET", URI: "/agents/{agentId}/agentAliases/{agentAliasId}/memories", Status: 200,
@@ -154,6 +162,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:GetAgentMemory",
+		Access:     awsapi.AccessRead,
 		Resources:  []string{"agent-alias"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxItems", ResultKey: "memoryContents"},
 	},
@@ -168,6 +177,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetDocumentContent",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -181,6 +191,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetExecutionFlowSnapshot",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"flow", "flow-alias", "flow-execution"},
 	},
 	{
@@ -194,6 +205,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetFlowExecution",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"flow", "flow-alias", "flow-execution"},
 	},
 	{
@@ -207,6 +219,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetIngestedDocumentAcl",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"knowledge-base"},
 	},
 	{
@@ -220,6 +233,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetInvocationStep",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"session"},
 	},
 	{
@@ -233,6 +247,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:GetSession",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"session"},
 	},
 	{
@@ -251,6 +266,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:InvokeAgent",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"agent-alias"},
 	},
 	{
@@ -268,6 +284,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:InvokeFlow",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"flow-alias"},
 	},
 	{
@@ -285,6 +302,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:InvokeInlineAgent",
+		Access: awsapi.AccessRead,
 	},
 	{
 		Name: "ListFlowExecutionEvents", Method: "GET", URI: "/flows/{flowIdentifier}/aliases/{flowAliasIdentifier}/executions/{executionIdentifier}/events", Status: 200,
@@ -297,6 +315,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListFlowExecutionEvents",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"flow", "flow-alias", "flow-execution"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "flowExecutionEvents"},
 	},
@@ -311,6 +330,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListFlowExecutions",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"flow", "flow-alias"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "flowExecutionSummaries"},
 	},
@@ -325,6 +345,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListInvocationSteps",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"session"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "invocationStepSummaries"},
 	},
@@ -339,6 +360,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListInvocations",
+		Access:     awsapi.AccessList,
 		Resources:  []string{"session"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "invocationSummaries"},
 	},
@@ -352,6 +374,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:ListSessions",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "sessionSummaries"},
 	},
 	{
@@ -365,6 +388,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:ListTagsForResource",
+		Access:    awsapi.AccessRead,
 		Resources: []string{"session"},
 	},
 	{
@@ -379,6 +403,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:OptimizePrompt",
+		Access: awsapi.AccessRead,
 	},
 	{
 		Name: "PutInvocationStep", Method: "PUT", URI: "/sessions/{sessionIdentifier}/invocationSteps/", Status: 201,
@@ -393,6 +418,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:PutInvocationStep",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"session"},
 	},
 	{
@@ -410,6 +436,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:Rerank",
+		Access:     awsapi.AccessWrite,
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", ResultKey: "results"},
 	},
 	{
@@ -427,6 +454,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:     "bedrock:Retrieve",
+		Access:     awsapi.AccessRead,
 		Resources:  []string{"knowledge-base"},
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", ResultKey: "retrievalResults"},
 	},
@@ -445,6 +473,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:RetrieveAndGenerate",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "RetrieveAndGenerateStream", Method: "POST", URI: "/retrieveAndGenerateStream", Status: 200,
@@ -461,6 +490,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "bedrock:RetrieveAndGenerate",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "StartFlowExecution", Method: "POST", URI: "/flows/{flowIdentifier}/aliases/{flowAliasIdentifier}/executions", Status: 200,
@@ -477,6 +507,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:StartFlowExecution",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"flow", "flow-alias"},
 	},
 	{
@@ -493,6 +524,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:StopFlowExecution",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"flow", "flow-alias", "flow-execution"},
 	},
 	{
@@ -507,6 +539,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:TagResource",
+		Access:    awsapi.AccessTagging,
 		Resources: []string{"session"},
 	},
 	{
@@ -520,6 +553,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UntagResource",
+		Access:    awsapi.AccessTagging,
 		Resources: []string{"session"},
 	},
 	{
@@ -534,6 +568,7 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action:    "bedrock:UpdateSession",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"session"},
 	},
 }

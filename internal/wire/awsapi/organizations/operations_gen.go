@@ -41,7 +41,9 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:AcceptHandshake",
+		Action:    "organizations:AcceptHandshake",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"handshake"},
 	},
 	{
 		Name: "AttachPolicy", Method: "POST", URI: "/", Status: 200,
@@ -61,8 +63,10 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:AttachPolicy",
-		Void:   true,
+		Action:    "organizations:AttachPolicy",
+		Access:    awsapi.AccessPermissions,
+		Resources: []string{"account", "organizationalunit", "policy", "root"},
+		Void:      true,
 	},
 	{
 		Name: "CancelHandshake", Method: "POST", URI: "/", Status: 200,
@@ -77,7 +81,9 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:CancelHandshake",
+		Action:    "organizations:CancelHandshake",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"handshake"},
 	},
 	{
 		Name: "CloseAccount", Method: "POST", URI: "/", Status: 200,
@@ -95,8 +101,10 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:CloseAccount",
-		Void:   true,
+		Action:    "organizations:CloseAccount",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"account"},
+		Void:      true,
 	},
 	{
 		Name: "CreateAccount", Method: "POST", URI: "/", Status: 200,
@@ -113,6 +121,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:CreateAccount",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "CreateGovCloudAccount", Method: "POST", URI: "/", Status: 200,
@@ -129,6 +138,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:CreateGovCloudAccount",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "CreateOrganization", Method: "POST", URI: "/", Status: 200,
@@ -144,6 +154,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:CreateOrganization",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "CreateOrganizationalUnit", Method: "POST", URI: "/", Status: 200,
@@ -159,7 +170,9 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:CreateOrganizationalUnit",
+		Action:    "organizations:CreateOrganizationalUnit",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"organizationalunit", "root"},
 	},
 	{
 		Name: "CreatePolicy", Method: "POST", URI: "/", Status: 200,
@@ -177,7 +190,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:CreatePolicy",
+		Action:    "organizations:CreatePolicy",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"policy"},
 	},
 	{
 		Name: "DeclineHandshake", Method: "POST", URI: "/", Status: 200,
@@ -192,7 +207,9 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:DeclineHandshake",
+		Action:    "organizations:DeclineHandshake",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"handshake"},
 	},
 	{
 		Name: "DeleteOrganization", Method: "POST", URI: "/", Status: 200,
@@ -208,6 +225,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:DeleteOrganization",
+		Access: awsapi.AccessWrite,
 		Void:   true,
 	},
 	{
@@ -223,8 +241,10 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:DeleteOrganizationalUnit",
-		Void:   true,
+		Action:    "organizations:DeleteOrganizationalUnit",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"organizationalunit"},
+		Void:      true,
 	},
 	{
 		Name: "DeletePolicy", Method: "POST", URI: "/", Status: 200,
@@ -240,8 +260,10 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:DeletePolicy",
-		Void:   true,
+		Action:    "organizations:DeletePolicy",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"policy"},
+		Void:      true,
 	},
 	{
 		Name: "DeleteResourcePolicy", Method: "POST", URI: "/", Status: 200,
@@ -257,6 +279,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:DeleteResourcePolicy",
+		Access: awsapi.AccessPermissions,
 		Void:   true,
 	},
 	{
@@ -274,8 +297,10 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:DeregisterDelegatedAdministrator",
-		Void:   true,
+		Action:    "organizations:DeregisterDelegatedAdministrator",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"account"},
+		Void:      true,
 	},
 	{
 		Name: "DescribeAccount", Method: "POST", URI: "/", Status: 200,
@@ -288,7 +313,9 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:DescribeAccount",
+		Action:    "organizations:DescribeAccount",
+		Access:    awsapi.AccessRead,
+		Resources: []string{"account"},
 	},
 	{
 		Name: "DescribeCreateAccountStatus", Method: "POST", URI: "/", Status: 200,
@@ -303,6 +330,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:DescribeCreateAccountStatus",
+		Access: awsapi.AccessRead,
 	},
 	{
 		Name: "DescribeEffectivePolicy", Method: "POST", URI: "/", Status: 200,
@@ -318,7 +346,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:DescribeEffectivePolicy",
+		Action:    "organizations:DescribeEffectivePolicy",
+		Access:    awsapi.AccessRead,
+		Resources: []string{"account"},
 	},
 	{
 		Name: "DescribeHandshake", Method: "POST", URI: "/", Status: 200,
@@ -331,7 +361,9 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:DescribeHandshake",
+		Action:    "organizations:DescribeHandshake",
+		Access:    awsapi.AccessRead,
+		Resources: []string{"handshake"},
 	},
 	{
 		Name: "DescribeOrganization", Method: "POST", URI: "/", Status: 200,
@@ -344,6 +376,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:DescribeOrganization",
+		Access: awsapi.AccessRead,
 	},
 	{
 		Name: "DescribeOrganizationalUnit", Method: "POST", URI: "/", Status: 200,
@@ -356,7 +389,9 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:DescribeOrganizationalUnit",
+		Action:    "organizations:DescribeOrganizationalUnit",
+		Access:    awsapi.AccessRead,
+		Resources: []string{"organizationalunit"},
 	},
 	{
 		Name: "DescribePolicy", Method: "POST", URI: "/", Status: 200,
@@ -370,7 +405,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:DescribePolicy",
+		Action:    "organizations:DescribePolicy",
+		Access:    awsapi.AccessRead,
+		Resources: []string{"policy"},
 	},
 	{
 		Name: "DescribeResourcePolicy", Method: "POST", URI: "/", Status: 200,
@@ -385,6 +422,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:DescribeResourcePolicy",
+		Access: awsapi.AccessRead,
 	},
 	{
 		Name: "DescribeResponsibilityTransfer", Method: "POST", URI: "/", Status: 200,
@@ -398,7 +436,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:DescribeResponsibilityTransfer",
+		Action:    "organizations:DescribeResponsibilityTransfer",
+		Access:    awsapi.AccessRead,
+		Resources: []string{"responsibilitytransfer"},
 	},
 	{
 		Name: "DetachPolicy", Method: "POST", URI: "/", Status: 200,
@@ -417,8 +457,10 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:DetachPolicy",
-		Void:   true,
+		Action:    "organizations:DetachPolicy",
+		Access:    awsapi.AccessPermissions,
+		Resources: []string{"account", "organizationalunit", "policy", "root"},
+		Void:      true,
 	},
 	{
 		Name: "DisableAWSServiceAccess", Method: "POST", URI: "/", Status: 200,
@@ -434,6 +476,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:DisableAWSServiceAccess",
+		Access: awsapi.AccessWrite,
 		Void:   true,
 	},
 	{
@@ -452,7 +495,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:DisablePolicyType",
+		Action:    "organizations:DisablePolicyType",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"root"},
 	},
 	{
 		Name: "EnableAWSServiceAccess", Method: "POST", URI: "/", Status: 200,
@@ -468,6 +513,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:EnableAWSServiceAccess",
+		Access: awsapi.AccessWrite,
 		Void:   true,
 	},
 	{
@@ -484,6 +530,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:EnableAllFeatures",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "EnablePolicyType", Method: "POST", URI: "/", Status: 200,
@@ -502,7 +549,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:EnablePolicyType",
+		Action:    "organizations:EnablePolicyType",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"root"},
 	},
 	{
 		Name: "InviteAccountToOrganization", Method: "POST", URI: "/", Status: 200,
@@ -520,7 +569,9 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:InviteAccountToOrganization",
+		Action:    "organizations:InviteAccountToOrganization",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"account"},
 	},
 	{
 		Name: "InviteOrganizationToTransferResponsibility", Method: "POST", URI: "/", Status: 200,
@@ -537,7 +588,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:InviteOrganizationToTransferResponsibility",
+		Action:    "organizations:InviteOrganizationToTransferResponsibility",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"account"},
 	},
 	{
 		Name: "LeaveOrganization", Method: "POST", URI: "/", Status: 200,
@@ -554,6 +607,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action: "organizations:LeaveOrganization",
+		Access: awsapi.AccessWrite,
 		Void:   true,
 	},
 	{
@@ -569,6 +623,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action:     "organizations:ListAWSServiceAccessForOrganization",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "EnabledServicePrincipals"},
 	},
 	{
@@ -582,6 +637,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action:     "organizations:ListAccounts",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Accounts"},
 	},
 	{
@@ -596,6 +652,8 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action:     "organizations:ListAccountsForParent",
+		Access:     awsapi.AccessList,
+		Resources:  []string{"organizationalunit", "root"},
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Accounts"},
 	},
 	{
@@ -612,6 +670,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action:     "organizations:ListAccountsWithInvalidEffectivePolicy",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Accounts"},
 	},
 	{
@@ -626,6 +685,8 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action:     "organizations:ListChildren",
+		Access:     awsapi.AccessList,
+		Resources:  []string{"organizationalunit", "root"},
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Children"},
 	},
 	{
@@ -640,6 +701,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action:     "organizations:ListCreateAccountStatus",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "CreateAccountStatuses"},
 	},
 	{
@@ -655,6 +717,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action:     "organizations:ListDelegatedAdministrators",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "DelegatedAdministrators"},
 	},
 	{
@@ -672,6 +735,8 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action:     "organizations:ListDelegatedServicesForAccount",
+		Access:     awsapi.AccessList,
+		Resources:  []string{"account"},
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "DelegatedServices"},
 	},
 	{
@@ -689,6 +754,8 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action:     "organizations:ListEffectivePolicyValidationErrors",
+		Access:     awsapi.AccessList,
+		Resources:  []string{"account"},
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "EffectivePolicyValidationErrors"},
 	},
 	{
@@ -702,6 +769,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action:     "organizations:ListHandshakesForAccount",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Handshakes"},
 	},
 	{
@@ -716,6 +784,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action:     "organizations:ListHandshakesForOrganization",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Handshakes"},
 	},
 	{
@@ -732,6 +801,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:ListInboundResponsibilityTransfers",
+		Access: awsapi.AccessList,
 	},
 	{
 		Name: "ListOrganizationalUnitsForParent", Method: "POST", URI: "/", Status: 200,
@@ -745,6 +815,8 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action:     "organizations:ListOrganizationalUnitsForParent",
+		Access:     awsapi.AccessList,
+		Resources:  []string{"organizationalunit", "root"},
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "OrganizationalUnits"},
 	},
 	{
@@ -760,6 +832,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action: "organizations:ListOutboundResponsibilityTransfers",
+		Access: awsapi.AccessList,
 	},
 	{
 		Name: "ListParents", Method: "POST", URI: "/", Status: 200,
@@ -773,6 +846,8 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action:     "organizations:ListParents",
+		Access:     awsapi.AccessList,
+		Resources:  []string{"account", "organizationalunit"},
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Parents"},
 	},
 	{
@@ -787,6 +862,7 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action:     "organizations:ListPolicies",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Policies"},
 	},
 	{
@@ -802,6 +878,8 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action:     "organizations:ListPoliciesForTarget",
+		Access:     awsapi.AccessList,
+		Resources:  []string{"account", "organizationalunit", "root"},
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Policies"},
 	},
 	{
@@ -815,6 +893,7 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action:     "organizations:ListRoots",
+		Access:     awsapi.AccessList,
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Roots"},
 	},
 	{
@@ -829,6 +908,8 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 		},
 		Action:     "organizations:ListTagsForResource",
+		Access:     awsapi.AccessList,
+		Resources:  []string{"account", "organizationalunit", "policy", "resourcepolicy", "responsibilitytransfer", "root"},
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", ResultKey: "Tags"},
 	},
 	{
@@ -844,6 +925,8 @@ var operations = [...]awsapi.Operation{
 			idUnsupportedAPIEndpointException,
 		},
 		Action:     "organizations:ListTargetsForPolicy",
+		Access:     awsapi.AccessList,
+		Resources:  []string{"policy"},
 		Pagination: awsapi.Pagination{InputToken: "NextToken", OutputToken: "NextToken", LimitKey: "MaxResults", ResultKey: "Targets"},
 	},
 	{
@@ -861,8 +944,10 @@ var operations = [...]awsapi.Operation{
 			idSourceParentNotFoundException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:MoveAccount",
-		Void:   true,
+		Action:    "organizations:MoveAccount",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"account", "organizationalunit", "root"},
+		Void:      true,
 	},
 	{
 		Name: "PutResourcePolicy", Method: "POST", URI: "/", Status: 200,
@@ -877,7 +962,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:PutResourcePolicy",
+		Action:    "organizations:PutResourcePolicy",
+		Access:    awsapi.AccessPermissions,
+		Resources: []string{"resourcepolicy"},
 	},
 	{
 		Name: "RegisterDelegatedAdministrator", Method: "POST", URI: "/", Status: 200,
@@ -894,8 +981,10 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:RegisterDelegatedAdministrator",
-		Void:   true,
+		Action:    "organizations:RegisterDelegatedAdministrator",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"account"},
+		Void:      true,
 	},
 	{
 		Name: "RemoveAccountFromOrganization", Method: "POST", URI: "/", Status: 200,
@@ -911,8 +1000,10 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:RemoveAccountFromOrganization",
-		Void:   true,
+		Action:    "organizations:RemoveAccountFromOrganization",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"account"},
+		Void:      true,
 	},
 	{
 		Name: "TagResource", Method: "POST", URI: "/", Status: 200,
@@ -927,8 +1018,10 @@ var operations = [...]awsapi.Operation{
 			idTargetNotFoundException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:TagResource",
-		Void:   true,
+		Action:    "organizations:TagResource",
+		Access:    awsapi.AccessTagging,
+		Resources: []string{"account", "organizationalunit", "policy", "resourcepolicy", "responsibilitytransfer", "root"},
+		Void:      true,
 	},
 	{
 		Name: "TerminateResponsibilityTransfer", Method: "POST", URI: "/", Status: 200,
@@ -946,7 +1039,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:TerminateResponsibilityTransfer",
+		Action:    "organizations:TerminateResponsibilityTransfer",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"responsibilitytransfer"},
 	},
 	{
 		Name: "UntagResource", Method: "POST", URI: "/", Status: 200,
@@ -961,8 +1056,10 @@ var operations = [...]awsapi.Operation{
 			idTargetNotFoundException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:UntagResource",
-		Void:   true,
+		Action:    "organizations:UntagResource",
+		Access:    awsapi.AccessTagging,
+		Resources: []string{"account", "organizationalunit", "policy", "resourcepolicy", "responsibilitytransfer", "root"},
+		Void:      true,
 	},
 	{
 		Name: "UpdateOrganizationalUnit", Method: "POST", URI: "/", Status: 200,
@@ -977,7 +1074,9 @@ var operations = [...]awsapi.Operation{
 			idServiceException,
 			idTooManyRequestsException,
 		},
-		Action: "organizations:UpdateOrganizationalUnit",
+		Action:    "organizations:UpdateOrganizationalUnit",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"organizationalunit"},
 	},
 	{
 		Name: "UpdatePolicy", Method: "POST", URI: "/", Status: 200,
@@ -996,7 +1095,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:UpdatePolicy",
+		Action:    "organizations:UpdatePolicy",
+		Access:    awsapi.AccessPermissions,
+		Resources: []string{"policy"},
 	},
 	{
 		Name: "UpdateResponsibilityTransfer", Method: "POST", URI: "/", Status: 200,
@@ -1011,7 +1112,9 @@ var operations = [...]awsapi.Operation{
 			idTooManyRequestsException,
 			idUnsupportedAPIEndpointException,
 		},
-		Action: "organizations:UpdateResponsibilityTransfer",
+		Action:    "organizations:UpdateResponsibilityTransfer",
+		Access:    awsapi.AccessWrite,
+		Resources: []string{"responsibilitytransfer"},
 	},
 }
 

@@ -32,6 +32,7 @@ var operations = [...]awsapi.Operation{
 			idRegionDisabledException,
 		},
 		Action:    "sts:AssumeRole",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"role"},
 	},
 	{
@@ -46,6 +47,7 @@ var operations = [...]awsapi.Operation{
 			idRegionDisabledException,
 		},
 		Action:    "sts:AssumeRoleWithSAML",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"role"},
 		NoAuth:    true,
 	},
@@ -62,6 +64,7 @@ var operations = [...]awsapi.Operation{
 			idRegionDisabledException,
 		},
 		Action:    "sts:AssumeRoleWithWebIdentity",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"role"},
 		NoAuth:    true,
 	},
@@ -73,6 +76,7 @@ var operations = [...]awsapi.Operation{
 			idRegionDisabledException,
 		},
 		Action:    "sts:AssumeRoot",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"root-user"},
 	},
 	{
@@ -82,16 +86,19 @@ var operations = [...]awsapi.Operation{
 			idInvalidAuthorizationMessageException,
 		},
 		Action: "sts:DecodeAuthorizationMessage",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "GetAccessKeyInfo", Method: "POST", URI: "/", Status: 200,
 		Input: idGetAccessKeyInfoRequest, Output: idGetAccessKeyInfoResponse,
 		Action: "sts:GetAccessKeyInfo",
+		Access: awsapi.AccessRead,
 	},
 	{
 		Name: "GetCallerIdentity", Method: "POST", URI: "/", Status: 200,
 		Input: idGetCallerIdentityRequest, Output: idGetCallerIdentityResponse,
 		Action: "sts:GetCallerIdentity",
+		Access: awsapi.AccessRead,
 	},
 	{
 		Name: "GetDelegatedAccessToken", Method: "POST", URI: "/", Status: 200,
@@ -102,6 +109,7 @@ var operations = [...]awsapi.Operation{
 			idRegionDisabledException,
 		},
 		Action: "sts:GetDelegatedAccessToken",
+		Access: awsapi.AccessWrite,
 	},
 	{
 		Name: "GetFederationToken", Method: "POST", URI: "/", Status: 200,
@@ -112,6 +120,7 @@ var operations = [...]awsapi.Operation{
 			idRegionDisabledException,
 		},
 		Action:    "sts:GetFederationToken",
+		Access:    awsapi.AccessWrite,
 		Resources: []string{"federated-user"},
 	},
 	{
@@ -121,6 +130,7 @@ var operations = [...]awsapi.Operation{
 			idRegionDisabledException,
 		},
 		Action: "sts:GetSessionToken",
+		Access: awsapi.AccessRead,
 	},
 	{
 		Name: "GetWebIdentityToken", Method: "POST", URI: "/", Status: 200,
@@ -131,6 +141,7 @@ var operations = [...]awsapi.Operation{
 			idSessionDurationEscalationException,
 		},
 		Action: "sts:GetWebIdentityToken",
+		Access: awsapi.AccessWrite,
 	},
 }
 
