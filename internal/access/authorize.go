@@ -11,6 +11,7 @@ import (
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/arn"
+	"github.com/outcrop/outcrop/internal/wire/sigv4"
 )
 
 // actionBearer is what a caller with a bearer key needs beside the action itself.
@@ -41,6 +42,10 @@ func (a Authorizer) Authorize(ctx context.Context, c *call.Call, n call.Need) er
 		c.Decision = call.Decision{Made: true}
 		return apierr.AccessDenied("An anonymous caller is not authorized to perform: %s", n.Action)
 	}
+	if unfit(&c.Principal, n.Action) {
+		c.Decision = call.Decision{Made: true}
+		return sigv4.Unrecognized()
+	}
 	q := e.queries.Get().(*query)
 	defer e.release(q)
 	if err := e.prepare(ctx, q, c, who); err != nil {
@@ -68,7 +73,7 @@ func (a Authorizer) Authorize(ctx context.Context, c *call.Call, n call.Need) er
 func (e *engine) prepare(ctx context.Context, q *query, c *call.Call, who caller) error {
 	q.who = who
 	q.principal, q.source = &c.Principal, &c.Source
-	q.region, q.callKeys = c.Region, c.Keys
+	q.region, q.callKeys, q.mfa = c.Region, c.Keys, c.MFA
 	q.now = e.cfg.Now
 	q.policies = &q.none
 	if e.cfg.Principals != nil && who.hasPolicies() {
@@ -144,12 +149,10 @@ func (e *engine) aim(ctx context.Context, q *query, n *call.Need, resource strin
 // setOwner finds whom the target belongs to, given the account in its ARN, and
 // whether its policy is asked at all.
 func (q *query) setOwner(account string) {
-	switch {
-	case q.target.Account != "":
-		q.owner = q.target.Account
-	case account != "" && account != "aws":
-		q.owner = account
-	default:
+	if q.target.Account != "" {
+		account = q.target.Account
+	}
+	if q.owner = account; account == "" || account == "aws" {
 		q.owner = q.principal.Account
 	}
 	q.trust = false

@@ -40,6 +40,7 @@ type query struct {
 	who       caller
 	principal *call.Principal
 	source    *call.Source
+	mfa       time.Time // when the call itself proved a one-time code; zero: it did not
 	region    string
 	policies  *Policies
 	endpoint  *policy.Document
@@ -249,6 +250,9 @@ const (
 // Source: IAM user guide, "Policy evaluation for requests within a single account",
 // table of resource-based policies and implicit denies.
 func (q *query) reach(d *policy.Document) reach {
+	if q.who == root {
+		return reachAll // naming the account names its root
+	}
 	best := reachNothing
 	statements := d.Statements()
 	role, _, _ := strings.Cut(q.request.Principal.UserID, ":")
@@ -294,8 +298,7 @@ func (q *query) decideListing(v verdict) verdict {
 	return v
 }
 
-// modelNames returns the names of foundation models that the principal's policies
-// have, each with as little as possible in the place of wildcards, and before them
+// modelNames returns the names of foundation models that the policies have, each with as little as possible in the place of wildcards, and before them
 // one that stands for all.
 func (q *query) modelNames() []string {
 	const kind = "foundation-model/"
@@ -315,8 +318,10 @@ func (q *query) modelNames() []string {
 	}
 	add(q.policies.Identity...)
 	add(q.policies.Session...)
-	if q.policies.Boundary != nil {
-		add(q.policies.Boundary)
+	for _, d := range [...]*policy.Document{q.policies.Boundary, q.endpoint} {
+		if d != nil {
+			add(d)
+		}
 	}
 	for _, level := range q.policies.Control {
 		add(level...)

@@ -13,7 +13,7 @@ import (
 //
 // Source: IAM user guide, "Compare AWS STS credentials".
 func unfit(p *call.Principal, action string) bool {
-	if p.Session == nil {
+	if p.Session == nil || p.Account == "" {
 		return false
 	}
 	service, _, _ := strings.Cut(action, ":")

@@ -160,6 +160,14 @@ func (q *query) sourceFact(name string) (values []string, known bool) {
 // sessionFact returns the value of a key that temporary credentials have. Those of
 // a user without them have none of these.
 func (q *query) sessionFact(name string, s *call.Session) (values []string, known bool) {
+	if !q.mfa.IsZero() { // the call itself has proved a one-time code
+		switch name {
+		case "aws:multifactorauthpresent":
+			return q.truth(slotMFA, true), true
+		case "aws:multifactorauthage":
+			return q.keep(slotMFAAge, strconv.FormatInt(int64(q.clock().Sub(q.mfa)/time.Second), 10)), true
+		}
+	}
 	switch name {
 	case "aws:multifactorauthpresent", "aws:multifactorauthage", "aws:tokenissuetime", "aws:sourceidentity", "aws:federatedprovider":
 		if s == nil || q.who == web {
