@@ -32,6 +32,7 @@ func services() []service {
 		{name: "bedrock-runtime", pkg: "bedrockruntime"},
 		{name: "iam", pkg: "iam"},
 		{name: "organizations", pkg: "organizations"},
+		{name: "outcrop", pkg: "outcrop", own: true},
 		{name: "sts", pkg: "sts"},
 	}
 }

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/outcrop/outcrop/internal/access"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/datadir"
 	"github.com/outcrop/outcrop/internal/document"
@@ -36,15 +35,18 @@ import (
 	"github.com/outcrop/outcrop/internal/family/stability"
 	"github.com/outcrop/outcrop/internal/family/titan"
 	"github.com/outcrop/outcrop/internal/idempotency"
+	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/inference"
 	"github.com/outcrop/outcrop/internal/jobs"
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/meter"
 	objectfs "github.com/outcrop/outcrop/internal/object/fs"
 	"github.com/outcrop/outcrop/internal/picture"
+	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/service"
 	bedrocksvc "github.com/outcrop/outcrop/internal/service/bedrock"
 	runtimesvc "github.com/outcrop/outcrop/internal/service/bedrockruntime"
+	outcropsvc "github.com/outcrop/outcrop/internal/service/outcrop"
 	stssvc "github.com/outcrop/outcrop/internal/service/sts"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
@@ -57,6 +59,7 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/iam"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/organizations"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/outcrop"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/sts"
 )
 
@@ -65,6 +68,7 @@ func Services() []*awsapi.Service {
 	return []*awsapi.Service{
 		&bedrock.Model, &bedrockruntime.Model, &bedrockagent.Model, &bedrockagentruntime.Model,
 		&iam.Model, &sts.Model, &organizations.Model, &accessanalyzer.Model,
+		&outcrop.Model,
 	}
 }
 
@@ -87,9 +91,12 @@ func Families() family.Registry {
 type state struct {
 	cfg     Config
 	store   store.Store
+	root    *keys.RootKey
 	keys    *keys.Service
 	weights *weights.Store
 	catalog *catalog.Catalog
+
+	directory *identity.Directory
 }
 
 // databaseFile is the name of the database in the data directory. It is made
@@ -118,8 +125,11 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &state{cfg: cfg, store: db}
+	s := &state{cfg: cfg, store: db, root: root}
 	s.keys = keys.New(keys.Config{Store: db, Root: root})
+	if s.directory, err = openDirectory(ctx, s, log); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
 	if err := s.models(log); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -156,6 +166,9 @@ type Server struct {
 	unlock  func() error
 	log     *slog.Logger
 	calls   *calls
+
+	resources *resource.Book
+	authority *authority
 
 	ready    atomic.Bool // everything is installed
 	draining atomic.Bool // a stop was asked for
@@ -197,6 +210,12 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.objects, err = objectfs.Open(objectsDir(s.cfg)); err != nil {
 		return nil, err
 	}
+	if s.resources, err = openResources(ctx, s.state.store, s.state.directory.Announce, s.log); err != nil {
+		return nil, err
+	}
+	if s.authority, err = s.newAuthority(ctx); err != nil {
+		return nil, err
+	}
 	if newEngine == nil {
 		newEngine = newLlamaCpp(s.log)
 	}
@@ -229,8 +248,10 @@ func (s *Server) handler() (http.Handler, error) {
 		Services:    Services(),
 		Routes:      s.routes(infer),
 		Direct:      directRoutes(st.catalog, infer),
-		Callers:     rootCallers{st.keys},
-		Access:      access.Authorizer{},
+		Callers:     s.authority.callers,
+		Access:      s.authority.access,
+		Changed:     st.directory.Changed,
+		Approvals:   s.authority.approvals,
 		Meter:       s.meter,
 		Idempotency: s.tokens,
 		TLS:         s.cfg.TLS.On(),
@@ -260,9 +281,14 @@ func (s *Server) routes(infer *inference.Service) []service.Route {
 	})
 	var all []service.Route
 	for _, svc := range []interface{ Routes() []service.Route }{
-		bedrocksvc.New(bedrocksvc.Config{Catalog: st.catalog, Profiles: st.store, Accepted: st.weights.Accepted}),
+		bedrocksvc.New(bedrocksvc.Config{Catalog: st.catalog, Profiles: st.store, Resources: s.resources, Accepted: st.weights.Accepted}),
 		runtime,
-		stssvc.New(),
+		stssvc.New(stssvc.Config{
+			Directory: st.directory, Sessions: s.authority.sessions, Access: s.authority.access, Keys: st.keys, Unseal: s.authority.reasons.unseal,
+		}),
+		outcropsvc.New(outcropsvc.Config{
+			Approvals: s.authority.approvals, Directory: st.directory, Sessions: s.authority.sessions, Apply: s.apply,
+		}),
 	} {
 		all = append(all, svc.Routes()...)
 	}
@@ -311,6 +337,9 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms.Go(func() error { return s.front.watch(broken) })
 	rooms.Go(func() error { return s.tokens.Run(broken) })
 	rooms.Go(func() error { return s.gateway.Run(broken) })
+	rooms.Go(func() error { return s.resources.Run(broken) })
+	rooms.Go(func() error { return s.state.directory.Run(broken) })
+	rooms.Go(func() error { return s.authority.approvals.Run(broken) })
 	rooms.Go(func() error {
 		return meter.Pruner{Store: s.state.store, Keep: *s.cfg.Usage.Keep, Log: s.log}.Run(broken)
 	})

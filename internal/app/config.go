@@ -58,6 +58,7 @@ type Config struct {
 	EnginesDir string `yaml:"engines_dir"`
 	Engine     Engine `yaml:"engine"`
 	Usage      Usage  `yaml:"usage"`
+	Keys       Keys   `yaml:"keys"`
 	Limits     Limits `yaml:"limits"`
 	// DocumentReader is the command that reads one document (document.Child);
 	// empty means this program with the argument document.Argument, whose main
@@ -97,6 +98,13 @@ type Limits struct {
 	// Bodies is how many bytes all request bodies in memory may have together;
 	// default 512 MiB.
 	Bodies int64 `yaml:"bodies"`
+}
+
+// Keys sets what keys callers may have.
+type Keys struct {
+	// ForbidLongTermBearer refuses to make long-term bearer keys; those that exist go
+	// on.
+	ForbidLongTermBearer bool `yaml:"forbid_long_term_bearer"`
 }
 
 // Usage sets how usage records are kept.

@@ -133,6 +133,9 @@ type Call struct {
 	// handler's Resources function adds them.
 	Needs    []Need
 	Decision Decision
+	// ApprovedBy is the access request that let this call through, when it was held
+	// back before; "" otherwise.
+	ApprovedBy string
 	// TokenID is the id for the resource that this call makes: the same on every
 	// repeat of its client token, so that a repeat after a crash finds what the
 	// first try made. "" when the caller sent no token.

@@ -2,13 +2,17 @@ package gateway
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/arn"
 )
 
 // errUndecided says that a handler was about to answer a call that was never
@@ -37,6 +41,55 @@ func (g *Gateway) authorize(q *request, n call.Need) error {
 	q.opened = o
 	g.open.add(o)
 	return nil
+}
+
+// hold keeps a call back that needs an approval. What only reads never does.
+func (g *Gateway) hold(q *request, resources []string, in any) error {
+	if g.cfg.Approvals == nil || q.events != nil {
+		return nil
+	}
+	return g.cfg.Approvals.Hold(q.r.Context(), q.Call, resources, in)
+}
+
+// Apply makes a call that was held back and is approved now: as its caller, with
+// the rights that the caller has now. c carries the principal, its source and
+// the region; input is the JSON of the operation's Go input.
+//
+// Errors: those of the call; an operation that is not bound.
+func (g *Gateway) Apply(ctx context.Context, c *call.Call, api, operation string, input []byte) error {
+	var b *service.Route
+	for op, r := range g.bound {
+		if op.Name == operation && r.Service.Name == api {
+			b = r
+			break
+		}
+	}
+	if b == nil {
+		return apierr.New(apierr.CodeNotImplemented, http.StatusNotImplemented, "Outcrop does not implement %s of %s.", operation, api)
+	}
+	in := b.NewInput()
+	if err := json.Unmarshal(input, in); err != nil {
+		return fmt.Errorf("read the input of %s: %w", operation, err)
+	}
+	c.Service, c.Operation, c.Action, c.Partition = api, operation, b.Operation.Action, arn.Partition(c.Region)
+	n := call.Need{Action: c.Action}
+	if b.Resources != nil {
+		var err error
+		if n.Resources, err = b.Resources(ctx, c, in); err != nil {
+			return err
+		}
+	}
+	if err := g.cfg.Access.Authorize(ctx, c, n); err != nil {
+		return err
+	}
+	if !c.Decision.Allowed {
+		return errUndecided
+	}
+	if err := g.rest.Validate(b.Service, b.Operation, in); err != nil {
+		return err
+	}
+	_, err := b.Serve(ctx, c, in)
+	return err
 }
 
 // openCall is a call that is being served, as it was when it was allowed.

@@ -54,6 +54,14 @@ type Idempotency interface {
 	Do(ctx context.Context, k idempotency.Key, fn func() (status int, body []byte, err error)) (status int, body []byte, replayed bool, err error)
 }
 
+// Approvals holds back changes that need the consent of another principal.
+// approval.Service implements it.
+type Approvals interface {
+	// Hold returns nil for a call that may go on. Errors: AccessDeniedException that
+	// names the access request which stands for the call now.
+	Hold(ctx context.Context, c *call.Call, resources []string, in any) error
+}
+
 // Config carries what a Gateway needs.
 type Config struct {
 	Services []*awsapi.Service // every API that is routed, bound or not; required
@@ -64,6 +72,7 @@ type Config struct {
 	// Changed returns a channel that is closed at the next change of what decisions
 	// depend on; nil means that nothing ever changes.
 	Changed     func() <-chan struct{}
+	Approvals   Approvals   // nil holds nothing back
 	Meter       Meter       // required
 	Idempotency Idempotency // required
 	// TLS tells that connections are encrypted that no listener tells of
@@ -323,6 +332,9 @@ func (g *Gateway) serve(q *request) error {
 	}
 	ctx = q.r.Context()
 	if err := q.codec.validate(q, in); err != nil {
+		return err
+	}
+	if err := g.hold(q, resources, in); err != nil {
 		return err
 	}
 	token, hash, ok, err := q.codec.token(q, in)

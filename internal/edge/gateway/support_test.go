@@ -25,7 +25,6 @@ import (
 	"github.com/outcrop/outcrop/internal/meter"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/service"
-	"github.com/outcrop/outcrop/internal/service/sts"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/accessanalyzer"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
@@ -188,7 +187,10 @@ func start(t testing.TB, change ...func(*gateway.Config)) *fixture {
 	}
 	cfg := gateway.Config{
 		Services: services(),
-		Routes: append(sts.New().Routes(),
+		Routes: []service.Route{
+			service.Bind(stsapi.OpGetCallerIdentity, func(_ context.Context, c *call.Call, _ *stsapi.GetCallerIdentityInput) (*stsapi.GetCallerIdentityOutput, error) {
+				return &stsapi.GetCallerIdentityOutput{Account: &c.Principal.Account}, nil
+			}),
 			service.Bind(rt.OpConverse, func(ctx context.Context, c *call.Call, in *rt.ConverseInput) (*rt.ConverseOutput, error) {
 				f.count()
 				return f.converse(ctx, c, in)
@@ -205,7 +207,7 @@ func start(t testing.TB, change ...func(*gateway.Config)) *fixture {
 				f.count()
 				return f.invoke(ctx, c, in)
 			}),
-		),
+		},
 		Callers: callers{f.keys}, Access: access.Authorizer{}, Meter: f.records, Idempotency: once{},
 		Log: slog.New(slog.NewTextHandler(f.log, nil)),
 	}
