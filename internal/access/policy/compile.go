@@ -146,5 +146,7 @@ func compileResource(r string, kind Kind, version string) (pattern, error) {
 		}
 		r += strings.Repeat(":*", missing)
 	}
-	return compileText(r, version, true)
+	p, err := compileText(r, version, true)
+	p.bindParts()
+	return p, err
 }

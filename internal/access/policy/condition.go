@@ -41,11 +41,11 @@ type condition struct {
 // operator even if it has one.
 //
 // Source: IAM user guide, "AWS global condition context keys", those with the value
-// type "multivalued".
+// type "multivalued", and the authorization reference of STS.
 func hasSeveral(key string) bool {
 	switch key {
 	case "aws:calledvia", "aws:principalorgpaths", "aws:principalservicenameslist", "aws:resourceorgpaths",
-		"aws:sourceorgpaths", "aws:tagkeys", "aws:vpceorgpaths":
+		"aws:sourceorgpaths", "aws:tagkeys", "aws:vpceorgpaths", "sts:transitivetagkeys":
 		return true
 	}
 	return false

@@ -19,8 +19,10 @@ const (
 type token struct {
 	kind     tokenKind
 	text     string // of a literal; lower-case name of a variable's key
-	fallback string // of a variable whose key is absent
+	fallback string // of a variable whose key has no value
 	defaults bool   // the variable has a fallback
+	several  bool   // the variable's key may have several values, so it has none here
+	within   bool   // of a wildcard: does not stand for a colon
 }
 
 // pattern is text with wildcards and variables, ready to be matched.
@@ -80,11 +82,13 @@ func (p *pattern) text(keys Keys) (string, bool) {
 }
 
 // matchTokens matches without variables. It takes the shortest text for each star
-// and goes back to the last star alone, so its time is at most the product of both
-// lengths.
+// and goes back to the last star alone; if that may not stand for colons, then also
+// to the last one that may. Later stars can take what earlier ones leave, so no
+// other way needs to be tried, and the time is bounded by the product of the
+// lengths, times the text between two colons where stars stop at those.
 func matchTokens(tokens []token, s string, fold bool) bool {
 	at, pos := 0, 0
-	lastStar, starPos := -1, 0
+	inner, outer := turn{at: -1}, turn{at: -1}
 	for {
 		if at == len(tokens) {
 			if pos == len(s) {
@@ -94,22 +98,28 @@ func matchTokens(tokens []token, s string, fold bool) bool {
 			switch t := &tokens[at]; t.kind {
 			case star:
 				at++
+				if t.within {
+					inner = turn{at, pos}
+					continue
+				}
 				if at == len(tokens) {
 					return true
 				}
 				if next := &tokens[at]; at == len(tokens)-1 && next.kind == literal {
 					return len(s)-pos >= len(next.text) && equal(s[len(s)-len(next.text):], next.text, fold)
 				}
-				lastStar, starPos = at, pos
+				inner, outer = turn{at: -1}, turn{at, pos}
 				continue
 			case question:
 				if pos == len(s) {
 					return false // what follows only needs more
 				}
-				_, size := utf8.DecodeRuneInString(s[pos:])
-				pos += size
-				at++
-				continue
+				if !t.within || s[pos] != ':' {
+					_, size := utf8.DecodeRuneInString(s[pos:])
+					pos += size
+					at++
+					continue
+				}
 			case literal, variable:
 				if len(s)-pos >= len(t.text) && equal(s[pos:pos+len(t.text)], t.text, fold) {
 					pos += len(t.text)
@@ -118,20 +128,35 @@ func matchTokens(tokens []token, s string, fold bool) bool {
 				}
 			}
 		}
-		if lastStar < 0 || starPos == len(s) {
+		switch {
+		case inner.at >= 0 && inner.pos < len(s) && s[inner.pos] != ':':
+			inner.advance(s)
+			at, pos = inner.at, inner.pos
+			continue
+		case outer.at < 0 || outer.pos == len(s):
 			return false
 		}
-		_, size := utf8.DecodeRuneInString(s[starPos:])
-		starPos += size
-		if next := &tokens[lastStar]; next.kind == literal && !fold {
-			i := strings.Index(s[starPos:], next.text)
+		outer.advance(s)
+		if next := &tokens[outer.at]; next.kind == literal && !fold {
+			i := strings.Index(s[outer.pos:], next.text)
 			if i < 0 {
 				return false
 			}
-			starPos += i
+			outer.pos += i
 		}
-		at, pos = lastStar, starPos
+		inner = turn{at: -1}
+		at, pos = outer.at, outer.pos
 	}
+}
+
+// turn is where matching goes on when it failed: at a token, behind a star, and at
+// a place of the text, up to which the star reaches.
+type turn struct{ at, pos int }
+
+// advance lets the star reach one character further.
+func (t *turn) advance(s string) {
+	_, size := utf8.DecodeRuneInString(s[t.pos:])
+	t.pos += size
 }
 
 // equal compares texts of equal length; with fold, low is in lower case.
@@ -192,11 +217,32 @@ func MatchAction(pattern, action string) bool {
 }
 
 // MatchResource tells whether an ARN fits a pattern of the element Resource
-// without policy variables: * stands for any number of characters, colons and
-// slashes included, ? for one, case matters.
+// without policy variables. * stands for any number of characters, ? for one, case
+// matters. In the first five parts of the pattern a wildcard stays within the part;
+// but a star at the end of a part may reach beyond it.
+//
+// Source: IAM user guide, "IAM JSON policy elements: Resource".
 func MatchResource(pattern, arn string) bool {
 	p := wildcards(pattern)
+	p.bindParts()
 	return matchTokens(p.tokens, arn, false)
+}
+
+// bindParts makes a pattern of text that of an ARN: wildcards in the first five
+// parts do not stand for colons, apart from a star at the end of a part.
+func (p *pattern) bindParts() {
+	colons := 0
+	for i := range p.tokens {
+		t := &p.tokens[i]
+		if t.kind == literal {
+			colons += strings.Count(t.text, ":")
+		}
+		if colons >= arnParts-1 {
+			return
+		}
+		last := i == len(p.tokens)-1 || p.tokens[i+1].kind == literal && p.tokens[i+1].text[0] == ':'
+		t.within = t.kind == question || t.kind == star && !last
+	}
 }
 
 // lower is strings.ToLower for ASCII letters alone.

@@ -88,6 +88,7 @@ func parseVariable(s string) (token, int, error) {
 	}
 	name, rest, hasDefault := strings.Cut(inner, ",")
 	t := token{kind: variable, text: strings.ToLower(name), defaults: hasDefault}
+	t.several = hasSeveral(t.text)
 	if hasDefault {
 		rest = strings.TrimLeft(rest, " ")
 		if len(rest) < 2 || rest[0] != '\'' || rest[len(rest)-1] != '\'' || strings.Contains(rest[1:len(rest)-1], "'") {
@@ -107,12 +108,12 @@ func parseVariable(s string) (token, int, error) {
 }
 
 // resolve returns the value of a variable: that of its key if the key has exactly
-// one and it is not empty, else the default. Wildcards in it are ordinary
-// characters.
+// one, may not have several, and it is not empty; else the default. Wildcards in it
+// are ordinary characters.
 //
 // Source: IAM user guide, "Policy variables with no value".
 func (t *token) resolve(keys Keys) (string, bool) {
-	if keys != nil {
+	if keys != nil && !t.several {
 		if values, ok := keys.Values(t.text); ok && len(values) == 1 && values[0] != "" {
 			return values[0], true
 		}

@@ -124,7 +124,17 @@ func (e *naive) resource(s map[string]any) bool {
 			for p != "*" && strings.Count(p, ":") < 5 {
 				p += ":*"
 			}
-			if cells, ok := e.cells(p, true); ok && fit(cells, e.r.Resource) {
+			cells, ok := e.cells(p, true)
+			// In the first five parts wildcards stay within the part, unless a star
+			// ends it.
+			for i, colons := 0, 0; i < len(cells) && colons < 5; i++ {
+				ends := i == len(cells)-1 || cells[i+1] == cell{r: ':'}
+				cells[i].within = cells[i].any || cells[i].run && !ends
+				if cells[i].r == ':' {
+					colons++
+				}
+			}
+			if ok && fit(cells, e.r.Resource) {
 				return true
 			}
 		}
@@ -211,7 +221,7 @@ func (e *naive) condition(s map[string]any) bool {
 
 // multivalued are the keys that need a set operator.
 const multivalued = " aws:calledvia aws:principalorgpaths aws:principalservicenameslist aws:resourceorgpaths" +
-	" aws:sourceorgpaths aws:tagkeys aws:vpceorgpaths "
+	" aws:sourceorgpaths aws:tagkeys aws:vpceorgpaths sts:transitivetagkeys "
 
 func (e *naive) holds(name, key string, want []string) bool {
 	var given []string
@@ -394,6 +404,7 @@ func (e *naive) arn(given, want string) bool {
 type cell struct {
 	r        rune
 	any, run bool // one character, any number of them
+	within   bool // none of them a colon
 }
 
 // plain makes cells of text with wildcards and no variables.
@@ -420,7 +431,7 @@ func (e *naive) cells(text string, wild bool) (cells []cell, ok bool) {
 				value = m[1]
 			} else {
 				var given []string
-				if e.r.Keys != nil {
+				if e.r.Keys != nil && !strings.Contains(multivalued, " "+strings.ToLower(m[1])+" ") {
 					given, _ = e.r.Keys.Values(strings.ToLower(m[1]))
 				}
 				if len(given) == 1 && given[0] != "" {
@@ -454,9 +465,9 @@ func fit(cells []cell, text string) bool {
 		for i := range next {
 			switch {
 			case c.run:
-				next[i] = row[i] || i > 0 && next[i-1]
+				next[i] = row[i] || i > 0 && next[i-1] && !(c.within && runes[i-1] == ':')
 			case i > 0:
-				next[i] = row[i-1] && (c.any || c.r == runes[i-1])
+				next[i] = row[i-1] && (c.any && !(c.within && runes[i-1] == ':') || !c.any && c.r == runes[i-1])
 			}
 		}
 		row = next

@@ -52,7 +52,7 @@ func targets() []target {
 		{"bedrock:InvokeModelWithResponseStream", append(models, profiles...), invoke},
 		{"bedrock:GetFoundationModel", models, nil},
 		{"bedrock:ListFoundationModels", []string{"*"}, nil},
-		{"bedrock:ListGuardrails", []string{"*"}, nil},
+		{"bedrock:ListCustomModels", []string{"*"}, nil},
 		{"bedrock:ApplyGuardrail", guardrails, nil},
 		{"bedrock:GetGuardrail", guardrails, nil},
 		{"bedrock:DeleteGuardrail", guardrails, nil},

@@ -140,7 +140,7 @@ func (w writer) variable(inverted bool) string {
 }
 
 func (w writer) principals() any {
-	if w.chance(10) {
+	if w.chance(10) || w.kind == policy.Endpoint && w.scope == Judged {
 		return "*"
 	}
 	p := map[string]any{}
@@ -297,8 +297,14 @@ func (w writer) value(k keyFact, f form, base string, inverted bool) string {
 		}
 		return pick(w.Maker, []string{"true", "false", "True"})
 	case addressForm:
+		if inverted && w.scope == Judged {
+			return pick(w.Maker, []string{"203.0.113.0/24", "10.1.2.3/32", "2001:db8::/32", "2001:db8::7/128"})
+		}
+		if w.scope == Everything && w.chance(10) {
+			return pick(w.Maker, []string{"0.0.0.0/0", "::/0"})
+		}
 		return pick(w.Maker, []string{
-			"203.0.113.0/24", "10.0.0.0/8", "10.1.2.3", "2001:db8::/32", "2001:db8::7", "192.0.2.128/25", "0.0.0.0/0", "10.1.2.3/32",
+			"203.0.113.0/24", "10.0.0.0/8", "10.1.2.3", "2001:db8::/32", "2001:db8::7", "192.0.2.128/25", "10.1.2.3/32",
 		})
 	case binaryForm:
 		return pick(w.Maker, []string{"QUJD", "cmVk", "QUJDRA=="})
