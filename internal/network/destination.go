@@ -48,7 +48,10 @@ func ParseDestination(text string) (Destination, error) {
 			return wrong("the port is not 1 to 65535")
 		}
 	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	host, err := unbracket(host)
+	if err != nil {
+		return wrong(err.Error())
+	}
 	if strings.Contains(host, "/") {
 		p, err := netip.ParsePrefix(host)
 		if err != nil {
@@ -70,6 +73,16 @@ func ParseDestination(text string) (Destination, error) {
 	return Destination{host: name, port: port}, nil
 }
 
+// unbracket takes the brackets off an IPv6 address.
+func unbracket(host string) (string, error) {
+	inner, open := strings.CutPrefix(host, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if open != closed || open && !strings.Contains(inner, ":") {
+		return "", errors.New("its brackets hold no IPv6 address")
+	}
+	return inner, nil
+}
+
 // hostName brings a host into the one form in which hosts are compared: lower
 // case, IDNA, without a last dot, addresses as netip writes them. It refuses
 // numbers that some programs take for addresses (decimal, octal, hexadecimal,
@@ -82,7 +95,7 @@ func hostName(host string) (string, error) {
 		return a.String(), nil
 	}
 	name, err := idna.Lookup.ToASCII(strings.TrimSuffix(host, "."))
-	if err != nil || name == "" || len(name) > 253 {
+	if err != nil || name == "" || len(name) > 253 || strings.Contains(name, "..") {
 		return "", errors.New("it is no name of a host")
 	}
 	name = lower(name)

@@ -172,10 +172,13 @@ func (e *Egress) check(ctx context.Context, p Purpose, host string, port uint16)
 // address that it has is checked, and one of those addresses is dialled: an answer
 // of the name service that changes in between changes nothing.
 //
-// Errors wrap ErrEgress when the list refuses, and else are the network's.
+// Errors wrap ErrEgress when the list refuses, and else are the network's. Each
+// call leaves one record: an attempt that came to no connection because its host
+// is refused or not known is a REJECT.
 func (e *Egress) Dial(ctx context.Context, p Purpose, address string) (net.Conn, error) {
 	host, port, err := splitPort(address)
 	if err != nil {
+		e.rejected(p, address, netip.AddrPort{}, err)
 		return nil, err
 	}
 	name, how, err := e.check(ctx, p, host, port)
@@ -185,7 +188,9 @@ func (e *Egress) Dial(ctx context.Context, p Purpose, address string) (net.Conn,
 	}
 	addrs, err := e.lookup(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("look up %s: %w", name, err)
+		err = fmt.Errorf("look up %s: %w", name, err)
+		e.rejected(p, host, netip.AddrPort{}, err)
+		return nil, err
 	}
 	for _, a := range addrs {
 		if err := e.checkAddr(ctx, p, name, how, netip.AddrPortFrom(a, port)); err != nil {

@@ -122,14 +122,17 @@ func ParseHost(text string) (string, error) {
 		}
 		host, tail = text[:i], text[i:]
 	}
-	name, err := hostName(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	host, err := unbracket(host)
+	if err == nil {
+		host, err = hostName(host)
+	}
 	if err != nil {
 		return "", fmt.Errorf("%q is not the name of a host: %w", text, err)
 	}
-	if strings.Contains(name, ":") {
-		name = "[" + name + "]"
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
 	}
-	return name + tail, nil
+	return host + tail, nil
 }
 
 // ParsePrefixes reads networks and single addresses: "10.0.0.0/8", "192.0.2.7".
