@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -33,7 +34,7 @@ func Decode(svc *awsapi.Service, op *awsapi.Operation, p *Params, dst any) error
 		return fmt.Errorf("awsquery: input of %s: %T is not a pointer", op.Name, dst)
 	}
 	d := decoder{svc}
-	return d.structure(svc.Shape(op.Input), &p.root, v.Elem(), "")
+	return d.structure(svc.Shape(op.Input), p.root(), v.Elem())
 }
 
 type decoder struct{ svc *awsapi.Service }
@@ -42,17 +43,17 @@ func wrong(name, want string) error {
 	return apierr.New(apierr.CodeSerialization, http.StatusBadRequest, "'%s' must be %s.", name, want)
 }
 
-func (d decoder) structure(s *awsapi.Shape, n *node, v reflect.Value, name string) error {
+func (d decoder) structure(s *awsapi.Shape, n node, v reflect.Value) error {
 	if v.Kind() != reflect.Struct || v.NumField() != len(s.Members) {
 		return fmt.Errorf("awsquery: %s does not fit shape %s", v.Type(), s.Name)
 	}
 	for i := range s.Members {
 		m := &s.Members[i]
-		child := n.children[m.Key()]
-		if child == nil {
+		child, ok := n.child(m.Key())
+		if !ok {
 			continue
 		}
-		if err := d.value(m.Shape, child, v.Field(i), join(name, m.Key()), m.TimestampFormat); err != nil {
+		if err := d.value(m.Shape, child, v.Field(i), m.TimestampFormat); err != nil {
 			return err
 		}
 	}
@@ -66,7 +67,7 @@ func join(name, part string) string {
 	return name + "." + part
 }
 
-func (d decoder) value(id awsapi.ShapeID, n *node, v reflect.Value, name, format string) error {
+func (d decoder) value(id awsapi.ShapeID, n node, v reflect.Value, format string) error {
 	if v.Kind() == reflect.Pointer {
 		v.Set(reflect.New(v.Type().Elem()))
 		v = v.Elem()
@@ -74,16 +75,16 @@ func (d decoder) value(id awsapi.ShapeID, n *node, v reflect.Value, name, format
 	s := d.svc.Shape(id)
 	switch s.Kind {
 	case awsapi.Structure, awsapi.Union:
-		return d.structure(s, n, v, name)
+		return d.structure(s, n, v)
 	case awsapi.List:
-		return d.list(s, n, v, name)
+		return d.list(s, n, v)
 	case awsapi.Map:
-		return d.mapping(s, n, v, name)
+		return d.mapping(s, n, v)
 	}
 	if !n.set {
-		return wrong(name, "a single value")
+		return wrong(n.name, "a single value")
 	}
-	return scalar(s, n.value, v, name, format)
+	return scalar(s, n.value, v, n.name, format)
 }
 
 func scalar(s *awsapi.Shape, text string, v reflect.Value, name, format string) error {
@@ -139,63 +140,62 @@ func parseTime(s, format string) (time.Time, bool) {
 	return t, t.Year() >= 1 && t.Year() <= 9999
 }
 
-// numbered returns the children of n.children[word] in the order of their numbers.
-func numbered(n *node, word, name string) ([]*node, []string, error) {
+// numbered returns the nodes below n and word in the order of their numbers.
+func numbered(n node, word string) ([]node, error) {
 	if n.set && n.value != "" {
-		return nil, nil, wrong(name, "given as "+name+"."+word+".1, "+name+"."+word+".2 and so on")
+		return nil, wrong(n.name, fmt.Sprintf("given as %[1]s.%[2]s.1, %[1]s.%[2]s.2 and so on", n.name, word))
 	}
-	group := n.children[word]
-	if group == nil {
-		return nil, nil, nil
-	}
-	numbers := make([]int, 0, len(group.children))
-	for key := range group.children {
+	group, _ := n.child(word)
+	var numbers []int
+	for _, p := range group.below {
+		key, _, _ := strings.Cut(p.name[len(group.name)+1:], ".")
 		i, err := strconv.Atoi(key)
 		if err != nil || i < 1 || strconv.Itoa(i) != key {
-			return nil, nil, wrong(name, "numbered from 1")
+			return nil, wrong(n.name, "numbered from 1")
 		}
 		numbers = append(numbers, i)
 	}
 	slices.Sort(numbers)
-	nodes, names := make([]*node, len(numbers)), make([]string, len(numbers))
+	numbers = slices.Compact(numbers)
+	nodes := make([]node, len(numbers))
 	for i, x := range numbers {
-		key := strconv.Itoa(x)
-		nodes[i], names[i] = group.children[key], name+"."+word+"."+key
+		nodes[i], _ = group.child(strconv.Itoa(x))
 	}
-	return nodes, names, nil
+	return nodes, nil
 }
 
-func (d decoder) list(s *awsapi.Shape, n *node, v reflect.Value, name string) error {
-	items, names, err := numbered(n, "member", name)
+func (d decoder) list(s *awsapi.Shape, n node, v reflect.Value) error {
+	items, err := numbered(n, "member")
 	if err != nil {
 		return err
 	}
 	v.Set(reflect.MakeSlice(v.Type(), len(items), len(items)))
 	for i, item := range items {
-		if err := d.value(s.Elem, item, v.Index(i), names[i], ""); err != nil {
+		if err := d.value(s.Elem, item, v.Index(i), ""); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d decoder) mapping(s *awsapi.Shape, n *node, v reflect.Value, name string) error {
-	entries, names, err := numbered(n, "entry", name)
+func (d decoder) mapping(s *awsapi.Shape, n node, v reflect.Value) error {
+	entries, err := numbered(n, "entry")
 	if err != nil {
 		return err
 	}
 	v.Set(reflect.MakeMapWithSize(v.Type(), len(entries)))
-	for i, e := range entries {
-		key, item := e.children["key"], e.children["value"]
-		if key == nil || !key.set || item == nil {
-			return wrong(names[i], "a key with a value")
+	for _, e := range entries {
+		key, _ := e.child("key")
+		item, ok := e.child("value")
+		if !key.set || !ok {
+			return wrong(e.name, "a key with a value")
 		}
 		k, val := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
 		k.SetString(key.value)
 		if v.MapIndex(k).IsValid() {
-			return wrong(names[i]+".key", "different from the other keys")
+			return wrong(key.name, "different from the other keys")
 		}
-		if err := d.value(s.Elem, item, val, names[i]+".value", ""); err != nil {
+		if err := d.value(s.Elem, item, val, ""); err != nil {
 			return err
 		}
 		v.SetMapIndex(k, val)

@@ -7,31 +7,57 @@ package awsquery
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
-// Limits of a form. AWS's own largest request has some 200 parameters.
+// Limits of a form. The deepest name of an AWS API has 9 parts, the largest
+// request some 200 parameters.
 const (
 	maxParams = 4096
-	maxParts  = 32 // parts of a dotted name
+	maxParts  = 16 // parts of a dotted name
 )
 
 // codeMalformed is the error code of a form that cannot be read.
 const codeMalformed = "MalformedQueryString"
 
-// Params is a form, its dotted names taken apart.
-type Params struct {
-	root node
-	n    int
+// Params is a form: its parameters in the order of their names, so that those
+// below a dotted name stand together. It costs little more than the form itself,
+// however the names are made.
+type Params struct{ pairs []param }
+
+type param struct{ name, value string }
+
+// node is a name and what stands below it.
+type node struct {
+	name  string
+	value string
+	set   bool    // name itself has a value
+	below []param // whose names go on after name and a dot
 }
 
-type node struct {
-	value    string
-	set      bool
-	children map[string]*node
+// root is the node that all parameters stand below.
+func (p *Params) root() node { return node{below: p.pairs} }
+
+// child returns the node of one more part; ok is false when there is nothing.
+func (n *node) child(part string) (c node, ok bool) {
+	c.name = join(n.name, part)
+	i, found := search(n.below, c.name)
+	if found {
+		c.value, c.set = n.below[i].value, true
+	}
+	// '/' is the byte after '.', so what lies between begins with name and a dot.
+	from, _ := search(n.below, c.name+".")
+	to, _ := search(n.below, c.name+"/")
+	c.below = n.below[from:to]
+	return c, c.set || len(c.below) > 0
+}
+
+func search(pairs []param, name string) (int, bool) {
+	return slices.BinarySearchFunc(pairs, name, func(p param, name string) int { return strings.Compare(p.name, name) })
 }
 
 // Action returns the name of the operation, "" when the form has none.
@@ -40,10 +66,10 @@ func (p *Params) Action() string { return p.Get("Action") }
 // Version returns the API version, e.g. "2011-06-15"; "" when the form has none.
 func (p *Params) Version() string { return p.Get("Version") }
 
-// Get returns the value of a name without dots, or "".
+// Get returns the value of a name, or "".
 func (p *Params) Get(name string) string {
-	if c := p.root.children[name]; c != nil {
-		return c.value
+	if i, ok := search(p.pairs, name); ok {
+		return p.pairs[i].value
 	}
 	return ""
 }
@@ -52,7 +78,8 @@ func (p *Params) Get(name string) string {
 // carry their parameters, and body a form body; either may be empty.
 //
 // Errors are MalformedQueryString 400: a bad percent escape, invalid UTF-8, a
-// name that stands twice, a bare semicolon, over 4096 parameters.
+// name that stands twice, a bare semicolon, over 4096 parameters, a name of over
+// 16 parts.
 func Parse(query string, body []byte) (*Params, error) {
 	p := new(Params)
 	for _, form := range []string{query, string(body)} {
@@ -68,39 +95,30 @@ func Parse(query string, body []byte) (*Params, error) {
 			}
 		}
 	}
+	slices.SortFunc(p.pairs, func(a, b param) int { return strings.Compare(a.name, b.name) })
+	for i := range p.pairs[min(1, len(p.pairs)):] {
+		if p.pairs[i].name == p.pairs[i+1].name {
+			return nil, malformed("A parameter of the form stands twice: %.64q.", p.pairs[i].name)
+		}
+	}
 	return p, nil
 }
 
-func (p *Params) add(pair string) error {
-	if p.n++; p.n > maxParams {
+func (p *Params) add(raw string) error {
+	n := len(p.pairs) + 1
+	if n > maxParams {
 		return malformed("The form has more than %d parameters.", maxParams)
 	}
-	rawName, rawValue, _ := strings.Cut(pair, "=")
+	rawName, rawValue, _ := strings.Cut(raw, "=")
 	name, ok := unescape(rawName)
 	value, ok2 := unescape(rawValue)
 	if !ok || !ok2 {
-		return malformed("Parameter %d of the form is not percent-encoded UTF-8.", p.n)
+		return malformed("Parameter %d of the form is not percent-encoded UTF-8.", n)
 	}
-	n := &p.root
-	parts := 0
-	for part := range strings.SplitSeq(name, ".") {
-		if parts++; parts > maxParts {
-			return malformed("The name of parameter %d has too many parts.", p.n)
-		}
-		next := n.children[part]
-		if next == nil {
-			next = new(node)
-			if n.children == nil {
-				n.children = make(map[string]*node)
-			}
-			n.children[part] = next
-		}
-		n = next
+	if strings.Count(name, ".") >= maxParts {
+		return malformed("The name of parameter %d has more than %d parts.", n, maxParts)
 	}
-	if n.set {
-		return malformed("Parameter %d of the form has a name that stands there already.", p.n)
-	}
-	n.value, n.set = value, true
+	p.pairs = append(p.pairs, param{name, value})
 	return nil
 }
 

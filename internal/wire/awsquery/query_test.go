@@ -120,7 +120,7 @@ func TestRefuses(t *testing.T) {
 		"S=a;I=5":                codeMalformed,
 		"S=a&S=b":                codeMalformed,
 		"S=a&%53=b":              codeMalformed,
-		strings.Repeat("a.", 40): codeMalformed,
+		strings.Repeat("a.", 16): codeMalformed,
 		b.String():               codeMalformed,
 		"I=x":                    "'I' must be an integer of at most 32 bits",
 		"I=2147483648":           "'I' must be an integer",
