@@ -46,6 +46,8 @@ import (
 	"github.com/outcrop/outcrop/internal/service"
 	bedrocksvc "github.com/outcrop/outcrop/internal/service/bedrock"
 	runtimesvc "github.com/outcrop/outcrop/internal/service/bedrockruntime"
+	iamsvc "github.com/outcrop/outcrop/internal/service/iam"
+	organizationssvc "github.com/outcrop/outcrop/internal/service/organizations"
 	outcropsvc "github.com/outcrop/outcrop/internal/service/outcrop"
 	stssvc "github.com/outcrop/outcrop/internal/service/sts"
 	"github.com/outcrop/outcrop/internal/store"
@@ -252,6 +254,7 @@ func (s *Server) handler() (http.Handler, error) {
 		Access:      s.authority.access,
 		Changed:     st.directory.Changed,
 		Approvals:   s.authority.approvals,
+		Used:        st.directory.Used,
 		Meter:       s.meter,
 		Idempotency: s.tokens,
 		TLS:         s.cfg.TLS.On(),
@@ -286,6 +289,8 @@ func (s *Server) routes(infer *inference.Service) []service.Route {
 		stssvc.New(stssvc.Config{
 			Directory: st.directory, Sessions: s.authority.sessions, Access: s.authority.access, Keys: st.keys, Unseal: s.authority.reasons.unseal,
 		}),
+		iamsvc.New(iamsvc.Config{Directory: st.directory}),
+		organizationssvc.New(st.directory),
 		outcropsvc.New(outcropsvc.Config{
 			Approvals: s.authority.approvals, Directory: st.directory, Sessions: s.authority.sessions, Apply: s.apply,
 		}),
