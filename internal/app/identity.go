@@ -49,7 +49,7 @@ func (s *Server) newAuthority(ctx context.Context) (*authority, error) {
 		callers:   identity.Callers{Keys: st.keys, Sessions: sessions, Directory: st.directory, Elevations: approvals},
 		access: access.New(access.Config{
 			Principals: st.directory,
-			Resources:  map[string]access.Resources{"iam": st.directory, "bedrock": s.resources},
+			Resources:  map[string]access.Resources{"iam": st.directory, "organizations": st.directory.OrganizationResources(), "bedrock": s.resources},
 			Seal:       r.seal,
 		}),
 	}, nil

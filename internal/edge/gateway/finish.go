@@ -113,6 +113,10 @@ func (g *Gateway) finish(q *request, err error) {
 	if q.Principal.Account != "" && !q.unmetered {
 		g.meter(q, now)
 	}
+	if g.cfg.Used != nil && q.Decision.Made {
+		service, _, _ := strings.Cut(q.Action, ":")
+		g.cfg.Used(&q.Principal, q.Action, service, q.Region, q.Start)
+	}
 	g.log(q, err, now.Sub(q.Start))
 }
 

@@ -71,8 +71,12 @@ type Config struct {
 	Access   Authorizer        // required
 	// Changed returns a channel that is closed at the next change of what decisions
 	// depend on; nil means that nothing ever changes.
-	Changed     func() <-chan struct{}
-	Approvals   Approvals   // nil holds nothing back
+	Changed   func() <-chan struct{}
+	Approvals Approvals // nil holds nothing back
+	// Used notes who used which action of which IAM service where, allowed or not;
+	// nil notes nothing. It is called once for each call of a known caller and must
+	// be quick.
+	Used        func(p *call.Principal, action, service, region string, at time.Time)
 	Meter       Meter       // required
 	Idempotency Idempotency // required
 	// TLS tells that connections are encrypted that no listener tells of
