@@ -164,7 +164,7 @@ open-weight models.`,
 	root.PersistentFlags().StringVar(&o.Config, "config", "", "configuration file in YAML")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
-		newServe(std, p, &o), newEnv(std, p, &o), newModels(std, p, &o), newKeys(std, p, &o), newObjects(std, p, &o),
+		newServe(std, p, &o), newEnv(std, p, &o), newModels(std, p, &o), newKeys(std, p, &o), newAccess(std, p, &o), newObjects(std, p, &o),
 		newDoctor(std, p, &o), newVersion(std, p), newChat(std, p, &o),
 	)
 	return root
