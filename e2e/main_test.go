@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	full     = flag.Bool("full", false, "run the kill tests as often as acceptance asks for")
+	full     = flag.Bool("full", false, "run the kill tests as often, and judge as many decisions, as acceptance asks for")
 	caseName = flag.String("case", "", "regular expression: the client scripts run only the cases that match")
 	update   = flag.Bool("update-clients", false, "rewrite the tables of docs/clients.md from this run")
 )
@@ -24,11 +24,13 @@ type suite struct {
 	dir            string // scratch, removed at the end
 	outcrop        string // the binary under test
 	scripted       string // a server over a scripted engine
+	decisions      string // prints decisions about policies
 	python         string // interpreter with boto3 and awscli
 	frameworks     string // interpreter with the frameworks and Anthropic's SDK
 	oldPython      string // interpreter with boto3 of two years ago
 	nodeModules    string // folder with the JavaScript SDK and the AI SDK
 	oldNodeModules string // folder with the JavaScript SDK of two years ago
+	judgeModules   string // folder with the outside judge of policies
 	jars           string // folder with the Java SDK
 	models         string // downloads, shared with the unit tests
 	engines        string
@@ -80,13 +82,15 @@ func run(m *testing.M) (code int, err error) {
 // build makes the programs under test.
 func build(ctx context.Context) error {
 	bin := filepath.Join(s.dir, "bin")
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator), "./cmd/outcrop", "./internal/apptest/scriptedserver")
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", bin+string(filepath.Separator), "./cmd/outcrop",
+		"./internal/apptest/scriptedserver", "./internal/access/policy/policytest/decisions")
 	cmd.Dir = ".."
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build outcrop: %w\n%s", err, out)
 	}
 	s.outcrop = filepath.Join(bin, "outcrop")
 	s.scripted = filepath.Join(bin, "scriptedserver")
+	s.decisions = filepath.Join(bin, "decisions")
 	return nil
 }
 
@@ -100,7 +104,7 @@ func setup(ctx context.Context) error {
 	}
 	for name, into := range map[string]*string{
 		"python": &s.python, "frameworks": &s.frameworks, "old-python": &s.oldPython,
-		"node": &s.nodeModules, "old-node": &s.oldNodeModules, "java": &s.jars,
+		"node": &s.nodeModules, "old-node": &s.oldNodeModules, "java": &s.jars, "judge": &s.judgeModules,
 	} {
 		for line := range strings.Lines(string(out)) {
 			if key, value, _ := strings.Cut(strings.TrimSpace(line), "="); key == name {
