@@ -110,6 +110,9 @@ func (q *query) decideOnce() verdict {
 	}
 	own := q.resourceKind()
 	granted := f[own].effect == policy.Allow
+	if q.who == web && !f[own].match.Exact {
+		granted = false // "everybody" means those whom AWS knows
+	}
 	same := q.owner == q.principal.Account
 	allowed := verdict{outcome: Allowed, by: policy.Identity}
 	reach := reachNothing

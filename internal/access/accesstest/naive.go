@@ -73,6 +73,9 @@ func decide(w *World) string {
 	boundary := w.Boundary == "" || n.says(policy.Allow, policy.Boundary, w.Boundary)
 	session := len(w.Session) == 0 && p.Type != call.FederatedUser || n.any(policy.Allow, policy.Session, w.Session)
 	granted := n.says(policy.Allow, kind, target)
+	if p.Account == "" && p.Type != call.AWSService {
+		granted = n.names(kind, target) // a web identity has to be named
+	}
 	isRoot := p.Type == call.Root
 	self := isRoot || n.any(policy.Allow, policy.Identity, w.Identity)
 
@@ -174,9 +177,20 @@ func (k keys) Values(name string) ([]string, bool) {
 
 // says tells whether a policy's answer is the effect.
 func (n *naive) says(e policy.Effect, kind policy.Kind, text string) bool {
+	return text != "" && n.answer(kind, text).Effect == e
+}
+
+// names tells whether a policy allows and names the principal itself.
+func (n *naive) names(kind policy.Kind, text string) bool {
 	if text == "" {
 		return false
 	}
+	a := n.answer(kind, text)
+	return a.Effect == policy.Allow && a.Exact
+}
+
+// answer asks one policy.
+func (n *naive) answer(kind policy.Kind, text string) policytest.Answer {
 	p := &n.w.Principal
 	who := policy.Principal{ARN: p.ARN, Account: p.Account, UserID: p.UserID}
 	switch {
@@ -188,7 +202,7 @@ func (n *naive) says(e policy.Effect, kind policy.Kind, text string) bool {
 		who.RoleARN = p.Session.RoleARN
 	}
 	r := policy.Request{Principal: who, Action: n.w.Action, Resource: n.w.Resource, Keys: n.keys}
-	return policytest.Naive([]byte(text), kind, &r).Effect == e
+	return policytest.Naive([]byte(text), kind, &r)
 }
 
 // any tells whether the answer of one of several policies is the effect.
