@@ -26,11 +26,6 @@ func (e *engine) refusal(q *query, v *verdict) error {
 		b.WriteString(q.principal.ARN)
 	}
 	b.WriteString(" is not authorized to perform: " + q.request.Action + " on resource: " + q.request.Resource)
-	if q.trust && q.owner != q.principal.Account {
-		// Whether another account has a role of that name, and whom it trusts, is
-		// nothing that a stranger may find out.
-		return apierr.AccessDenied("%s", b.String())
-	}
 	if v.outcome == ExplicitDeny {
 		b.WriteString(" with an explicit deny in " + article(v.by) + " " + v.by.String())
 	} else {
