@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/outcrop/outcrop/internal/agreement"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/datadir"
 	"github.com/outcrop/outcrop/internal/document"
@@ -169,8 +170,9 @@ type Server struct {
 	log     *slog.Logger
 	calls   *calls
 
-	resources *resource.Book
-	authority *authority
+	resources  *resource.Book
+	agreements *agreement.Service
+	authority  *authority
 
 	ready    atomic.Bool // everything is installed
 	draining atomic.Bool // a stop was asked for
@@ -215,6 +217,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.resources, err = openResources(ctx, s.state.store, s.state.directory.Announce, s.log); err != nil {
 		return nil, err
 	}
+	if s.agreements, err = openAgreements(ctx, s.state.store, s.cfg.Account, s.log); err != nil {
+		return nil, err
+	}
 	if s.authority, err = s.newAuthority(ctx); err != nil {
 		return nil, err
 	}
@@ -240,12 +245,12 @@ func (s *Server) handler() (http.Handler, error) {
 	st := s.state
 	s.meter = meter.NewWriter(meter.Config{Store: st.store, Strict: s.cfg.Usage.Strict, Log: s.log})
 	s.tokens = idempotency.NewService(idempotency.Config{Store: st.store, Log: s.log})
-	infer := inference.New(inference.Config{
+	infer := s.gate(inference.New(inference.Config{
 		Engine: s.engine, Fit: &embedfit.Fitter{}, MaxContext: s.cfg.Engine.MaxContext,
 		Documents: document.New(document.Limits{Command: s.cfg.DocumentReader}),
 		Pictures:  picture.New(picture.Limits{}),
 		Objects:   s.objects,
-	})
+	}))
 	g, err := gateway.New(gateway.Config{
 		Services:    Services(),
 		Routes:      s.routes(infer),
@@ -272,11 +277,12 @@ func (s *Server) handler() (http.Handler, error) {
 
 // routes are the operations that are served. A new service is one line here and
 // one in Services.
-func (s *Server) routes(infer *inference.Service) []service.Route {
+func (s *Server) routes(infer agreement.Gate) []service.Route {
 	st := s.state
 	runtime := runtimesvc.New(runtimesvc.Config{
 		Catalog: st.catalog, Inference: infer, Families: Families(), Converse: converse.Codec{}, Dialogs: sonic.Codec{}, StrictParity: s.cfg.StrictParity,
-		Async: runtimesvc.Async{Jobs: st.store, Wake: func() { s.jobs.Wake() }, Objects: s.objects, Meter: s.meter},
+		Access: s.agreements,
+		Async:  runtimesvc.Async{Jobs: st.store, Wake: func() { s.jobs.Wake() }, Objects: s.objects, Meter: s.meter, Tags: s.resources},
 	})
 	s.jobs = jobs.NewRunner(jobs.Config{
 		Store: st.store, Handlers: map[string]jobs.Handler{runtimesvc.AsyncKind: runtime.RunAsync}, Failure: runtimesvc.Failure, Log: s.log,
@@ -284,7 +290,9 @@ func (s *Server) routes(infer *inference.Service) []service.Route {
 	})
 	var all []service.Route
 	for _, svc := range []interface{ Routes() []service.Route }{
-		bedrocksvc.New(bedrocksvc.Config{Catalog: st.catalog, Profiles: st.store, Resources: s.resources, Accepted: st.weights.Accepted}),
+		bedrocksvc.New(bedrocksvc.Config{
+			Catalog: st.catalog, Profiles: st.store, Resources: s.resources, Agreements: s.agreements, May: s.may, Accepted: st.weights.Accepted,
+		}),
 		runtime,
 		stssvc.New(stssvc.Config{
 			Directory: st.directory, Sessions: s.authority.sessions, Access: s.authority.access, Keys: st.keys, Unseal: s.authority.reasons.unseal,
@@ -343,6 +351,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms.Go(func() error { return s.tokens.Run(broken) })
 	rooms.Go(func() error { return s.gateway.Run(broken) })
 	rooms.Go(func() error { return s.resources.Run(broken) })
+	rooms.Go(func() error { return s.agreements.Run(broken) })
 	rooms.Go(func() error { return s.state.directory.Run(broken) })
 	rooms.Go(func() error { return s.authority.approvals.Run(broken) })
 	rooms.Go(func() error {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/outcrop/outcrop/internal/agreement"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
@@ -30,7 +31,7 @@ func TestCoverage(t *testing.T) {
 	}
 	defer s.Close() // it never ran
 	bound := map[[2]string]bool{}
-	for _, r := range s.routes(nil) {
+	for _, r := range s.routes(agreement.Gate{}) {
 		bound[[2]string{r.Service.Name, r.Operation.Name}] = true
 	}
 	got := coverage.Render(Services(), func(service, operation string) bool { return bound[[2]string{service, operation}] })

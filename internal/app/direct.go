@@ -1,21 +1,21 @@
 package app
 
 import (
+	"github.com/outcrop/outcrop/internal/agreement"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/family"
 	"github.com/outcrop/outcrop/internal/family/anthropic"
 	"github.com/outcrop/outcrop/internal/family/chat"
 	"github.com/outcrop/outcrop/internal/family/openai"
-	"github.com/outcrop/outcrop/internal/inference"
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/service/direct"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
 // directRoutes are the providers' own APIs.
-func directRoutes(c *catalog.Catalog, infer *inference.Service) []service.Direct {
+func directRoutes(c *catalog.Catalog, infer agreement.Gate) []service.Direct {
 	return direct.New(direct.Config{
-		Catalog: c, Inference: infer, OpenAI: readOpenAI, Anthropic: readAnthropic, EventName: anthropic.EventName,
+		Catalog: c, Inference: infer, Access: infer.Agreements, OpenAI: readOpenAI, Anthropic: readAnthropic, EventName: anthropic.EventName,
 	}).Routes()
 }
 
@@ -25,7 +25,7 @@ func readOpenAI(body []byte) (direct.Body, error) {
 	if err != nil {
 		return direct.Body{}, err
 	}
-	return direct.Body{Model: head.Model, Stream: head.Stream, Text: func(m family.Model) (family.Text, error) {
+	return direct.Body{Model: head.Model, Tier: head.Tier, Stream: head.Stream, Text: func(m family.Model) (family.Text, error) {
 		task, err := openai.Family{}.Parse(m, body)
 		if err != nil {
 			return nil, err

@@ -50,7 +50,10 @@ type Weights struct {
 	Name          string  `yaml:"name"`
 	License       string  `yaml:"license"` // SPDX id or name
 	LicenseURL    string  `yaml:"license_url,omitempty"`
-	Terms         bool    `yaml:"terms,omitempty"` // the user must accept LicenseURL before a pull
+	LicenseText   string  `yaml:"license_text,omitempty"`   // the licence itself, where the operator wants it in offers
+	AcceptableUse string  `yaml:"acceptable_use,omitempty"` // limits of use that go with the licence; "" means it has none of its own
+	LicenseDigest string  `yaml:"-"`                        // SHA-256 of what a caller agrees to, in hex; see Weights.digest
+	Terms         bool    `yaml:"terms,omitempty"`          // the user must accept LicenseURL before a pull
 	Source        Source  `yaml:"source"`
 	Projector     *Source `yaml:"projector,omitempty"`  // chat only: the GGUF file through which the weights see images; nil: they see none
 	Mode          string  `yaml:"mode"`                 // chat, completion, embed, image-embed or image
@@ -138,7 +141,13 @@ func (p *Pattern) model(id string) Model {
 type Target struct {
 	Model      Model
 	Weights    Weights
-	ModelARN   string   // of the foundation model, in the region of the request
-	ProfileARN string   // of the inference profile the id went through; "" if none
-	Resources  []string // ARNs that the caller must be allowed to use
+	ModelARN   string // of the foundation model, in the region of the request
+	ProfileARN string // of the inference profile the id went through; "" if none
+	// Resources are the ARNs that the id itself names: of the profile, or of the
+	// model when it went through none.
+	Resources []string
+	// Destinations are the models that the profile may send a call to, in each of
+	// its regions; nil without a profile. The caller must be allowed to use all of
+	// them too.
+	Destinations []string
 }

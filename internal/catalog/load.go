@@ -120,6 +120,7 @@ func (d *document) build(o Options) *Catalog {
 	}
 	for _, e := range d.weights {
 		c.byWeight[e.id] = len(c.weights)
+		e.value.LicenseDigest = e.value.digest()
 		c.weights = append(c.weights, e.value)
 	}
 	for _, e := range d.models {

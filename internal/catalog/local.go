@@ -48,6 +48,7 @@ func (l *Local) weights() Weights {
 	if w.Mode != "embed" {
 		w.DefaultTokens = min(localTokens, max(1, w.ContextTokens/2))
 	}
+	w.LicenseDigest = w.digest()
 	return w
 }
 

@@ -35,7 +35,8 @@ func (s storedProfiles) LookupProfile(ctx context.Context, account, region, id s
 // It takes the id of a model, such an id with a size variant ("...:200k"), the
 // id of an inference profile, and the ARN of each. Ids that are not listed
 // resolve by pattern. An ARN must name the region of the request, and the
-// account of the caller where it has one.
+// account of the caller where it has one; only application profiles may be
+// another account's, which shares them by a resource policy.
 //
 // Errors: ValidationException for a malformed or unknown identifier, as the
 // live service answers; ResourceNotFoundException for an ARN of a kind that
@@ -43,7 +44,8 @@ func (s storedProfiles) LookupProfile(ctx context.Context, account, region, id s
 // model past its end of life.
 func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) (Target, error) {
 	m, err := arn.ParseModel(modelID)
-	if err != nil || m.IsARN() && (m.ARN.Region != region || m.ARN.Account != "" && m.ARN.Account != account) {
+	foreign := m.ARN.Account != "" && m.ARN.Account != account
+	if err != nil || m.IsARN() && m.ARN.Region != region || foreign && m.Kind != arn.KindApplicationProfile {
 		return Target{}, invalidModel()
 	}
 	switch m.Kind {
@@ -75,16 +77,22 @@ func (c *Catalog) target(m *arn.Model, region, account string) (Target, error) {
 		t.Resources = []string{t.ModelARN}
 		return t, nil
 	}
-	t.ProfileARN = arn.InferenceProfile(region, account, m.Geo+"."+model.ID)
-	t.Resources = []string{t.ModelARN, t.ProfileARN}
+	t.through(arn.InferenceProfile(region, account, m.Geo+"."+model.ID))
+	for _, r := range geographyRegions(m.Geo, region) {
+		t.Destinations = append(t.Destinations, arn.FoundationModel(r, model.ID))
+	}
 	return t, nil
 }
 
 // applicationProfile resolves the model behind an application profile.
 func (c *Catalog) applicationProfile(ctx context.Context, m *arn.Model, region, account string) (Target, error) {
 	source, err := "", profile.ErrNotFound
+	owner := account
+	if m.IsARN() {
+		owner = m.ARN.Account
+	}
 	if c.profiles != nil {
-		source, err = c.profiles.LookupProfile(ctx, account, region, m.ID)
+		source, err = c.profiles.LookupProfile(ctx, owner, region, m.ID)
 	}
 	if errors.Is(err, profile.ErrNotFound) {
 		if m.IsARN() {
@@ -103,9 +111,17 @@ func (c *Catalog) applicationProfile(ctx context.Context, m *arn.Model, region, 
 	if err != nil {
 		return Target{}, err
 	}
-	t.ProfileARN = arn.ApplicationInferenceProfile(region, account, m.ID)
-	t.Resources = []string{t.ModelARN, t.ProfileARN}
+	if t.ProfileARN == "" {
+		t.Destinations = []string{t.ModelARN}
+	}
+	t.through(arn.ApplicationInferenceProfile(region, owner, m.ID))
 	return t, nil
+}
+
+// through makes the target one that is reached by a profile.
+func (t *Target) through(profile string) {
+	t.ProfileARN = profile
+	t.Resources = []string{profile}
 }
 
 // find returns the entry for a model id: the listed one, the one that the id is

@@ -75,10 +75,13 @@ func TestResolve(t *testing.T) {
 			}
 			want := []string{tc.model}
 			if tc.profile != "" {
-				want = append(want, tc.profile)
+				want = []string{tc.profile}
 			}
 			if !slices.Equal(got.Resources, want) {
 				t.Errorf("resources %q, want %q", got.Resources, want)
+			}
+			if (tc.profile != "") != slices.Contains(got.Destinations, tc.model) {
+				t.Errorf("destinations %q", got.Destinations)
 			}
 			if got.Model.ID != haiku || got.Weights.ID != "smollm2-135m-instruct" || !got.Model.StandIn {
 				t.Errorf("model %s on %s", got.Model.ID, got.Weights.ID)
@@ -342,7 +345,7 @@ func FuzzResolve(f *testing.F) {
 			}
 			return
 		}
-		if got.Weights.ID == "" || got.Resources[0] != got.ModelARN {
+		if got.Weights.ID == "" || len(got.Resources) != 1 || got.ProfileARN == "" && got.Resources[0] != got.ModelARN {
 			t.Fatalf("Resolve(%q) = %+v", id, got)
 		}
 		again, err := c.Resolve(t.Context(), got.ModelARN, region, account)
@@ -350,4 +353,63 @@ func FuzzResolve(f *testing.F) {
 			t.Fatalf("Resolve(%q) has the ARN %s, which resolves to %s, %v", id, got.ModelARN, again.Model.ID, err)
 		}
 	})
+}
+
+// A profile leads to the models of all regions of its geography, an application
+// profile to those of what it was copied from; another account's is found in that
+// account.
+func TestResolveDestinations(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t, catalog.Options{StandIns: true, Profiles: lookup{
+		other + "/us-east-1/abcdefghij12": "arn:aws:bedrock:us-east-1::foundation-model/" + haiku,
+		other + "/us-east-1/abcdefghij34": "arn:aws:bedrock:us-east-1:" + other + ":inference-profile/us." + haiku,
+	}})
+	models := func(regions ...string) (arns []string) {
+		for _, r := range regions {
+			arns = append(arns, "arn:aws:bedrock:"+r+"::foundation-model/"+haiku)
+		}
+		return arns
+	}
+	const shared = "arn:aws:bedrock:us-east-1:" + other + ":application-inference-profile/"
+	for id, want := range map[string][]string{
+		haiku:                   nil,
+		"us." + haiku:           models("us-east-1", "us-east-2", "us-west-2"),
+		shared + "abcdefghij12": models("us-east-1"),
+		shared + "abcdefghij34": models("us-east-1", "us-east-2", "us-west-2"),
+	} {
+		got, err := c.Resolve(t.Context(), id, region, account)
+		if err != nil || !slices.Equal(got.Destinations, want) {
+			t.Errorf("%s: destinations %q, want %q; %v", id, got.Destinations, want, err)
+		}
+		if strings.HasPrefix(id, shared) && got.ProfileARN != id {
+			t.Errorf("%s: profile %s", id, got.ProfileARN)
+		}
+	}
+	if _, err := c.Resolve(t.Context(), "abcdefghij12", region, account); err == nil {
+		t.Error("another account's profile was found by its id alone")
+	}
+}
+
+func TestLicenseDigest(t *testing.T) {
+	t.Parallel()
+	digest := func(text string) string {
+		o := catalog.Options{}
+		if text != "" {
+			o.File = user(t, text)
+		}
+		w, ok := newCatalog(t, o).WeightsByID("gemma-3-270m")
+		if !ok || len(w.LicenseDigest) != 64 || w.AcceptableUse == "" {
+			t.Errorf("weights %+v", w)
+		}
+		return w.LicenseDigest
+	}
+	first := digest("")
+	if digest("") != first || digest("weights:\n  - id: gemma-3-270m\n    name: Another name\n") != first {
+		t.Error("the digest changes by itself, or with what is no term")
+	}
+	for _, field := range []string{"license: Gemma 2", "license_url: https://example.com", "license_text: You may.", "acceptable_use: Be kind."} {
+		if digest("weights:\n  - id: gemma-3-270m\n    "+field+"\n") == first {
+			t.Errorf("the digest does not tell of %s", field)
+		}
+	}
 }

@@ -1,5 +1,6 @@
 // Package profile holds application inference profiles: names that an account
-// gives to a model so that it can track and tag the use of it.
+// gives to a model so that it can track and tag the use of it. Their tags stand in
+// package resource, with those of all other resources.
 //
 // System-defined profiles ("us.", "eu.", ...) come from the catalogue and are
 // never stored here.
@@ -44,10 +45,9 @@ type Profile struct {
 	// ModelSource is the ARN that the profile was copied from: a foundation
 	// model or an inference profile.
 	ModelSource string
-	ModelARNs   []string          // 1..MaxModels foundation models, in order
-	Tags        map[string]string // nil when there are none
-	Created     time.Time         // kept to the millisecond
-	Updated     time.Time         // kept to the millisecond
+	ModelARNs   []string  // 1..MaxModels foundation models, in order
+	Created     time.Time // kept to the millisecond
+	Updated     time.Time // kept to the millisecond
 }
 
 // ARN is the profile's name across AWS, in the given partition ("aws", ...).
@@ -124,4 +124,16 @@ type Store interface {
 	ListProfiles(ctx context.Context, q Query) ([]Profile, error)
 	// DeleteProfile fails with ErrNotFound when there is no such profile.
 	DeleteProfile(ctx context.Context, account, region, id string) error
+}
+
+// Exists returns a function that reports whether an account has a profile in a
+// region.
+func Exists(s Store) func(ctx context.Context, account, region, id string) (bool, error) {
+	return func(ctx context.Context, account, region, id string) (bool, error) {
+		_, err := s.GetProfile(ctx, account, region, id)
+		if errors.Is(err, ErrNotFound) {
+			return false, nil
+		}
+		return err == nil, err
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"maps"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/arn"
 )
 
@@ -80,4 +82,52 @@ func (b *Book) Forget(ctx context.Context, name string) error {
 		*v = body{}
 		return nil
 	})
+}
+
+// Tag is one tag as a caller wrote it.
+type Tag struct{ Key, Value string }
+
+// ReadTags checks tags beyond their form and returns them by key; nil for none.
+//
+// Errors: ErrTooManyTags; ValidationException for a key that stands twice, also in
+// another case, and for keys of AWS.
+func ReadTags(in []Tag) (map[string]string, error) {
+	if len(in) == 0 {
+		return nil, nil
+	}
+	if len(in) > MaxTags {
+		return nil, ErrTooManyTags
+	}
+	tags := make(map[string]string, len(in))
+	seen := make(map[string]bool, len(in))
+	for i, t := range in {
+		if seen[strings.ToLower(t.Key)] {
+			return nil, apierr.Validation("tags.%d.key: %s stands twice", i, t.Key)
+		}
+		if len(t.Key) >= 4 && strings.EqualFold(t.Key[:4], "aws:") {
+			return nil, apierr.Validation("tags.%d.key: keys that begin with aws: are reserved", i)
+		}
+		seen[strings.ToLower(t.Key)] = true
+		tags[t.Key] = t.Value
+	}
+	return tags, nil
+}
+
+// Requested gives the call the condition keys aws:RequestTag and aws:TagKeys of the
+// tags that it sends. No tags leave both absent.
+func Requested(c *call.Call, in []Tag) {
+	if len(in) == 0 {
+		return
+	}
+	keys := make([]string, len(in))
+	values := make(map[string][]string, len(in))
+	for i, t := range in {
+		keys[i] = t.Key
+		name := "aws:requesttag/" + strings.ToLower(t.Key)
+		values[name] = append(values[name], t.Value)
+	}
+	c.SetKey("aws:tagkeys", keys...)
+	for name, vs := range values {
+		c.SetKey(name, vs...)
+	}
 }

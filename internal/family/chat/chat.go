@@ -22,6 +22,9 @@ import (
 type Head struct {
 	Model  string
 	Stream bool // the reply is to be streamed
+	// Tier is service_tier; "" when it is not there, or no text. OpenAI's "auto" is
+	// "" too: it asks for none.
+	Tier string
 }
 
 // ReadHead reads the head of a Chat Completions body.
@@ -38,6 +41,11 @@ func ReadHead(data []byte) (Head, error) {
 	if s := root.Get("stream"); s.Kind() != body.Null {
 		b := s.Bool()
 		h.Stream = b != nil && *b
+	}
+	if s := root.Get("service_tier"); s.Kind() == body.String {
+		if t := s.Text(body.Length{}); t != "auto" {
+			h.Tier = t
+		}
 	}
 	return h, root.Err()
 }

@@ -73,33 +73,6 @@ func details(region string, m *catalog.Model) br.FoundationModelDetails {
 	}
 }
 
-// getAvailability tells whether a model can be used: weights with terms that
-// nobody accepted here count as a missing agreement.
-func (s *Service) getAvailability(_ context.Context, c *call.Call, in *br.GetFoundationModelAvailabilityInput) (*br.GetFoundationModelAvailabilityOutput, error) {
-	m, err := s.model(c, in.ModelId)
-	region := br.RegionAvailabilityAvailable
-	if err != nil && in.ModelId != nil {
-		var anywhere error
-		if m, anywhere = s.cfg.Catalog.Get(*in.ModelId, ""); anywhere == nil {
-			region, err = br.RegionAvailabilityNotAvailable, nil
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	agreement, entitlement := br.AgreementStatusAvailable, br.EntitlementAvailabilityAvailable
-	if w, ok := s.cfg.Catalog.WeightsByID(m.Weights); ok && w.Terms && !s.cfg.Accepted(w.ID, w.LicenseURL) {
-		agreement, entitlement = br.AgreementStatusNotAvailable, br.EntitlementAvailabilityNotAvailable
-	}
-	return &br.GetFoundationModelAvailabilityOutput{
-		ModelId:                 new(m.ID),
-		AgreementAvailability:   &br.AgreementAvailability{Status: new(agreement)},
-		AuthorizationStatus:     new(br.AuthorizationStatusAuthorized),
-		EntitlementAvailability: new(entitlement),
-		RegionAvailability:      new(region),
-	}, nil
-}
-
 // text is the string that p points to, or "".
 func text[S ~string](p *S) string {
 	if p == nil {

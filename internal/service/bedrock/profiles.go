@@ -4,27 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/arn"
 	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
 )
 
-// maxTags is how many tags a user may put on one resource.
-const maxTags = 50
-
-// sourceResource is the ARN that CreateInferenceProfile copies from.
-func (s *Service) sourceResource(_ context.Context, _ *call.Call, in *br.CreateInferenceProfileInput) ([]string, error) {
+// createResources are the profile that CreateInferenceProfile makes, whose id
+// nobody knows yet, and what it copies from. Tags are a permission of their own,
+// decided together with it.
+func (s *Service) createResources(_ context.Context, c *call.Call, in *br.CreateInferenceProfileInput) ([]string, error) {
 	if in.ModelSource == nil || in.ModelSource.CopyFrom == nil {
 		return nil, missingSource()
 	}
-	return []string{*in.ModelSource.CopyFrom}, nil
+	profiles := arn.ApplicationInferenceProfile(c.Region, c.Principal.Account, "*")
+	tagOnCreate(c, in.Tags, profiles)
+	return []string{profiles, *in.ModelSource.CopyFrom}, nil
 }
 
 func missingSource() error { return apierr.Validation("modelSource.copyFrom: required") }
@@ -34,18 +35,18 @@ func (s *Service) createProfile(ctx context.Context, c *call.Call, in *br.Create
 	if err != nil {
 		return nil, err
 	}
-	tags, err := readTags(in.Tags)
+	tags, err := resource.ReadTags(tagsOf(in.Tags))
 	if err != nil {
-		return nil, err
+		return nil, tagError(err)
 	}
 	now := s.cfg.Now().UTC()
 	p := profile.Profile{
 		Account: c.Principal.Account, Region: c.Region,
 		Name: text(in.InferenceProfileName), Description: text(in.Description),
-		ModelSource: *in.ModelSource.CopyFrom, ModelARNs: models, Tags: tags,
+		ModelSource: *in.ModelSource.CopyFrom, ModelARNs: models,
 		Created: now, Updated: now,
 	}
-	if err := s.put(ctx, &p, c.TokenID); err != nil {
+	if err := s.put(ctx, &p, tags, c.TokenID); err != nil {
 		return nil, err
 	}
 	return &br.CreateInferenceProfileOutput{InferenceProfileArn: new(p.ARN(arn.Partition(c.Region))), Status: new(br.InferenceProfileStatusActive)}, nil
@@ -54,7 +55,7 @@ func (s *Service) createProfile(ctx context.Context, c *call.Call, in *br.Create
 // put stores a new profile under an id of its own. With a client token the id
 // follows from the token: when a crash came between the profile and its token,
 // the repeat finds the profile there and has nothing left to do.
-func (s *Service) put(ctx context.Context, p *profile.Profile, tokenID string) error {
+func (s *Service) put(ctx context.Context, p *profile.Profile, tags map[string]string, tokenID string) error {
 	s.creating.Lock() // one at a time, so that none slips past the quota
 	defer s.creating.Unlock()
 	if err := s.quota(ctx, p, tokenID); err != nil {
@@ -65,7 +66,7 @@ func (s *Service) put(ctx context.Context, p *profile.Profile, tokenID string) e
 		if p.ID = tokenID; tokenID == "" {
 			p.ID = profile.NewID()
 		}
-		err = s.cfg.Profiles.PutProfile(ctx, *p)
+		err = s.make(ctx, p, tags)
 		if err == nil {
 			return nil
 		}
@@ -90,6 +91,25 @@ func (s *Service) put(ctx context.Context, p *profile.Profile, tokenID string) e
 		}
 	}
 	return fmt.Errorf("create inference profile: no free id: %w", err)
+}
+
+// make stores a profile and, before it, its tags: so no decision ever sees it
+// without them. Errors: profile.ErrExists.
+func (s *Service) make(ctx context.Context, p *profile.Profile, tags map[string]string) error {
+	switch _, err := s.cfg.Profiles.GetProfile(ctx, p.Account, p.Region, p.ID); {
+	case err == nil: // its tags are not ours to change
+		return profile.ErrExists
+	case !errors.Is(err, profile.ErrNotFound):
+		return err
+	}
+	name := p.ARN(arn.Partition(p.Region))
+	if err := s.cfg.Resources.Create(ctx, name, tags); err != nil {
+		return err
+	}
+	if err := s.cfg.Profiles.PutProfile(ctx, *p); err != nil {
+		return errors.Join(err, s.cfg.Resources.Forget(ctx, name))
+	}
+	return nil
 }
 
 // quota refuses one profile too many. A repeat that finds its own profile makes
@@ -133,28 +153,6 @@ func (s *Service) source(c *call.Call, src *br.InferenceProfileModelSource) ([]s
 		return nil, err
 	}
 	return profileModels(&p), nil
-}
-
-// readTags checks tags beyond their form: how many, each key once, none of AWS's.
-func readTags(in []br.Tag) (map[string]string, error) {
-	if len(in) == 0 {
-		return nil, nil
-	}
-	if len(in) > maxTags {
-		return nil, apierr.New("TooManyTagsException", http.StatusBadRequest, "tags: at most %d, got %d", maxTags, len(in))
-	}
-	tags := make(map[string]string, len(in))
-	for i, t := range in {
-		key := text(t.Key)
-		if _, twice := tags[key]; twice {
-			return nil, apierr.Validation("tags.%d.key: %s stands twice", i, key)
-		}
-		if len(key) >= 4 && strings.EqualFold(key[:4], "aws:") {
-			return nil, apierr.Validation("tags.%d.key: keys that begin with aws: are reserved", i)
-		}
-		tags[key] = text(t.Value)
-	}
-	return tags, nil
 }
 
 func getID(in *br.GetInferenceProfileInput) *string       { return in.InferenceProfileIdentifier }
@@ -235,6 +233,9 @@ func (s *Service) deleteProfile(ctx context.Context, c *call.Call, in *br.Delete
 	}
 	if err != nil {
 		return nil, fmt.Errorf("delete inference profile: %w", err)
+	}
+	if err := s.cfg.Resources.Forget(ctx, arn.ApplicationInferenceProfile(c.Region, c.Principal.Account, m.ID)); err != nil {
+		return nil, fmt.Errorf("forget the tags of an inference profile: %w", err)
 	}
 	return &br.DeleteInferenceProfileOutput{}, nil
 }

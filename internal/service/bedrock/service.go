@@ -1,11 +1,14 @@
 // Package bedrock serves the bedrock API, the control plane: which models and
-// inference profiles there are.
+// inference profiles there are, who may use them, and the tags and policies of
+// resources.
 package bedrock
 
 import (
+	"context"
 	"sync"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/profile"
 	"github.com/outcrop/outcrop/internal/service"
@@ -23,8 +26,13 @@ type Catalog interface {
 
 // Config carries what a Service needs.
 type Config struct {
-	Catalog  Catalog       // required
-	Profiles profile.Store // required: application inference profiles
+	Catalog    Catalog       // required
+	Profiles   profile.Store // required: application inference profiles
+	Resources  Resources     // required: tags and resource policies
+	Agreements Agreements    // required: access to models
+	// May reports whether the caller would be allowed something, for
+	// authorizationStatus. nil means that everybody would.
+	May func(ctx context.Context, c *call.Call, n call.Need) bool
 	// Accepted reports whether the terms of weights were accepted on this
 	// machine. nil means that no terms were; weights without terms need none.
 	Accepted func(weightsID, licenseURL string) bool
@@ -42,6 +50,9 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	if cfg.May == nil {
+		cfg.May = func(context.Context, *call.Call, call.Need) bool { return true }
+	}
 	if cfg.Accepted == nil {
 		cfg.Accepted = func(string, string) bool { return false }
 	}
@@ -54,9 +65,20 @@ func (s *Service) Routes() []service.Route {
 		service.Bind(br.OpListFoundationModels, s.listModels),
 		service.BindResource(br.OpGetFoundationModel, s.modelResource, s.getModel),
 		service.Bind(br.OpGetFoundationModelAvailability, s.getAvailability),
-		service.BindResource(br.OpCreateInferenceProfile, s.sourceResource, s.createProfile),
+		service.BindResource(br.OpCreateInferenceProfile, s.createResources, s.createProfile),
 		service.BindResource(br.OpGetInferenceProfile, profileResource(getID), s.getProfile),
 		service.BindResource(br.OpDeleteInferenceProfile, profileResource(deleteID), s.deleteProfile),
 		service.Bind(br.OpListInferenceProfiles, s.listProfiles),
+		service.Bind(br.OpListFoundationModelAgreementOffers, s.listOffers),
+		service.Bind(br.OpCreateFoundationModelAgreement, s.createAgreement),
+		service.Bind(br.OpDeleteFoundationModelAgreement, s.deleteAgreement),
+		service.Bind(br.OpGetUseCaseForModelAccess, s.getUseCase),
+		service.Bind(br.OpPutUseCaseForModelAccess, s.putUseCase),
+		service.BindResource(br.OpTagResource, s.tagResources, s.tag),
+		service.BindResource(br.OpUntagResource, s.untagResources, s.untag),
+		service.BindResource(br.OpListTagsForResource, s.listTagsResources, s.listTags),
+		service.BindResource(br.OpPutResourcePolicy, policyResource(s, putPolicyARN), s.putPolicy),
+		service.BindResource(br.OpGetResourcePolicy, policyResource(s, getPolicyARN), s.getPolicy),
+		service.BindResource(br.OpDeleteResourcePolicy, policyResource(s, deletePolicyARN), s.deletePolicy),
 	}
 }

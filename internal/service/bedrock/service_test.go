@@ -15,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/agreement"
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/record/recordtest"
+	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/service/bedrock"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -120,6 +123,8 @@ func (m *memory) DeleteProfile(_ context.Context, account, region, id string) er
 type fixture struct {
 	routes map[string]service.Route
 	store  *memory
+	book   *resource.Book
+	agreed *agreement.Service
 	codec  *restjson.Codec
 }
 
@@ -130,8 +135,18 @@ func start(t *testing.T, o catalog.Options) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{store: &memory{}, routes: map[string]service.Route{}, codec: restjson.New()}
+	records := &recordtest.Store{}
+	if f.agreed, err = agreement.Open(t.Context(), agreement.Config{Records: records, Default: account}); err != nil {
+		t.Fatal(err)
+	}
+	f.book, err = resource.Open(t.Context(), resource.Config{Records: records, Exists: map[string]resource.Exists{
+		"application-inference-profile": profile.Exists(f.store),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var tick time.Duration
-	s := bedrock.New(bedrock.Config{Catalog: c, Profiles: f.store, Now: func() time.Time {
+	s := bedrock.New(bedrock.Config{Catalog: c, Profiles: f.store, Resources: f.book, Agreements: f.agreed, Now: func() time.Time {
 		tick += time.Second
 		return time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC).Add(tick)
 	}})
@@ -221,7 +236,7 @@ func wantError(t *testing.T, err error, code string, status int, part string) {
 func TestRoutes(t *testing.T) {
 	t.Parallel()
 	f := start(t, catalog.Options{})
-	if len(f.routes) != 7 {
+	if len(f.routes) != 18 {
 		t.Errorf("%d operations are bound", len(f.routes))
 	}
 	for name, r := range f.routes {
@@ -357,7 +372,11 @@ func TestAcceptedTerms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := bedrock.New(bedrock.Config{Catalog: c, Profiles: &memory{}, Accepted: func(id, url string) bool {
+	agreed, err := agreement.Open(t.Context(), agreement.Config{Records: &recordtest.Store{}, Default: account})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := bedrock.New(bedrock.Config{Catalog: c, Profiles: &memory{}, Agreements: agreed, Accepted: func(id, url string) bool {
 		return id == "gemma-3-270m" && strings.HasPrefix(url, "https://")
 	}})
 	f := &fixture{routes: map[string]service.Route{}, codec: restjson.New()}
@@ -544,10 +563,13 @@ func TestCreateInferenceProfile(t *testing.T) {
 	if want := `{"inferenceProfileArn":"arn:aws:bedrock:us-east-1:` + account + `:application-inference-profile/` + p.ID + `","status":"ACTIVE"}`; string(body) != want {
 		t.Errorf("answer %s, want %s", body, want)
 	}
-	if !slices.Equal(resources, []string{modelARN}) {
+	if !slices.Equal(resources, []string{"arn:aws:bedrock:us-east-1:" + account + ":application-inference-profile/*", modelARN}) {
 		t.Errorf("resources %q", resources)
 	}
-	if p.Name != "Team-A" || p.Description != "for team A" || p.ModelSource != modelARN || !slices.Equal(p.ModelARNs, []string{modelARN}) || p.Tags["team"] != "a" || p.Created.IsZero() || !p.Updated.Equal(p.Created) {
+	if tags := f.book.Tags(p.ARN("aws")); len(tags) != 1 || tags["team"] != "a" {
+		t.Errorf("tags %v", tags)
+	}
+	if p.Name != "Team-A" || p.Description != "for team A" || p.ModelSource != modelARN || !slices.Equal(p.ModelARNs, []string{modelARN}) || p.Created.IsZero() || !p.Updated.Equal(p.Created) {
 		t.Errorf("stored %+v", p)
 	}
 	create(t, f, "Team-B", "arn:aws:bedrock:us-east-1:"+account+":inference-profile/us."+haiku)

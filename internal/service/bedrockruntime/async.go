@@ -16,6 +16,7 @@ import (
 	"github.com/outcrop/outcrop/internal/jobs"
 	"github.com/outcrop/outcrop/internal/meter"
 	"github.com/outcrop/outcrop/internal/object"
+	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/arn"
 	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
@@ -30,6 +31,15 @@ type Async struct {
 	Wake    func()       // tells the runner of a new job; required
 	Objects object.Store // takes the results; required
 	Meter   Meter        // required
+	Tags    Tags         // required
+}
+
+// Tags keeps the tags of invocations. resource.Book implements it.
+type Tags interface {
+	// Create keeps the tags of a resource that is about to be made; Forget drops
+	// what is known of one that is gone.
+	Create(ctx context.Context, arn string, tags map[string]string) error
+	Forget(ctx context.Context, arn string) error
 }
 
 // Meter takes the usage of a run. meter.Writer implements it.
@@ -56,20 +66,31 @@ const (
 
 // asyncSpec is the part of an invocation that stays as long as the job.
 type asyncSpec struct {
-	ModelID   string            `json:"model_id"` // as the caller wrote it
-	ModelARN  string            `json:"model_arn"`
-	Token     *string           `json:"token,omitempty"`
-	URI       string            `json:"uri"`
-	Owner     *string           `json:"owner,omitempty"`
-	Tags      map[string]string `json:"tags,omitempty"`
-	Partition string            `json:"partition"`
-	Principal call.Principal    `json:"principal"`
+	ModelID   string         `json:"model_id"` // as the caller wrote it
+	ModelARN  string         `json:"model_arn"`
+	Token     *string        `json:"token,omitempty"`
+	URI       string         `json:"uri"`
+	Owner     *string        `json:"owner,omitempty"`
+	Partition string         `json:"partition"`
+	Principal call.Principal `json:"principal"`
 }
 
-// asyncResources names what StartAsyncInvoke acts on: the model.
+// asyncResources names what StartAsyncInvoke acts on: the model, and the tags of
+// the invocation that it makes.
 func (s *Service) asyncResources(ctx context.Context, c *call.Call, in *rt.StartAsyncInvokeInput) ([]string, error) {
-	t, err := s.resolve(ctx, c, in.ModelId)
-	return t.Resources, err
+	if len(in.Tags) > 0 {
+		resource.Requested(c, tagsOf(in.Tags))
+		c.Need("bedrock:TagResource", arn.Bedrock(c.Region, c.Principal.Account, "async-invoke", "*"))
+	}
+	return s.use(ctx, c, rt.OpStartAsyncInvoke.Operation, in.ModelId)
+}
+
+func tagsOf(in []rt.Tag) []resource.Tag {
+	out := make([]resource.Tag, len(in))
+	for i, t := range in {
+		out[i] = resource.Tag{Key: word(t.Key), Value: word(t.Value)}
+	}
+	return out
 }
 
 // asyncARN is the resource of GetAsyncInvoke.
@@ -100,6 +121,13 @@ func (s *Service) startAsync(ctx context.Context, c *call.Call, in *rt.StartAsyn
 	if _, err := f.Parse(s.model(t), in.ModelInput); err != nil {
 		return nil, err
 	}
+	tags, err := resource.ReadTags(tagsOf(in.Tags))
+	if errors.Is(err, resource.ErrTooManyTags) {
+		return nil, apierr.Validation("tags: at most %d", resource.MaxTags)
+	}
+	if err != nil {
+		return nil, err
+	}
 	out := in.OutputDataConfig.S3OutputDataConfig
 	if err := s.asyncOutput(ctx, c, out); err != nil {
 		return nil, err
@@ -107,12 +135,6 @@ func (s *Service) startAsync(ctx context.Context, c *call.Call, in *rt.StartAsyn
 	spec := asyncSpec{
 		ModelID: *in.ModelId, ModelARN: t.ModelARN, Token: in.ClientRequestToken, URI: *out.S3Uri, Owner: out.BucketOwner,
 		Partition: c.Partition, Principal: c.Principal,
-	}
-	for _, tag := range in.Tags {
-		if spec.Tags == nil {
-			spec.Tags = map[string]string{}
-		}
-		spec.Tags[*tag.Key] = *tag.Value
 	}
 	data, err := json.Marshal(spec)
 	if err != nil {
@@ -131,12 +153,28 @@ func (s *Service) startAsync(ctx context.Context, c *call.Call, in *rt.StartAsyn
 	if err := s.asyncQuota(ctx, &j); err != nil {
 		return nil, err
 	}
-	// A job of this id was made by an earlier try of the same request.
-	if err := s.cfg.Async.Jobs.PutJob(ctx, j); err != nil && !errors.Is(err, jobs.ErrExists) {
+	if err := s.keepAsync(ctx, &j, asyncName(&j, c.Partition), tags); err != nil {
 		return nil, fmt.Errorf("keep an invocation: %w", err)
 	}
 	s.cfg.Async.Wake()
 	return &rt.StartAsyncInvokeOutput{InvocationArn: new(asyncName(&j, c.Partition))}, nil
+}
+
+// keepAsync keeps a job and, before it, its tags: so no decision ever sees it
+// without them. A job of this id was made by an earlier try of the same request.
+func (s *Service) keepAsync(ctx context.Context, j *jobs.Job, name string, tags map[string]string) error {
+	_, err := s.cfg.Async.Jobs.GetJob(ctx, j.Account, j.Region, AsyncKind, j.ID)
+	if !errors.Is(err, jobs.ErrNotFound) {
+		return err
+	}
+	if err := s.cfg.Async.Tags.Create(ctx, name, tags); err != nil {
+		return err
+	}
+	err = s.cfg.Async.Jobs.PutJob(ctx, *j)
+	if err == nil || errors.Is(err, jobs.ErrExists) {
+		return nil
+	}
+	return errors.Join(err, s.cfg.Async.Tags.Forget(ctx, name))
 }
 
 // asyncQuota refuses one open invocation too many. A repeat that finds its own job

@@ -101,7 +101,7 @@ func TestAsyncQuota(t *testing.T) {
 	t.Parallel()
 	s, _, _ := newService(chat())
 	k := &kept{}
-	s.cfg.Async = Async{Jobs: k, Wake: func() {}, Objects: &keeper{}, Meter: &keeper{}}
+	s.cfg.Async = Async{Jobs: k, Wake: func() {}, Objects: &keeper{}, Meter: &keeper{}, Tags: labels{}}
 	start := func(account, token string) error {
 		_, err := s.startAsync(t.Context(), &call.Call{TokenID: token, Region: "us-east-1", Principal: call.Principal{Account: account}}, &rt.StartAsyncInvokeInput{
 			ModelId: new("a.b"), ModelInput: []byte("text"),
@@ -128,4 +128,19 @@ func TestAsyncQuota(t *testing.T) {
 	if err := start("111122223333", "one more"); err != nil {
 		t.Errorf("after an end: %v", err)
 	}
+}
+
+// labels are tags by ARN.
+type labels map[string]map[string]string
+
+func (l labels) Create(_ context.Context, arn string, tags map[string]string) error {
+	if len(tags) > 0 {
+		l[arn] = tags
+	}
+	return nil
+}
+
+func (l labels) Forget(_ context.Context, arn string) error {
+	delete(l, arn)
+	return nil
 }

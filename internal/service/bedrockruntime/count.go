@@ -9,14 +9,22 @@ import (
 	"github.com/outcrop/outcrop/internal/family"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/arn"
 	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
 )
 
 // counted names what a caller of CountTokens must be allowed to use: the
-// foundation model, whatever the id went through.
+// foundation model, whatever the id went through; and another account's profile,
+// of which nobody may learn anything who may not use it.
 func (s *Service) counted(ctx context.Context, c *call.Call, in *rt.CountTokensInput) ([]string, error) {
-	t, err := s.resolve(ctx, c, in.ModelId)
-	return []string{t.ModelARN}, err
+	t, err := s.find(ctx, c, in.ModelId)
+	if err != nil {
+		return unknown(in.ModelId, err)
+	}
+	if a, err := arn.Parse(t.ProfileARN); err == nil && a.Account != c.Principal.Account {
+		return []string{t.ModelARN, t.ProfileARN}, nil
+	}
+	return []string{t.ModelARN}, nil
 }
 
 // countTokens counts the input of a Converse or InvokeModel request: what

@@ -52,6 +52,7 @@ type Config struct {
 	Families     family.Registry // required
 	Converse     Converse        // required
 	Dialogs      Dialogs         // required
+	Access       Access          // required
 	Async        Async
 	Now          func() time.Time // nil means time.Now
 	StrictParity bool             // answer AWS's 400 where Outcrop is lenient by default
@@ -69,36 +70,16 @@ func New(cfg Config) *Service { return &Service{cfg: cfg} }
 // Routes lists the bound operations.
 func (s *Service) Routes() []service.Route {
 	return []service.Route{
-		service.BindResource(rt.OpInvokeModel, resources(s, func(in *rt.InvokeModelInput) *string { return in.ModelId }), s.invoke),
-		service.BindResource(rt.OpInvokeModelWithResponseStream, resources(s, func(in *rt.InvokeModelWithResponseStreamInput) *string { return in.ModelId }), s.invokeStream),
-		service.BindResource(rt.OpConverse, resources(s, func(in *rt.ConverseInput) *string { return in.ModelId }), s.converse),
-		service.BindResource(rt.OpConverseStream, resources(s, func(in *rt.ConverseStreamInput) *string { return in.ModelId }), s.converseStream),
+		service.BindResource(rt.OpInvokeModel, s.invokeResources, s.invoke),
+		service.BindResource(rt.OpInvokeModelWithResponseStream, s.invokeStreamResources, s.invokeStream),
+		service.BindResource(rt.OpConverse, s.converseResources, s.converse),
+		service.BindResource(rt.OpConverseStream, s.converseStreamResources, s.converseStream),
 		service.BindResource(rt.OpCountTokens, s.counted, s.countTokens),
-		service.BindResource(rt.OpInvokeModelWithBidirectionalStream, resources(s, func(in *rt.InvokeModelWithBidirectionalStreamInput) *string { return in.ModelId }), s.bidirectional),
+		service.BindResource(rt.OpInvokeModelWithBidirectionalStream, s.bidirectionalResources, s.bidirectional),
 		service.BindResource(rt.OpStartAsyncInvoke, s.asyncResources, s.startAsync),
 		service.BindResource(rt.OpGetAsyncInvoke, s.asyncARN, s.getAsync),
 		service.Bind(rt.OpListAsyncInvokes, s.listAsync),
 	}
-}
-
-// resources resolves the model that an input names and returns its ARNs.
-func resources[In any](s *Service, model func(*In) *string) func(context.Context, *call.Call, *In) ([]string, error) {
-	return func(ctx context.Context, c *call.Call, in *In) ([]string, error) {
-		t, err := s.resolve(ctx, c, model(in))
-		return t.Resources, err
-	}
-}
-
-func (s *Service) resolve(ctx context.Context, c *call.Call, id *string) (catalog.Target, error) {
-	if id == nil {
-		return catalog.Target{}, apierr.Validation("The provided model identifier is invalid.")
-	}
-	t, err := s.cfg.Catalog.Resolve(ctx, *id, c.Region, c.Principal.Account)
-	if err != nil {
-		return t, err
-	}
-	c.ModelID, c.ModelARN = *id, t.ModelARN
-	return t, nil
 }
 
 func (s *Service) model(t catalog.Target) family.Model {

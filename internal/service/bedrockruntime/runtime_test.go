@@ -34,7 +34,7 @@ func chat() models {
 		Model:     catalog.Model{ID: "a.b", Family: "fake", Output: []string{"TEXT"}, Streaming: true},
 		Weights:   catalog.Weights{ID: "w", Mode: "chat"},
 		ModelARN:  arnOfModel,
-		Resources: []string{arnOfModel, "arn:aws:bedrock:us-east-1:000000000000:inference-profile/us.a.b"},
+		Resources: []string{arnOfModel},
 	}
 }
 
@@ -174,8 +174,13 @@ func (c *codec) ConverseEvents(family.Model, *rt.ConverseStreamInput, llm.Events
 
 func newService(m models) (*Service, *pipeline, *codec) {
 	p, c := &pipeline{}, &codec{}
-	return New(Config{Catalog: m, Inference: p, Families: family.NewRegistry(fake{}), Converse: c}), p, c
+	return New(Config{Catalog: m, Inference: p, Families: family.NewRegistry(fake{}), Converse: c, Access: granted{}}), p, c
 }
+
+// granted lets every account use every model.
+type granted struct{}
+
+func (granted) Check(*call.Call, *catalog.Target) error { return nil }
 
 func invokeInput(body string) *rt.InvokeModelInput {
 	return &rt.InvokeModelInput{ModelId: new("a.b"), Body: []byte(body)}

@@ -41,9 +41,17 @@ type Catalog interface {
 	List(f catalog.Filter) []catalog.Model
 }
 
+// Access knows which models an account may use. agreement.Service implements it.
+type Access interface {
+	// Check fails with AccessDeniedException when the account of the call has no
+	// access to the model.
+	Check(c *call.Call, t *catalog.Target) error
+}
+
 // Body is a request that was read as far as its model.
 type Body struct {
 	Model  string // as the caller wrote it
+	Tier   string // the service tier that the caller asks for; "" for none
 	Stream bool
 	// Text reads the rest for the model that was found. Errors:
 	// ValidationException.
@@ -54,6 +62,7 @@ type Body struct {
 type Config struct {
 	Catalog   Catalog                            // required
 	Inference Inference                          // required
+	Access    Access                             // required
 	OpenAI    func(body []byte) (Body, error)    // reads Chat Completions; required
 	Anthropic func(body []byte) (Body, error)    // reads Messages; required
 	EventName func(anthropicChunk []byte) string // name of the event of a chunk of Messages; required
@@ -83,15 +92,25 @@ func (s *Service) open(p protocol) func(context.Context, *call.Call, []byte) (se
 		if err != nil {
 			return service.DirectCall{}, err
 		}
-		t, err := s.resolve(ctx, c, p, b.Model)
-		if err != nil {
-			return service.DirectCall{}, err
-		}
+		service.UseTier(c, b.Tier)
 		action := actionInvoke
 		if b.Stream {
 			action = actionStream
 		}
-		return service.DirectCall{Action: action, Resources: t.Resources, Serve: func(ctx context.Context) (service.DirectReply, error) {
+		t, err := s.resolve(ctx, c, p, b.Model)
+		if err != nil {
+			resources, ok := service.UnknownProfile(b.Model, err)
+			if !ok {
+				return service.DirectCall{}, err
+			}
+			return service.DirectCall{Action: action, Resources: resources, Serve: func(context.Context) (service.DirectReply, error) {
+				return service.DirectReply{}, err
+			}}, nil
+		}
+		return service.DirectCall{Action: action, Resources: service.UseModel(c, action, &t), Serve: func(ctx context.Context) (service.DirectReply, error) {
+			if err := s.cfg.Access.Check(c, &t); err != nil {
+				return service.DirectReply{}, err
+			}
 			return s.serve(ctx, c, p, t, b)
 		}}, nil
 	}

@@ -10,17 +10,17 @@ import (
 	"github.com/outcrop/outcrop/internal/profile"
 )
 
-const profileColumns = `id, account, region, name, description, model_source, model_arns, tags, created_ms, updated_ms`
+const profileColumns = `id, account, region, name, description, model_source, model_arns, created_ms, updated_ms`
 
 func scanProfile(r row) (profile.Profile, error) {
 	var p profile.Profile
-	var models, tags []byte
+	var models []byte
 	var created, updated int64
-	if err := r.Scan(&p.ID, &p.Account, &p.Region, &p.Name, &p.Description, &p.ModelSource, &models, &tags, &created, &updated); err != nil {
+	if err := r.Scan(&p.ID, &p.Account, &p.Region, &p.Name, &p.Description, &p.ModelSource, &models, &created, &updated); err != nil {
 		return p, err
 	}
 	p.Created, p.Updated = toTime(created), toTime(updated)
-	return p, errors.Join(json.Unmarshal(models, &p.ModelARNs), json.Unmarshal(tags, &p.Tags))
+	return p, json.Unmarshal(models, &p.ModelARNs)
 }
 
 // PutProfile implements profile.Store.
@@ -29,12 +29,8 @@ func (d *DB) PutProfile(ctx context.Context, p profile.Profile) error {
 	if err != nil {
 		return fmt.Errorf("put profile %s: %w", p.ID, err)
 	}
-	tags, err := json.Marshal(p.Tags)
-	if err != nil {
-		return fmt.Errorf("put profile %s: %w", p.ID, err)
-	}
-	n, err := d.exec(ctx, `INSERT INTO inference_profiles (`+profileColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		p.ID, p.Account, p.Region, p.Name, p.Description, p.ModelSource, string(models), string(tags), fromTime(p.Created), fromTime(p.Updated))
+	n, err := d.exec(ctx, `INSERT INTO inference_profiles (`+profileColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+		p.ID, p.Account, p.Region, p.Name, p.Description, p.ModelSource, string(models), fromTime(p.Created), fromTime(p.Updated))
 	if err != nil {
 		return fmt.Errorf("put profile %s: %w", p.ID, err)
 	}

@@ -43,7 +43,7 @@ func testText(t *testing.T, s Suite) {
 			same(t, "token", entry, e)
 
 			p := prof("aaaaaaaaaaaa", accountA, 1)
-			p.Name, p.Description, p.Tags = "n"+text, text, map[string]string{text: text}
+			p.Name, p.Description = "n"+text, text
 			must(t, st.PutProfile(t.Context(), p))
 			all, err := st.ListProfiles(t.Context(), profile.Query{Account: accountA, Region: regionA, Name: p.Name, Limit: 9})
 			must(t, err)

@@ -12,7 +12,6 @@ func prof(id, account string, n int) profile.Profile {
 		ID: id, Account: account, Region: regionA, Name: "name of " + id, Description: "what " + id + " is for",
 		ModelSource: "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-v2",
 		ModelARNs:   []string{"arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-v2", "arn:aws:bedrock:us-west-2::foundation-model/anthropic.claude-v2"},
-		Tags:        map[string]string{"team": "a", "empty": ""},
 		Created:     at(n), Updated: at(n + 1),
 	}
 }
@@ -24,7 +23,7 @@ func testProfiles(t *testing.T, s Suite) {
 		t.Parallel()
 		st := s.fresh(t)
 		bare := prof("bbbbbbbbbbbb", accountA, 2)
-		bare.Description, bare.Tags = "", nil
+		bare.Description = ""
 		for _, want := range []profile.Profile{prof("aaaaaaaaaaaa", accountA, 1), bare} {
 			must(t, st.PutProfile(t.Context(), want))
 			got, err := st.GetProfile(t.Context(), want.Account, want.Region, want.ID)

@@ -1,0 +1,79 @@
+package service
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/arn"
+)
+
+// The names of condition keys that calls to models have.
+const (
+	keyProfile   = "bedrock:inferenceprofilearn"
+	keyGuardrail = "bedrock:guardrailidentifier"
+	keyTier      = "bedrock:servicetier"
+)
+
+// UseModel names what a call to a model must be allowed to use: the model, or the
+// inference profile and, as a further need of the call, every model that it may
+// lead to. These have the condition key bedrock:InferenceProfileArn.
+//
+// Source: Bedrock user guide, "Prerequisites for inference profiles".
+func UseModel(c *call.Call, action string, t *catalog.Target) []string {
+	if t.ProfileARN != "" {
+		c.Needs = append(c.Needs, call.Need{
+			Action: action, Resources: t.Destinations, Keys: map[string][]string{keyProfile: {t.ProfileARN}},
+		})
+	}
+	return t.Resources
+}
+
+// UnknownProfile tells what to decide over when a model id led nowhere: the ARN of
+// an application inference profile that is not there is decided over like one that
+// is, so that nobody learns from the answer which profiles others have. ok is false
+// for every other id and error, which the caller may know at once.
+func UnknownProfile(modelID string, err error) (resources []string, ok bool) {
+	e, is := errors.AsType[*apierr.Error](err)
+	if !is || e.HTTPStatus() != http.StatusNotFound {
+		return nil, false
+	}
+	m, perr := arn.ParseModel(modelID)
+	if perr != nil || !m.IsARN() || m.Kind != arn.KindApplicationProfile {
+		return nil, false
+	}
+	return []string{modelID}, true
+}
+
+// UseGuardrail asks for the permission to apply a guardrail, whose identifier is an
+// id or an ARN, and gives the call the condition key bedrock:GuardrailIdentifier:
+// the ARN, with the version behind a colon unless it is the draft. It does nothing
+// without an identifier.
+//
+// Source: Bedrock user guide, "Set up permissions to use guardrails for content
+// filtering".
+func UseGuardrail(c *call.Call, identifier, version *string) {
+	if identifier == nil || *identifier == "" {
+		return
+	}
+	name := *identifier
+	if !strings.HasPrefix(name, "arn:") {
+		name = arn.Bedrock(c.Region, c.Principal.Account, "guardrail", name)
+	}
+	c.Need("bedrock:ApplyGuardrail", name)
+	if version != nil && *version != "" && *version != "DRAFT" {
+		name += ":" + *version
+	}
+	c.SetKey(keyGuardrail, name)
+}
+
+// UseTier gives the call the condition key bedrock:ServiceTier of the tier that its
+// caller asks for; "" asks for none.
+func UseTier(c *call.Call, tier string) {
+	if tier != "" {
+		c.SetKey(keyTier, tier)
+	}
+}
