@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime/types"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	ststypes "github.com/aws/aws-sdk-go-v2/service/sts/types"
 	"github.com/aws/smithy-go"
 
 	"github.com/outcrop/outcrop/internal/apptest"
@@ -450,7 +451,7 @@ func TestGetCallerIdentity(t *testing.T) {
 	if err != nil || *out.Account != s.Account || *out.Arn != "arn:aws:iam::"+s.Account+":root" || *out.UserId != s.Account {
 		t.Errorf("%+v, %v", out, err)
 	}
-	_, err = s.STS().GetSessionToken(t.Context(), &sts.GetSessionTokenInput{})
+	_, err = s.STS().AssumeRoot(t.Context(), &sts.AssumeRootInput{TargetPrincipal: new(s.Account), TaskPolicyArn: &ststypes.PolicyDescriptorType{Arn: new("arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials")}})
 	wantCode(t, "not implemented", err, "NotImplementedException")
 	cfg := s.AWS(s.Key)
 	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

@@ -21,7 +21,13 @@ const (
 
 // on makes the resources of a call that is about one entity.
 func on[In any](resource func(c *call.Call, in *In) string) func(context.Context, *call.Call, *In) ([]string, error) {
-	return func(_ context.Context, c *call.Call, in *In) ([]string, error) { return []string{resource(c, in)}, nil }
+	return func(_ context.Context, c *call.Call, in *In) ([]string, error) {
+		r := resource(c, in)
+		if r == "" { // nothing was named: the right to all of them, and then validation says what is missing
+			return nil, nil
+		}
+		return []string{r}, nil
+	}
 }
 
 // arnOf is the ARN of an entity that does not exist, or not yet.
