@@ -25,7 +25,10 @@ func (e *engine) refusal(q *query, v *verdict) error {
 	} else {
 		b.WriteString(q.principal.ARN)
 	}
-	b.WriteString(" is not authorized to perform: " + q.request.Action + " on resource: " + q.request.Resource)
+	b.WriteString(" is not authorized to perform: " + q.request.Action)
+	if q.request.Resource != everything || !hasPrefix(q.request.Action, "bedrock:") {
+		b.WriteString(" on resource: " + q.request.Resource) // Bedrock alone leaves "*" out
+	}
 	if v.outcome == ExplicitDeny {
 		b.WriteString(" with an explicit deny in " + article(v.by) + " " + v.by.String())
 	} else {

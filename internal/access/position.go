@@ -21,12 +21,17 @@ func position(text []byte, offset int) Position {
 	}
 }
 
-// span is where a statement stands: behind its opening brace, and behind its
-// closing one.
+// span is where a statement stands.
 type span struct{ begin, end int }
 
 // statementSpans finds the statements in the text of a policy that has been
 // parsed; what is no policy has none.
+//
+// IAM tells the place that its reader has reached: a statement that stands alone
+// begins behind its opening brace, the first of a list behind the bracket, and
+// another one behind the statement before it. It ends behind its closing brace.
+// Source: examples of simulate-custom-policy and simulate-principal-policy in the
+// AWS CLI reference.
 func statementSpans(text []byte) []span {
 	dec := json.NewDecoder(bytes.NewReader(text))
 	var spans []span
@@ -45,16 +50,16 @@ func statementSpans(text []byte) []span {
 			depth++
 			if depth == 2 && wanted {
 				inside = true
+				begin = int(dec.InputOffset())
 				if delim == '[' {
 					array = depth
 				}
 			}
-			if delim == '{' && inside && depth == max(array+1, 2) {
-				begin = int(dec.InputOffset())
-			}
 		case isDelim:
 			if delim == '}' && inside && depth == max(array+1, 2) {
-				spans = append(spans, span{begin, int(dec.InputOffset())})
+				end := int(dec.InputOffset())
+				spans = append(spans, span{begin, end})
+				begin = end
 			}
 			depth--
 			if depth == 1 {

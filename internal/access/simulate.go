@@ -58,8 +58,8 @@ type Statement struct {
 	Index    int              // in the document's statements
 	Sid      string
 	Effect   policy.Effect
-	// Begin and End are where it stands in the document's text: behind its opening
-	// and behind its closing brace, as IAM's simulator counts.
+	// Begin and End are where it stands in the document's text, as IAM's simulator
+	// counts.
 	Begin, End Position
 }
 

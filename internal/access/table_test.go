@@ -245,9 +245,10 @@ func authorizeCase(t *testing.T, w *accesstest.World) string {
 		t.Fatal(err)
 	}
 	why := e.Message
-	if _, after, ok := strings.Cut(e.Message, " on resource: "); ok {
-		words := strings.Fields(after)
-		why = strings.Join(words[1:], " ")
+	for _, mark := range []string{" because no ", " with an explicit deny "} {
+		if i := strings.Index(why, mark); i >= 0 {
+			why = why[i+1:]
+		}
 	}
 	return strings.TrimSuffix(why, " allows the "+w.Action+" action")
 }

@@ -91,7 +91,7 @@ func decide(w *World) string {
 		}))
 		role := n.says(policy.Allow, kind, only(target, func(name string) bool {
 			id, _, found := strings.Cut(p.UserID, ":")
-			return p.Session != nil && name == p.Session.RoleARN || found && name == id
+			return p.Session != nil && name == p.Session.RoleARN || found && strings.HasPrefix(id, "AROA") && name == id
 		}))
 		allowed = direct || (self || role) && boundary && session && (granted || !assuming)
 	}
