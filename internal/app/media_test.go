@@ -32,8 +32,8 @@ func TestDocumentOfTheObjectStore(t *testing.T) {
 	if err := store.Put(t.Context(), srv.Account, object.Ref{Bucket: "papers", Key: "granite.txt"}, strings.NewReader("Granite is hard."), object.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	ask := func(c *bedrockruntime.Client, uri string) error {
-		_, err := c.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: new(haiku), Messages: []types.Message{{
+	ask := func(c *bedrockruntime.Client, model, uri string) error {
+		_, err := c.Converse(t.Context(), &bedrockruntime.ConverseInput{ModelId: new(model), Messages: []types.Message{{
 			Role: types.ConversationRoleUser, Content: []types.ContentBlock{
 				&types.ContentBlockMemberText{Value: "What is granite?"},
 				&types.ContentBlockMemberDocument{Value: types.DocumentBlock{
@@ -44,17 +44,18 @@ func TestDocumentOfTheObjectStore(t *testing.T) {
 		}}})
 		return err
 	}
-	if err := ask(srv.Runtime(), "s3://papers/granite.txt"); err != nil {
+	if err := ask(srv.Runtime(), haiku, "s3://papers/granite.txt"); err != nil {
 		t.Fatal(err)
 	}
 	seen, err := json.Marshal(last().Messages)
 	if err != nil || !strings.Contains(string(seen), "Granite is hard.") {
 		t.Errorf("the engine got %s", seen)
 	}
+	// Models of Amazon need no agreement, which another account would have to make.
 	other := bedrockruntime.NewFromConfig(srv.AWS(srv.NewKey(t, "222233334444", keys.SigV4)))
 	for name, err := range map[string]error{
-		"no object":       ask(srv.Runtime(), "s3://papers/basalt.txt"),
-		"another account": ask(other, "s3://papers/granite.txt"),
+		"no object":       ask(srv.Runtime(), haiku, "s3://papers/basalt.txt"),
+		"another account": ask(other, "amazon.nova-lite-v1:0", "s3://papers/granite.txt"),
 	} {
 		if wantCode(t, name, err, "ValidationException"); err != nil && !strings.Contains(err.Error(), "messages.0.content.1") {
 			t.Errorf("%s: %v", name, err)
