@@ -90,6 +90,8 @@ func (d *Directory) bind(s *state, p *call.Principal) (*access.Policies, error) 
 		if err := d.bindUser(s, p.Account, p.Session.Owner, v); err != nil {
 			return nil, err
 		}
+	case p.Type == call.FederatedUser: // of a root, who may do everything
+		v.Identity = append(v.Identity, d.managed[administrator].Document())
 	case p.Session != nil && p.Session.RoleID != "":
 		r := find(s, &roleKind, p.Account, p.Session.RoleID)
 		if r == nil {
