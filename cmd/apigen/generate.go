@@ -42,6 +42,12 @@ func generate(root fs.FS) (map[string][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if svc.own { // written by hand, so bring it into form
+			f.sort()
+			if files[svc.file()], err = f.encode(); err != nil {
+				return nil, err
+			}
+		}
 		o, err := readOverlay(root, svc.name)
 		if err != nil {
 			return nil, err

@@ -66,8 +66,12 @@ func TestOperationCounts(t *testing.T) {
 func TestServices(t *testing.T) {
 	t.Parallel()
 	forEach(t, func(t *testing.T, s *awsapi.Service) {
-		if s.ID == "" || s.SigningName == "" || s.APIVersion == "" || s.Protocol == "" || s.BotocoreModel == "" {
-			t.Errorf("incomplete identity: %+v", *s)
+		own := s == &outcrop.Model // no model of AWS's
+		if s.ID == "" || s.SigningName == "" || s.APIVersion == "" || s.Protocol == "" || (s.BotocoreModel == "") != own {
+			t.Errorf("incomplete identity: %s %q %q %q %q %q", s.Name, s.ID, s.SigningName, s.APIVersion, s.Protocol, s.BotocoreModel)
+		}
+		if (s.Protocol == "json") != (s.TargetPrefix != "" && s.JSONVersion != "") || (s.Protocol == "query") != (s.XMLNamespace != "") {
+			t.Errorf("protocol %s with target prefix %q, JSON %q, namespace %q", s.Protocol, s.TargetPrefix, s.JSONVersion, s.XMLNamespace)
 		}
 		if s.Shapes[0].Kind != 0 {
 			t.Errorf("shape 0 is %q, want none", s.Shapes[0].Name)
