@@ -1,6 +1,7 @@
 package access
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -212,7 +213,9 @@ func (q *query) conditions() []reasonCondition {
 	}
 	names = slices.AppendSeq(names, maps.Keys(q.needKeys))
 	names = slices.AppendSeq(names, maps.Keys(q.callKeys))
-	slices.Sort(names)
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(strings.Compare(strings.ToLower(a), strings.ToLower(b)), strings.Compare(a, b))
+	})
 	out := []reasonCondition{}
 	last := ""
 	for _, name := range names {
