@@ -1,10 +1,14 @@
 package app
 
 import (
+	"bytes"
+	"compress/flate"
 	"context"
 	"encoding/base64"
 	"errors"
+	"io"
 	"log/slog"
+	"sync"
 
 	"github.com/outcrop/outcrop/internal/access"
 	"github.com/outcrop/outcrop/internal/approval"
@@ -41,7 +45,7 @@ func (s *Server) newAuthority(ctx context.Context) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := reasons{st.root}
+	r := newReasons(st.root)
 	return &authority{
 		sessions:  sessions,
 		approvals: approvals,
@@ -61,16 +65,44 @@ func (s *Server) apply(ctx context.Context, r *approval.Request) error {
 	return s.gateway.Apply(ctx, c, r.Service, r.Operation, r.Input)
 }
 
-// reasons seals why calls were refused, for DecodeAuthorizationMessage.
-type reasons struct{ root *keys.RootKey }
+// reasons seals why calls were refused, for DecodeAuthorizationMessage. It packs
+// them first: an error has to stay readable with a reason at its end.
+type reasons struct {
+	root    *keys.RootKey
+	writers *sync.Pool // of *flate.Writer
+}
 
 const (
 	reasonID   = "authorization-message"
 	reasonKind = keys.Kind("reason")
+	maxReason  = 64 << 10 // bytes of an opened reason
 )
 
+// reasonWords stand in most reasons, the likeliest last. Reasons that were sealed
+// with other words do not open any more.
+const reasonWords = `bedrock:InvokeModelWithResponseStreambedrock:GuardrailIdentifieraws:PrincipalTag/aws:ResourceTag/aws:MultiFactorAuthPresentaws:TokenIssueTime` +
+	`arn:aws:iam:::policy/arn:aws:sts:::assumed-role/foundation-model/arn:aws:iam:::user/"conditions":{"items":[{"key":"aws:CurrentTime","values":{"items":[{"value":"2026-` +
+	`{"key":"aws:EpochTime","values":{"items":[{"value":"{"key":"aws:PrincipalAccount","values":{"items":[{"value":"{"key":"aws:PrincipalArn","values":{"items":[{"value":"` +
+	`{"key":"aws:PrincipalType","values":{"items":[{"value":"User"}]}},{"key":"aws:RequestedRegion","values":{"items":[{"value":"us-east-1"}]}},{"key":"aws:SecureTransport","values":{"items":[{"value":"false"}]}},` +
+	`{"key":"aws:SourceIp","values":{"items":[{"value":"127.0.0.1"}]}},{"key":"aws:UserAgent","values":{"items":[{"value":"{"key":"aws:userid","values":{"items":[{"value":"AIDA"}]}},{"key":"aws:username","values":{"items":[{"value":"` +
+	`"principals":{"items":[]},"principalGroups":{"items":[]},"actions":{"items":[{"value":"*"}]},"resources":{"items":[{"value":"*"}]},"conditions":{"items":[]}}` +
+	`{"allowed":false,"explicitDeny":false,"matchedStatements":{"items":[{"statementId":"","effect":"DENY",]},"failures":{"items":[]},"context":{"principal":{"id":"","name":"","arn":"arn:aws:"},"action":"bedrock:InvokeModel","resource":"arn:aws:bedrock:us-east-1::foundation-model/`
+
+func newReasons(root *keys.RootKey) reasons {
+	return reasons{root, &sync.Pool{New: func() any {
+		w, _ := flate.NewWriterDict(io.Discard, flate.BestCompression, []byte(reasonWords)) // the level is a good one
+		return w
+	}}}
+}
+
 func (r reasons) seal(plain []byte) string {
-	return base64.RawURLEncoding.EncodeToString(r.root.Seal("", reasonID, reasonKind, plain))
+	w := r.writers.Get().(*flate.Writer)
+	defer r.writers.Put(w)
+	var packed bytes.Buffer
+	w.Reset(&packed)
+	_, _ = w.Write(plain) // a buffer takes everything
+	_ = w.Close()
+	return base64.RawURLEncoding.EncodeToString(r.root.Seal("", reasonID, reasonKind, packed.Bytes()))
 }
 
 func (r reasons) unseal(text string) ([]byte, error) {
@@ -78,5 +110,9 @@ func (r reasons) unseal(text string) ([]byte, error) {
 	if err != nil {
 		return nil, errors.New("not an encoded message")
 	}
-	return r.root.Unseal("", reasonID, reasonKind, sealed)
+	packed, err := r.root.Unseal("", reasonID, reasonKind, sealed)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(flate.NewReaderDict(bytes.NewReader(packed), []byte(reasonWords)), maxReason))
 }
