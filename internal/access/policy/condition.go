@@ -228,13 +228,13 @@ func (v *value) matchesText(s string, t test, keys Keys) bool {
 	case t == arnLike:
 		return v.matchesARN(s, keys)
 	case t == stringLike:
-		return v.like.matches(s, false, keys)
+		return v.like.matches(s, keys)
 	case v.like.variables == 0 && t == stringEquals:
 		return v.text == s
 	case v.like.variables == 0:
 		return strings.EqualFold(v.text, s)
 	case t == stringEquals:
-		return v.like.matches(s, false, keys)
+		return v.like.matches(s, keys)
 	}
 	text, ok := v.like.text(keys)
 	return ok && strings.EqualFold(text, s)
@@ -269,7 +269,7 @@ func (v *value) matchesARN(s string, keys Keys) bool {
 		if i < arnParts-1 {
 			part, s, _ = strings.Cut(s, ":")
 		}
-		if !matchTokens(parts[i].tokens, part, false) {
+		if !parts[i].fits(part, false) {
 			return false
 		}
 	}
@@ -285,7 +285,7 @@ func splitARN(tokens []token) ([]pattern, bool) {
 	if len(tokens) == 1 && tokens[0].kind == star {
 		parts := make([]pattern, arnParts)
 		for i := range parts {
-			parts[i] = pattern{tokens: tokens}
+			parts[i] = pattern{tokens: tokens, shape: all}
 		}
 		return parts, true
 	}
@@ -310,6 +310,9 @@ func splitARN(tokens []token) ([]pattern, bool) {
 			}
 			text = rest
 		}
+	}
+	for i := range parts {
+		parts[i].seal()
 	}
 	return parts, len(parts) == arnParts
 }

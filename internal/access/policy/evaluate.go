@@ -116,7 +116,7 @@ func (s *statement) hasAction(service, name string) bool {
 			continue
 		}
 		for j := range a.names {
-			if matchTokens(a.names[j].tokens, name, true) {
+			if a.names[j].fits(name, true) {
 				return true
 			}
 		}
@@ -130,7 +130,7 @@ func (s *statement) hasResource(r *Request) bool {
 		return true
 	}
 	for i := range s.resources {
-		if s.resources[i].matches(r.Resource, false, r.Keys) {
+		if s.resources[i].matches(r.Resource, r.Keys) {
 			return true
 		}
 	}

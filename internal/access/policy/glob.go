@@ -28,20 +28,59 @@ type token struct {
 // pattern is text with wildcards and variables, ready to be matched.
 type pattern struct {
 	tokens    []token
-	variables int // number of variable tokens
+	variables int   // number of variable tokens
+	shape     shape // set by seal
+}
+
+// shape tells patterns that are matched by a look.
+type shape uint8
+
+const (
+	general shape = iota
+	exact         // one literal
+	prefix        // a literal and a star for all characters
+	all           // that star alone
+)
+
+// seal notes the shape of a pattern that is complete.
+func (p *pattern) seal() {
+	free := func(i int) bool { return p.tokens[i].kind == star && !p.tokens[i].within }
+	switch n := len(p.tokens); {
+	case n == 1 && p.tokens[0].kind == literal:
+		p.shape = exact
+	case n == 1 && free(0):
+		p.shape = all
+	case n == 2 && p.tokens[0].kind == literal && free(1):
+		p.shape = prefix
+	}
+}
+
+// fits tells whether s as a whole fits a pattern without variables. With fold,
+// ASCII letters fit without regard to case, and the literals are in lower case.
+func (p *pattern) fits(s string, fold bool) bool {
+	switch p.shape {
+	case exact:
+		return len(s) == len(p.tokens[0].text) && equal(s, p.tokens[0].text, fold)
+	case prefix:
+		low := p.tokens[0].text
+		return len(s) >= len(low) && equal(s[:len(low)], low, fold)
+	case all:
+		return true
+	default:
+		return matchTokens(p.tokens, s, fold)
+	}
 }
 
 // fixedVariables is how many variables of one pattern are resolved without
 // allocating.
 const fixedVariables = 4
 
-// matches tells whether s as a whole fits the pattern. With fold, ASCII letters
-// fit without regard to case, and the literals are in lower case. A variable that
-// has no value makes the pattern fit nothing.
-func (p *pattern) matches(s string, fold bool, keys Keys) bool {
+// matches tells whether s as a whole fits the pattern, case included. A variable
+// that has no value makes the pattern fit nothing.
+func (p *pattern) matches(s string, keys Keys) bool {
 	switch {
 	case p.variables == 0:
-		return matchTokens(p.tokens, s, fold)
+		return p.fits(s, false)
 	case len(p.tokens) == 1:
 		v, ok := p.tokens[0].resolve(keys)
 		return ok && v == s
@@ -58,7 +97,7 @@ func (p *pattern) matches(s string, fold bool, keys Keys) bool {
 		}
 		tokens = append(tokens, t)
 	}
-	return matchTokens(tokens, s, fold)
+	return matchTokens(tokens, s, false)
 }
 
 // text returns the text of a pattern without wildcards, and whether all of its
@@ -87,6 +126,13 @@ func (p *pattern) text(keys Keys) (string, bool) {
 // other way needs to be tried, and the time is bounded by the product of the
 // lengths, times the text between two colons where stars stop at those.
 func matchTokens(tokens []token, s string, fold bool) bool {
+	if n := len(tokens); n > 1 && tokens[n-1].kind == literal {
+		// The end tells most misfits at once.
+		end := tokens[n-1].text
+		if len(s) < len(end) || !equal(s[len(s)-len(end):], end, fold) {
+			return false
+		}
+	}
 	at, pos := 0, 0
 	inner, outer := turn{at: -1}, turn{at: -1}
 	for {
@@ -109,6 +155,10 @@ func matchTokens(tokens []token, s string, fold bool) bool {
 					return len(s)-pos >= len(next.text) && equal(s[len(s)-len(next.text):], next.text, fold)
 				}
 				inner, outer = turn{at: -1}, turn{at, pos}
+				if !outer.find(tokens, s, fold) {
+					return false
+				}
+				pos = outer.pos
 				continue
 			case question:
 				if pos == len(s) {
@@ -137,12 +187,8 @@ func matchTokens(tokens []token, s string, fold bool) bool {
 			return false
 		}
 		outer.advance(s)
-		if next := &tokens[outer.at]; next.kind == literal && !fold {
-			i := strings.Index(s[outer.pos:], next.text)
-			if i < 0 {
-				return false
-			}
-			outer.pos += i
+		if !outer.find(tokens, s, fold) {
+			return false
 		}
 		inner = turn{at: -1}
 		at, pos = outer.at, outer.pos
@@ -157,6 +203,19 @@ type turn struct{ at, pos int }
 func (t *turn) advance(s string) {
 	_, size := utf8.DecodeRuneInString(s[t.pos:])
 	t.pos += size
+}
+
+// find lets the star reach up to where the literal behind it comes next, if one is
+// there. It is false when that comes no more.
+func (t *turn) find(tokens []token, s string, fold bool) bool {
+	if next := &tokens[t.at]; next.kind == literal && !fold {
+		i := strings.Index(s[t.pos:], next.text)
+		if i < 0 {
+			return false
+		}
+		t.pos += i
+	}
+	return true
 }
 
 // equal compares texts of equal length; with fold, low is in lower case.
@@ -198,6 +257,7 @@ func wildcards(text string) pattern {
 		}
 	}
 	flush(len(text))
+	p.seal()
 	return p
 }
 
@@ -213,7 +273,7 @@ func (p *pattern) addStar() {
 // one, case does not matter.
 func MatchAction(pattern, action string) bool {
 	p := wildcards(lower(pattern))
-	return matchTokens(p.tokens, action, true)
+	return p.fits(action, true)
 }
 
 // MatchResource tells whether an ARN fits a pattern of the element Resource
@@ -225,12 +285,14 @@ func MatchAction(pattern, action string) bool {
 func MatchResource(pattern, arn string) bool {
 	p := wildcards(pattern)
 	p.bindParts()
-	return matchTokens(p.tokens, arn, false)
+	return p.fits(arn, false)
 }
 
 // bindParts makes a pattern of text that of an ARN: wildcards in the first five
 // parts do not stand for colons, apart from a star at the end of a part.
 func (p *pattern) bindParts() {
+	defer p.seal()
+	p.shape = general
 	colons := 0
 	for i := range p.tokens {
 		t := &p.tokens[i]

@@ -127,8 +127,9 @@ func checkJSON(raw []byte) error {
 		}
 		return errors.New("is no JSON: it ends too early")
 	}
+	end := dec.InputOffset()
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("is no JSON: something stands after byte %d", dec.InputOffset())
+		return fmt.Errorf("is no JSON: something stands after byte %d", end)
 	}
 	return nil
 }

@@ -207,18 +207,18 @@ func checkElements(s *Statement, kind Kind) *Error {
 		case pair.required && !given:
 			return fail(pair.name, "is missing")
 		case !pair.required && pair.has:
-			return fail(pair.name, "has no place in a %s", kind)
+			return fail(pair.name, "has no place in %s", kind.withArticle())
 		case !pair.required && pair.not:
-			return fail("Not"+pair.name, "has no place in a %s", kind)
+			return fail("Not"+pair.name, "has no place in %s", kind.withArticle())
 		}
 	}
 	switch {
 	case s.NotPrincipals != nil && kind == Trust:
-		return fail("NotPrincipal", "has no place in a %s", kind)
+		return fail("NotPrincipal", "has no place in %s", kind.withArticle())
 	case s.NotPrincipals != nil && s.Effect == Allow:
 		return fail("NotPrincipal", "goes with the effect Deny alone")
 	case s.NotActions != nil && kind == Trust:
-		return fail("NotAction", "has no place in a %s", kind)
+		return fail("NotAction", "has no place in %s", kind.withArticle())
 	case s.NotActions != nil && len(s.NotActions) == 0:
 		return fail("NotAction", "must name at least one action")
 	case s.NotResources != nil && len(s.NotResources) == 0:

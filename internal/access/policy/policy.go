@@ -35,6 +35,14 @@ func (k Kind) String() string {
 	return "policy kind " + strconv.Itoa(int(k))
 }
 
+// withArticle returns the kind behind "a" or "an".
+func (k Kind) withArticle() string {
+	if k == Identity {
+		return "an " + k.String()
+	}
+	return "a " + k.String()
+}
+
 // hasPrincipal tells whether statements of the kind name principals.
 func (k Kind) hasPrincipal() bool { return k == Resource || k == Trust || k == Endpoint }
 

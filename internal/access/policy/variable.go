@@ -57,6 +57,7 @@ func compileText(value, version string, wild bool) (pattern, error) {
 		}
 	}
 	flush()
+	p.seal()
 	return p, nil
 }
 

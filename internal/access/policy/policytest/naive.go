@@ -125,16 +125,7 @@ func (e *naive) resource(s map[string]any) bool {
 				p += ":*"
 			}
 			cells, ok := e.cells(p, true)
-			// In the first five parts wildcards stay within the part, unless a star
-			// ends it.
-			for i, colons := 0, 0; i < len(cells) && colons < 5; i++ {
-				ends := i == len(cells)-1 || cells[i+1] == cell{r: ':'}
-				cells[i].within = cells[i].any || cells[i].run && !ends
-				if cells[i].r == ':' {
-					colons++
-				}
-			}
-			if ok && fit(cells, e.r.Resource) {
+			if ok && fit(bind(cells), e.r.Resource) {
 				return true
 			}
 		}
@@ -144,6 +135,22 @@ func (e *naive) resource(s map[string]any) bool {
 		return !fits(not)
 	}
 	return fits(s["Resource"])
+}
+
+// NaiveResource tells whether an ARN fits a pattern of the element Resource.
+func NaiveResource(pattern, arn string) bool { return fit(bind(plain(pattern)), arn) }
+
+// bind keeps wildcards in the first five parts of an ARN within the part, unless a
+// star ends it.
+func bind(cells []cell) []cell {
+	for i, colons := 0, 0; i < len(cells) && colons < 5; i++ {
+		ends := i == len(cells)-1 || cells[i+1] == cell{r: ':'}
+		cells[i].within = cells[i].any || cells[i].run && !ends
+		if cells[i] == (cell{r: ':'}) {
+			colons++
+		}
+	}
+	return cells
 }
 
 // principal tells whether the statement is about the principal, and whether it
