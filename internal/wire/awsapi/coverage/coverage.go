@@ -19,6 +19,7 @@ func Render(services []*awsapi.Service, bound func(service, operation string) bo
 	b.WriteString("# Coverage of the AWS APIs\n\n")
 	b.WriteString("Generated from the operation tables; do not edit. A *bound* operation has a\n")
 	b.WriteString("handler. A *missing* one is answered with 501 in the form of an AWS error.\n\n")
+	b.WriteString("*Access* is the level of the IAM action in the Service Authorization Reference.\n\n")
 	b.WriteString("| Service | API version | Operations | Bound | Missing |\n|-|-|-:|-:|-:|\n")
 	var all, done int
 	for _, s := range services {
@@ -30,17 +31,28 @@ func Render(services []*awsapi.Service, bound func(service, operation string) bo
 	fmt.Fprintf(&b, "| all | | %d | %d | %d |\n", all, done, all-done)
 	for _, s := range services {
 		fmt.Fprintf(&b, "\n## %s\n\n", s.Name)
-		b.WriteString("| Operation | Route | IAM action | State |\n|-|-|-|-|\n")
+		b.WriteString("| Operation | Route | IAM action | Access | State |\n|-|-|-|-|-|\n")
 		for i := range s.Operations {
 			op := &s.Operations[i]
 			state := "missing"
 			if bound(s.Name, op.Name) {
 				state = "bound"
 			}
-			fmt.Fprintf(&b, "| %s | `%s %s` | `%s` | %s |\n", op.Name, op.Method, op.URI, op.Action, state)
+			fmt.Fprintf(&b, "| %s | `%s` | `%s` | %s | %s |\n", op.Name, route(s, op), op.Action, op.Access, state)
 		}
 	}
 	return b.Bytes()
+}
+
+// route is what tells an operation from the others of its service.
+func route(s *awsapi.Service, op *awsapi.Operation) string {
+	switch s.Protocol {
+	case "query":
+		return "Action=" + op.Name
+	case "json":
+		return "X-Amz-Target: " + s.TargetPrefix + "." + op.Name
+	}
+	return op.Method + " " + op.URI
 }
 
 // countBound counts the operations of s that have a handler.
