@@ -64,6 +64,9 @@ func (d *Directory) CreateGroup(ctx context.Context, acct, name, path string) (*
 		if old := taken(t.state, &groupKind, acct, name); old != nil {
 			return apiError(codeExists, "Group with name %s already exists.", old.Name)
 		}
+		if err := full(t.state, &groupKind, acct, "GroupsPerAccount", maxGroupsOfAccount); err != nil {
+			return err
+		}
 		return put(t, &groupKind, acct, g)
 	})
 }

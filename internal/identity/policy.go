@@ -151,6 +151,9 @@ func (d *Directory) CreatePolicy(ctx context.Context, acct string, in NewPolicy)
 		if old := taken(t.state, &policyKind, acct, in.Name); old != nil {
 			return apiError(codeExists, "A policy called %s already exists. Duplicate names are not allowed.", old.Name)
 		}
+		if err := full(t.state, &policyKind, acct, "PoliciesPerAccount", maxPolicies); err != nil {
+			return err
+		}
 		return put(t, &policyKind, acct, p)
 	})
 }

@@ -52,6 +52,9 @@ func (d *Directory) CreateInstanceProfile(ctx context.Context, acct, name, path 
 		if old := taken(t.state, &profileKind, acct, name); old != nil {
 			return apiError(codeExists, "Instance Profile %s already exists.", old.Name)
 		}
+		if err := full(t.state, &profileKind, acct, "InstanceProfilesPerAccount", maxProfiles); err != nil {
+			return err
+		}
 		return put(t, &profileKind, acct, p)
 	})
 }

@@ -143,6 +143,9 @@ func (d *Directory) putNewRole(t *tx, r *Role) error {
 	if old := taken(t.state, &roleKind, r.Account, r.Name); old != nil {
 		return apiError(codeExists, "Role with name %s already exists.", old.Name)
 	}
+	if err := full(t.state, &roleKind, r.Account, "RolesPerAccount", maxRoles); err != nil {
+		return err
+	}
 	if err := d.checkBoundary(t.state, r.Account, r.Boundary); err != nil {
 		return err
 	}

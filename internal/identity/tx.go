@@ -11,7 +11,7 @@ import (
 
 // attempts is how often a change is tried when other processes change the same
 // account at the same time.
-const attempts = 4
+const attempts = 10
 
 // tx is a change under way. Its state is what the directory will be.
 type tx struct {

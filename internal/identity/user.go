@@ -87,6 +87,9 @@ func (d *Directory) CreateUser(ctx context.Context, acct string, in NewUser) (*U
 		if old := taken(t.state, &userKind, acct, in.Name); old != nil {
 			return apiError(codeExists, "User with name %s already exists.", old.Name)
 		}
+		if err := full(t.state, &userKind, acct, "UsersPerAccount", maxUsers); err != nil {
+			return err
+		}
 		if err := d.checkBoundary(t.state, acct, in.Boundary); err != nil {
 			return err
 		}

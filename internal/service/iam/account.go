@@ -74,12 +74,13 @@ func (s *Service) summary(ctx context.Context, c *call.Call, _ *api.GetAccountSu
 		}
 		return 0
 	}
+	q := identity.AccountQuotas()
 	counts := map[string]int{
-		"Users": len(s.dir.Users(acct)), "UsersQuota": 5000,
-		"Groups": len(s.dir.Groups(acct)), "GroupsQuota": 300,
-		"Roles": len(s.dir.Roles(acct)), "RolesQuota": 1000,
-		"InstanceProfiles": len(s.dir.InstanceProfiles(acct)), "InstanceProfilesQuota": 1000,
-		"Policies": len(policies), "PoliciesQuota": 1500,
+		"Users": len(s.dir.Users(acct)), "UsersQuota": q.Users,
+		"Groups": len(s.dir.Groups(acct)), "GroupsQuota": q.Groups,
+		"Roles": len(s.dir.Roles(acct)), "RolesQuota": q.Roles,
+		"InstanceProfiles": len(s.dir.InstanceProfiles(acct)), "InstanceProfilesQuota": q.InstanceProfiles,
+		"Policies": len(policies), "PoliciesQuota": q.Policies,
 		"PolicyVersionsInUse": versions, "PolicyVersionsInUseQuota": 10000,
 		"Providers":  len(s.dir.OIDCProviders(acct)),
 		"MFADevices": len(devices), "MFADevicesInUse": inUse,
@@ -88,10 +89,10 @@ func (s *Service) summary(ctx context.Context, c *call.Call, _ *api.GetAccountSu
 		"ServerCertificates": 0, "ServerCertificatesQuota": 20,
 		"GlobalEndpointTokenVersion": 2,
 
-		"AccessKeysPerUserQuota": 2, "SigningCertificatesPerUserQuota": 2, "GroupsPerUserQuota": 10,
-		"AttachedPoliciesPerUserQuota": 10, "AttachedPoliciesPerGroupQuota": 10, "AttachedPoliciesPerRoleQuota": 10,
+		"AccessKeysPerUserQuota": q.AccessKeysPerUser, "SigningCertificatesPerUserQuota": 2, "GroupsPerUserQuota": q.GroupsPerUser,
+		"AttachedPoliciesPerUserQuota": q.AttachedPolicies, "AttachedPoliciesPerGroupQuota": q.AttachedPolicies, "AttachedPoliciesPerRoleQuota": q.AttachedPolicies,
 		"UserPolicySizeQuota": policy.MaxUserInline, "GroupPolicySizeQuota": policy.MaxGroupInline, "RolePolicySizeQuota": policy.MaxRoleInline,
-		"AssumeRolePolicySizeQuota": policy.MaxTrust, "PolicySizeQuota": policy.MaxManaged, "VersionsPerPolicyQuota": 5,
+		"AssumeRolePolicySizeQuota": policy.MaxTrust, "PolicySizeQuota": policy.MaxManaged, "VersionsPerPolicyQuota": q.VersionsPerPolicy,
 	}
 	out := &api.GetAccountSummaryOutput{SummaryMap: make(map[string]int32, len(counts))}
 	for k, v := range counts {
