@@ -253,3 +253,19 @@ func (d *Directory) AllCredentials(ctx context.Context, acct string) ([]Credenti
 	slices.SortStableFunc(out, func(a, b Credential) int { return cmp.Compare(a.User.Name, b.User.Name) })
 	return out, nil
 }
+
+// AccountKeys returns all keys of an account by the ids of their owners, oldest
+// first; "" is the root.
+func (d *Directory) AccountKeys(ctx context.Context, acct string) (map[string][]keys.Key, error) {
+	list, err := d.keys.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string][]keys.Key)
+	for _, k := range list {
+		if k.Account == acct {
+			out[k.Owner] = append(out[k.Owner], k)
+		}
+	}
+	return out, nil
+}

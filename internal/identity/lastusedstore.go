@@ -25,6 +25,9 @@ const lastFlushWait = 5 * time.Second
 // flushBatch is how many records one transaction writes.
 const flushBatch = 200
 
+// Now is the directory's clock.
+func (d *Directory) Now() time.Time { return d.now() }
+
 // Used notes that a principal used an action of a service in a region: who was
 // active when is what the credential report and the service-last-accessed details
 // tell. It is cheap, works in memory, and is written within a minute and when Run

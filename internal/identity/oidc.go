@@ -41,10 +41,16 @@ type NewOIDCProvider struct {
 	Tags        Tags
 }
 
+// Issuer takes "https://" and a slash at the end off the URL of an issuer, as it
+// stands in ARNs and in names of condition keys.
+func Issuer(text string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(text, "https://"), "/")
+}
+
 // OIDCProvider returns the provider of an account with an issuer ("https://" may
 // stand before it), or nil.
 func (d *Directory) OIDCProvider(acct, issuer string) *OIDCProvider {
-	return find(d.state.Load(), &oidcKind, acct, strings.TrimPrefix(issuer, "https://"))
+	return find(d.state.Load(), &oidcKind, acct, Issuer(issuer))
 }
 
 // OIDCProviderByARN returns the provider of an account with an ARN, or nil.
@@ -103,7 +109,7 @@ func checkIssuer(text string) (string, error) {
 	if err != nil || u.Scheme != "https" || u.Host == "" || u.Port() != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || len(text) > 255 {
 		return "", apiError(codeInvalidInput, "Invalid Open ID Connect Provider URL: it must begin with https:// and have no port, query or fragment, and at most 255 characters")
 	}
-	return strings.TrimSuffix(strings.TrimPrefix(text, "https://"), "/"), nil
+	return Issuer(text), nil
 }
 
 func checkThumbprints(list []string) error {
