@@ -76,7 +76,7 @@ func TestJSONServices(t *testing.T) {
 	if got.status != 400 || got.body != want || got.code != "AccountNotFoundException" || got.header.Get("Content-Type") != jsonType {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
-	if got = describe("12"); got.status != 400 || got.code != apierr.CodeValidation || !strings.Contains(got.message, "AccountId") {
+	if got = describe("12"); got.status != 400 || got.code != apierr.CodeValidation || !strings.Contains(got.message, "'accountId'") {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	got = f.postRoot(t, "organizations", "{}", "X-Amz-Target", target+"DeleteOrganization", "Content-Type", jsonType)

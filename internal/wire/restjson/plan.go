@@ -36,6 +36,7 @@ type field struct {
 	member *awsapi.Member
 	inBody bool
 	key    string // `"name":`
+	said   string // what messages about constraints call it
 }
 
 type planKey struct {
@@ -141,13 +142,17 @@ func (c *Codec) fillStruct(p *plan, svc *awsapi.Service) error {
 		if err != nil {
 			return fmt.Errorf("member %s: %w", m.Name, err)
 		}
-		p.fields[i] = field{place: pl, member: m, inBody: m.Location == awsapi.InBody, key: string(appendString(nil, m.Key())) + ":"}
+		p.fields[i] = field{place: pl, member: m, inBody: m.Location == awsapi.InBody, key: string(appendString(nil, m.Key())) + ":", said: said(m.Name)}
 		if p.fields[i].inBody {
 			p.keys[m.Key()] = i
 		}
 	}
 	return nil
 }
+
+// said is how AWS names a member in messages about constraints: RoleSessionName
+// is 'roleSessionName' there.
+func said(name string) string { return strings.ToLower(name[:1]) + name[1:] }
 
 // inputPlan tells where the members of an operation's input travel.
 type inputPlan struct {

@@ -93,7 +93,7 @@ func (w *validator) members(p *plan, v reflect.Value, sensitive bool) {
 		} else if !f.member.Required {
 			continue
 		}
-		w.path.member(f.member.Name)
+		w.path.member(f.said)
 		if absent {
 			w.add("null", "Member must not be null")
 		} else {
