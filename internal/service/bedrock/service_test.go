@@ -125,7 +125,10 @@ type fixture struct {
 	store  *memory
 	book   *resource.Book
 	agreed *agreement.Service
-	codec  *restjson.Codec
+	// records keep what the book and the agreements know.
+	records *recordtest.Store
+	may     func(context.Context, *call.Call, call.Need) bool
+	codec   *restjson.Codec
 }
 
 func start(t *testing.T, o catalog.Options) *fixture {
@@ -135,18 +138,20 @@ func start(t *testing.T, o catalog.Options) *fixture {
 		t.Fatal(err)
 	}
 	f := &fixture{store: &memory{}, routes: map[string]service.Route{}, codec: restjson.New()}
-	records := &recordtest.Store{}
-	if f.agreed, err = agreement.Open(t.Context(), agreement.Config{Records: records, Default: account}); err != nil {
+	f.records = &recordtest.Store{}
+	f.may = func(context.Context, *call.Call, call.Need) bool { return true }
+	may := func(ctx context.Context, c *call.Call, n call.Need) bool { return f.may(ctx, c, n) }
+	if f.agreed, err = agreement.Open(t.Context(), agreement.Config{Records: f.records, Default: account}); err != nil {
 		t.Fatal(err)
 	}
-	f.book, err = resource.Open(t.Context(), resource.Config{Records: records, Exists: map[string]resource.Exists{
+	f.book, err = resource.Open(t.Context(), resource.Config{Records: f.records, Exists: map[string]resource.Exists{
 		"application-inference-profile": profile.Exists(f.store),
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var tick time.Duration
-	s := bedrock.New(bedrock.Config{Catalog: c, Profiles: f.store, Resources: f.book, Agreements: f.agreed, Now: func() time.Time {
+	s := bedrock.New(bedrock.Config{Catalog: c, Profiles: f.store, Resources: f.book, Agreements: f.agreed, May: may, Now: func() time.Time {
 		tick += time.Second
 		return time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC).Add(tick)
 	}})
@@ -194,9 +199,14 @@ func must[T any](t *testing.T, f *fixture, op string, in any) T {
 	if err != nil {
 		t.Fatalf("%s: %v", op, err)
 	}
+	return decode[T](t, body)
+}
+
+func decode[T any](t *testing.T, body []byte) T {
+	t.Helper()
 	var v T
 	if err := json.Unmarshal(body, &v); err != nil {
-		t.Fatalf("%s: %v", op, err)
+		t.Fatal(err)
 	}
 	return v
 }

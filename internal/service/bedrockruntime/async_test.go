@@ -61,12 +61,16 @@ func TestManifestComesLast(t *testing.T) {
 // kept is a store of jobs that only keeps them.
 type kept struct {
 	jobs.Store
-	all []jobs.Job
+	all  []jobs.Job
+	full error // of PutJob, when set
 }
 
 func (k *kept) PutJob(_ context.Context, j jobs.Job) error {
 	if _, err := k.GetJob(context.Background(), j.Account, j.Region, j.Kind, j.ID); err == nil {
 		return jobs.ErrExists
+	}
+	if k.full != nil {
+		return k.full
 	}
 	k.all = append(k.all, j)
 	return nil
@@ -127,6 +131,44 @@ func TestAsyncQuota(t *testing.T) {
 	k.all[7].Status = jobs.Failed
 	if err := start("111122223333", "one more"); err != nil {
 		t.Errorf("after an end: %v", err)
+	}
+}
+
+// TestAsyncTags keeps the tags of an invocation before the invocation, and none of
+// one that could not be kept.
+func TestAsyncTags(t *testing.T) {
+	t.Parallel()
+	s, _, _ := newService(chat())
+	k, l := &kept{}, labels{}
+	s.cfg.Async = Async{Jobs: k, Wake: func() {}, Objects: &keeper{}, Meter: &keeper{}, Tags: l}
+	start := func(token string, tags ...rt.Tag) error {
+		_, err := s.startAsync(t.Context(), &call.Call{TokenID: token, Region: "us-east-1", Partition: "aws", Principal: call.Principal{Account: "111122223333"}}, &rt.StartAsyncInvokeInput{
+			ModelId: new("a.b"), ModelInput: []byte("text"), Tags: tags,
+			OutputDataConfig: &rt.AsyncInvokeOutputDataConfig{S3OutputDataConfig: &rt.AsyncInvokeS3OutputDataConfig{S3Uri: new("s3://bucket/a")}},
+		})
+		return err
+	}
+	team := rt.Tag{Key: new("team"), Value: new("a")}
+	const name = "arn:aws:bedrock:us-east-1:111122223333:async-invoke/aaaaaaaaaaaa"
+	if err := start("aaaaaaaaaaaa", team); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(labels{name: {"team": "a"}}, l); d != "" || len(k.all) != 1 {
+		t.Errorf("%d jobs, tags -want +got:\n%s", len(k.all), d)
+	}
+	l[name]["team"] = "changed since"
+	if err := start("aaaaaaaaaaaa", team); err != nil || l[name]["team"] != "changed since" || len(k.all) != 1 {
+		t.Errorf("a repeat: %v, tags %v", err, l)
+	}
+	k.full = errFull
+	if err := start("bbbbbbbbbbbb", team); !errors.Is(err, errFull) || len(l) != 1 {
+		t.Errorf("no room: %v, tags %v", err, l)
+	}
+	if err := start("cccccccccccc", team, team); apierr.From(err).Code != apierr.CodeValidation {
+		t.Errorf("a tag twice: %v", err)
+	}
+	if err := start("cccccccccccc", make([]rt.Tag, 51)...); apierr.From(err).Code != apierr.CodeValidation {
+		t.Errorf("51 tags: %v", err)
 	}
 }
 

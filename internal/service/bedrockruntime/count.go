@@ -14,15 +14,15 @@ import (
 )
 
 // counted names what a caller of CountTokens must be allowed to use: the
-// foundation model, whatever the id went through; and another account's profile,
-// of which nobody may learn anything who may not use it.
+// foundation model, whatever the id went through; and before it another account's
+// profile, of which nobody may learn anything who may not use it.
 func (s *Service) counted(ctx context.Context, c *call.Call, in *rt.CountTokensInput) ([]string, error) {
 	t, err := s.find(ctx, c, in.ModelId)
 	if err != nil {
 		return unknown(in.ModelId, err)
 	}
 	if a, err := arn.Parse(t.ProfileARN); err == nil && a.Account != c.Principal.Account {
-		return []string{t.ModelARN, t.ProfileARN}, nil
+		return []string{t.ProfileARN, t.ModelARN}, nil
 	}
 	return []string{t.ModelARN}, nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/family"
+	"github.com/outcrop/outcrop/internal/jobs"
 	"github.com/outcrop/outcrop/internal/llm"
-	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
 	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
@@ -334,20 +334,102 @@ func TestCountTokens(t *testing.T) {
 	wantRefusal(t, "too long", err, "too long")
 }
 
-// TestResources checks what each operation is authorised on.
-func TestResources(t *testing.T) {
+// withheld lets no account use any model.
+type withheld struct{}
+
+var errWithheld = apierr.AccessDenied("You don't have access to the model with the specified model ID.")
+
+func (withheld) Check(*call.Call, *catalog.Target) error { return errWithheld }
+
+// TestWithoutAccess: no operation that uses a model serves an account without
+// access to it, and none asks the model.
+func TestWithoutAccess(t *testing.T) {
 	t.Parallel()
-	s, _, _ := newService(chat())
-	i := slices.IndexFunc(s.Routes(), func(r service.Route) bool { return r.Operation == rt.OpCountTokens.Operation })
-	if i < 0 {
-		t.Fatal("CountTokens is not bound")
+	s, p, _ := newService(chat())
+	s.cfg.Access = withheld{}
+	id := new("a.b")
+	inputs := map[string]any{
+		"InvokeModel":                        &rt.InvokeModelInput{ModelId: id, Body: []byte("not even read")},
+		"InvokeModelWithResponseStream":      &rt.InvokeModelWithResponseStreamInput{ModelId: id, Body: []byte("text")},
+		"Converse":                           &rt.ConverseInput{ModelId: id},
+		"ConverseStream":                     &rt.ConverseStreamInput{ModelId: id},
+		"CountTokens":                        &rt.CountTokensInput{ModelId: id},
+		"InvokeModelWithBidirectionalStream": &rt.InvokeModelWithBidirectionalStreamInput{ModelId: id},
+		"StartAsyncInvoke":                   &rt.StartAsyncInvokeInput{ModelId: id, ModelInput: []byte("text")},
 	}
-	got, err := s.Routes()[i].Resources(t.Context(), &call.Call{}, &rt.CountTokensInput{ModelId: new("us.a.b")})
-	if d := cmp.Diff([]string{arnOfModel}, got); d != "" || err != nil {
-		t.Errorf("CountTokens: %v, %s", err, d)
+	others := []string{"GetAsyncInvoke", "ListAsyncInvokes"}
+	for _, r := range s.Routes() {
+		in, ok := inputs[r.Operation.Name]
+		if !ok {
+			if !slices.Contains(others, r.Operation.Name) {
+				t.Errorf("%s is not tested", r.Operation.Name)
+			}
+			continue
+		}
+		if _, err := r.Resources(t.Context(), &call.Call{}, in); err != nil {
+			t.Errorf("%s: what it acts on is told only with access: %v", r.Operation.Name, err)
+		}
+		if _, err := r.Serve(t.Context(), &call.Call{}, in); !errors.Is(err, errWithheld) {
+			t.Errorf("%s: %v", r.Operation.Name, err)
+		}
 	}
-	got, err = s.Routes()[0].Resources(t.Context(), &call.Call{}, &rt.InvokeModelInput{ModelId: new("us.a.b")})
-	if d := cmp.Diff(chat().Resources, got); d != "" || err != nil {
-		t.Errorf("InvokeModel: %v, %s", err, d)
+	// Access that ends before an invocation runs ends the invocation.
+	err := s.RunAsync(t.Context(), jobs.Job{ID: "aaaaaaaaaaaa", Spec: []byte(`{"model_id":"a.b","uri":"s3://bucket/a"}`), Input: []byte("text")})
+	if !errors.Is(err, errWithheld) || Failure(err) != errWithheld.Message {
+		t.Errorf("run: %v", err)
+	}
+	if len(p.seeds)+len(p.counts) != 0 {
+		t.Error("a model was asked")
+	}
+}
+
+// gone resolves nothing.
+type gone struct{ err error }
+
+func (g gone) Resolve(context.Context, string, string, string) (catalog.Target, error) {
+	return catalog.Target{}, g.err
+}
+
+// TestUnknownModel: what an application profile's ARN leads to is told after
+// authorisation, everything else at once.
+func TestUnknownModel(t *testing.T) {
+	t.Parallel()
+	const profile = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abcdefghij12"
+	notFound, invalid := apierr.NotFound("gone"), apierr.Validation("invalid")
+	for name, tc := range map[string]struct {
+		id   *string
+		err  error
+		want []string
+	}{
+		"profile":             {new(profile), notFound, []string{profile}},
+		"profile, malformed":  {new(profile), invalid, nil},
+		"provisioned model":   {new("arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abcdefghij12"), notFound, nil},
+		"id of a profile":     {new("abcdefghij12"), notFound, nil},
+		"store fails":         {new(profile), errFull, nil},
+		"no id":               {nil, invalid, nil},
+		"no model identifier": {new("?"), notFound, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _, _ := newService(chat())
+			s.cfg.Catalog = gone{tc.err}
+			for op, ask := range map[string]func(*call.Call) ([]string, error){
+				"InvokeModel": func(c *call.Call) ([]string, error) {
+					return s.invokeResources(t.Context(), c, &rt.InvokeModelInput{ModelId: tc.id})
+				},
+				"CountTokens": func(c *call.Call) ([]string, error) {
+					return s.counted(t.Context(), c, &rt.CountTokensInput{ModelId: tc.id})
+				},
+			} {
+				c := &call.Call{}
+				got, err := ask(c)
+				if !slices.Equal(got, tc.want) || (err == nil) != (tc.want != nil) || len(c.Needs) != 0 {
+					t.Errorf("%s: %q, %v, needs %v", op, got, err, c.Needs)
+				}
+			}
+			if _, err := s.invoke(t.Context(), &call.Call{}, &rt.InvokeModelInput{ModelId: tc.id}); err == nil {
+				t.Error("it is served")
+			}
+		})
 	}
 }
