@@ -295,7 +295,8 @@ func (s *Server) routes(infer agreement.Gate) []service.Route {
 		}),
 		runtime,
 		stssvc.New(stssvc.Config{
-			Directory: st.directory, Sessions: s.authority.sessions, Access: s.authority.access, Keys: st.keys, Unseal: s.authority.reasons.unseal,
+			Directory: st.directory, Sessions: s.authority.sessions, Access: s.authority.access, Keys: st.keys,
+			Tokens: s.authority.tokens, Unseal: s.authority.reasons.unseal,
 		}),
 		iamsvc.New(iamsvc.Config{Directory: st.directory}),
 		organizationssvc.New(st.directory),

@@ -44,6 +44,8 @@ type Config struct {
 	FlowLog *bool `yaml:"flow_log"`
 	// Egress says where connections out of this machine may go.
 	Egress Egress `yaml:"egress"`
+	// OIDCIssuers are identity providers whose tokens are believed. Default none.
+	OIDCIssuers []OIDCIssuer `yaml:"oidc_issuers"`
 	// Account owns the first access key; 12 digits.
 	Account string `yaml:"account"`
 	// Catalog is a YAML file whose models and weights are added to the built-in

@@ -15,6 +15,7 @@ import (
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/oidc"
 	"github.com/outcrop/outcrop/internal/session"
 )
 
@@ -32,6 +33,7 @@ type authority struct {
 	access    *access.Authorizer
 	approvals *approval.Service
 	reasons   reasons
+	tokens    *oidc.Verifier
 }
 
 // newAuthority brings the rooms of identity and access together.
@@ -45,11 +47,16 @@ func (s *Server) newAuthority(ctx context.Context) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	tokens, err := s.cfg.verifier(s.log)
+	if err != nil {
+		return nil, err
+	}
 	r := newReasons(st.root)
 	return &authority{
 		sessions:  sessions,
 		approvals: approvals,
 		reasons:   r,
+		tokens:    tokens,
 		callers:   identity.Callers{Keys: st.keys, Sessions: sessions, Directory: st.directory, Elevations: approvals},
 		access: access.New(access.Config{
 			Principals: st.directory,
