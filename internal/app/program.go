@@ -181,7 +181,7 @@ func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
 		return nil, errors.Join(err, s.store.Close())
 	}
 	l := &cli.Local{
-		Catalog: s.catalog, Weights: s.weights, Keys: s.keys, Objects: objects,
+		Catalog: s.catalog, Weights: s.weights, Keys: s.keys, Objects: objects, Directory: s.directory,
 		Endpoint: readEndpoint(cfg), Account: cfg.Account,
 		Close: func() error { return errors.Join(objects.Close(), s.store.Close(), cfg.disconnect()) },
 	}

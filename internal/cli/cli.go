@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/progress"
@@ -77,6 +78,8 @@ type Local struct {
 	CAFile   string
 	Account  string // owner of the first key
 	Close    func() error
+
+	Directory *identity.Directory
 }
 
 // Check is one finding of the doctor.
@@ -164,7 +167,7 @@ open-weight models.`,
 	root.PersistentFlags().StringVar(&o.Config, "config", "", "configuration file in YAML")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
-		newServe(std, p, &o), newEnv(std, p, &o), newModels(std, p, &o), newKeys(std, p, &o), newAccess(std, p, &o), newObjects(std, p, &o),
+		newServe(std, p, &o), newEnv(std, p, &o), newModels(std, p, &o), newKeys(std, p, &o), newAccounts(std, p, &o), newAccess(std, p, &o), newObjects(std, p, &o),
 		newDoctor(std, p, &o), newVersion(std, p), newChat(std, p, &o),
 	)
 	return root

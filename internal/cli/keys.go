@@ -55,6 +55,9 @@ func newKeysCreate(std IO, p Program, o *Options) *cobra.Command {
 				if bearer {
 					in.Kind = keys.Bearer
 				}
+				if err := l.Directory.EnsureAccount(cmd.Context(), in.Account); err != nil {
+					return plain(err)
+				}
 				k, err := l.Keys.Create(cmd.Context(), in)
 				if err != nil {
 					return err

@@ -95,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (*Directory, error) {
 		return nil, err
 	}
 	if find(d.state.Load(), &accountKind, "", d.management) != nil {
-		return d, nil
+		return d, d.adopt(ctx)
 	}
 	err = d.change(ctx, func(t *tx) error {
 		if find(t.state, &accountKind, "", d.management) != nil {
@@ -109,7 +109,7 @@ func Open(ctx context.Context, cfg Config) (*Directory, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d, nil
+	return d, d.adopt(ctx)
 }
 
 // Management returns the id of the management account.

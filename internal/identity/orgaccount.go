@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/wire/arn"
 )
 
 const (
@@ -157,4 +159,40 @@ func (d *Directory) CloseAccount(ctx context.Context, id string) error {
 		c.Status = AccountSuspended
 		return put(t, &accountKind, "", &c)
 	})
+}
+
+// EnsureAccount makes the record of an account that is known by a key alone, and a
+// member of the organisation if there is one. It does nothing for an account that
+// exists. id must be 12 digits.
+func (d *Directory) EnsureAccount(ctx context.Context, id string) error {
+	if !arn.ValidAccount(id) {
+		return apiError(codeValidation, "account: must be 12 digits")
+	}
+	if d.Account(id) != nil {
+		return nil
+	}
+	return d.change(ctx, func(t *tx) error {
+		if find(t.state, &accountKind, "", id) != nil {
+			return nil
+		}
+		a := &Account{ID: id, Name: id, Email: id + "@outcrop.invalid", Status: AccountActive, Created: d.second()}
+		if err := put(t, &accountKind, "", a); err != nil {
+			return err
+		}
+		return d.join(t, id, "", "")
+	})
+}
+
+// adopt makes the records of accounts that have keys and nothing else.
+func (d *Directory) adopt(ctx context.Context) error {
+	list, err := d.keys.List(ctx)
+	if err != nil {
+		return err
+	}
+	for _, k := range list {
+		if err := d.EnsureAccount(ctx, k.Account); err != nil {
+			return err
+		}
+	}
+	return nil
 }
