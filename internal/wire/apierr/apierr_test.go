@@ -73,3 +73,13 @@ func TestWithCause(t *testing.T) {
 		t.Errorf("%v with a cause is %v", e, with)
 	}
 }
+
+func TestWithField(t *testing.T) {
+	t.Parallel()
+	e := apierr.Validation("m")
+	a := e.WithField("Reason", "A")
+	b := a.WithField("Type", "T").WithField("Reason", "B")
+	if len(e.Fields) != 0 || len(a.Fields) != 1 || a.Fields["Reason"] != "A" || len(b.Fields) != 2 || b.Fields["Reason"] != "B" || b.Message != "m" {
+		t.Errorf("%v %v %v", e.Fields, a.Fields, b.Fields)
+	}
+}
