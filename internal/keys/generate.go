@@ -14,7 +14,7 @@ const (
 	longTermPrefix = "ABSK" // long-term bearer tokens
 
 	idLength = 20  // of either kind of id
-	maxToken = 256 // characters of a long-term token; ours have 136
+	maxToken = 256 // characters of a long-term token; the longest of ours has 184
 )
 
 // newSigV4 makes an access key id (AKIA and 16 of A-Z2-7) and a secret of 40
@@ -25,14 +25,16 @@ func newSigV4() (id, secret string) {
 	return sigV4Prefix + base32.StdEncoding.EncodeToString(b[:10]), base64.StdEncoding.EncodeToString(b[10:])
 }
 
-// newBearer makes a long-term token in AWS's form: ABSK and base64 of
-// "BedrockAPIKey-xxxx-at-ACCOUNT:" and 32 random bytes in base64.
-func newBearer(account string) string {
+// newBearer makes a long-term token in AWS's form: ABSK and base64 of its public
+// part, a colon, and 32 random bytes in base64. The public part is name, or
+// "BedrockAPIKey-xxxx-at-ACCOUNT" when there is none.
+func newBearer(account, name string) string {
 	var b [3 + 32]byte
 	_, _ = rand.Read(b[:]) // never fails
-	alias := strings.ToLower(base32.StdEncoding.EncodeToString(b[:3])[:4])
-	return longTermPrefix + base64.StdEncoding.EncodeToString([]byte(
-		"BedrockAPIKey-"+alias+"-at-"+account+":"+base64.StdEncoding.EncodeToString(b[3:])))
+	if name == "" {
+		name = "BedrockAPIKey-" + strings.ToLower(base32.StdEncoding.EncodeToString(b[:3])[:4]) + "-at-" + account
+	}
+	return longTermPrefix + base64.StdEncoding.EncodeToString([]byte(name+":"+base64.StdEncoding.EncodeToString(b[3:])))
 }
 
 // bearerID is the id that a long-term token is stored under. It follows from the

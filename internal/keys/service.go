@@ -92,7 +92,9 @@ type CreateInput struct {
 	Region  string // "" means DefaultRegion
 	Kind    Kind   // "" means SigV4
 	Owner   string // id of a user of the account; "" is its root
-	Name    string // user name of a service-specific credential; "" for other keys
+	// Name is the public part of a bearer key, e.g. "ana-at-111122223333", at most 88
+	// characters; "" makes one up.
+	Name string
 	// Expires is the last instant at which the key is good; zero: no end.
 	Expires time.Time
 }
@@ -119,7 +121,7 @@ func (s *Service) Create(ctx context.Context, in CreateInput) (Created, error) {
 		id, shown = newSigV4()
 		kept = []byte(shown)
 	case Bearer:
-		shown = newBearer(in.Account)
+		shown = newBearer(in.Account, in.Name)
 		sum := sha256.Sum256([]byte(shown))
 		id, kept = bearerID([]byte(shown)), sum[:]
 	default:
