@@ -279,10 +279,9 @@ func TestTrouble(t *testing.T) {
 			if c.policy == "" && !errors.Is(err, errBroken) {
 				t.Errorf("the cause is lost: %v", err)
 			}
-			if c.policy == "" {
-				if _, err := access.New(c.cfg).Decide(t.Context(), access.Request{Principal: w.Principal, Action: w.Action, Resource: w.Resource}); !errors.Is(err, errBroken) {
-					t.Errorf("Decide says %v", err)
-				}
+			r := access.Request{Principal: w.Principal, Action: w.Action, Resource: w.Resource, Source: cl.Source}
+			if _, err := access.New(c.cfg).Decide(t.Context(), r); err == nil || errors.Is(err, errBroken) != (c.policy == "") {
+				t.Errorf("Decide says %v", err)
 			}
 		})
 	}

@@ -23,9 +23,9 @@ type Request struct {
 	Policies *Policies
 	// Target is what is known of the resource; nil: what Config.Resources says.
 	Target   *Resource
-	Endpoint *policy.Document // policy of the VPC endpoint; nil: none
-	Source   call.Source      // its EndpointPolicy is not looked at
-	Region   string           // "" means that the request has no region
+	Endpoint *policy.Document // policy of the VPC endpoint; nil: that of Source, if any
+	Source   call.Source
+	Region   string // "" means that the request has no region
 	// Keys are condition keys, by names in lower case. They win over those that
 	// come from the other facts; an empty list takes a key away.
 	Keys map[string][]string
@@ -66,7 +66,8 @@ type Statement struct {
 // Decide answers a question by the same rules as Authorize, apart from the list of
 // open actions and bedrock:CallWithBearerToken, and tells how it came to it.
 //
-// Errors: trouble of Principals or Resources; none when both are injected.
+// Errors: trouble of Principals or Resources, which is none when both are injected;
+// a policy in Source that cannot be read.
 func (a Authorizer) Decide(ctx context.Context, r Request) (Decision, error) {
 	e := a.withDefaults()
 	q := e.queries.Get().(*query)
@@ -112,6 +113,13 @@ func (e *engine) simulate(ctx context.Context, q *query, r *Request) error {
 	q.principal, q.source, q.region = &r.Principal, &r.Source, r.Region
 	q.injected, q.endpoint = r.Keys, r.Endpoint
 	q.now, q.at = e.cfg.Now, r.Now
+	if r.Endpoint == nil && r.Source.EndpointPolicy != nil {
+		d, err := e.endpoints.document(r.Source.EndpointPolicy)
+		if err != nil {
+			return fmt.Errorf("endpoint policy of listener %s: %w", r.Source.Listener, err)
+		}
+		q.endpoint = d
+	}
 	q.policies = &q.none
 	switch {
 	case r.Policies != nil:

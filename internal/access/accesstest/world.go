@@ -59,7 +59,6 @@ type Compiled struct {
 	World  *World
 	Bound  access.Policies
 	Target access.Resource
-	Way    *policy.Document // policy of the endpoint, nil without one
 }
 
 // Compile parses the policies of w.
@@ -90,7 +89,6 @@ func (w *World) Compile() (*Compiled, error) {
 	}{
 		{policy.Boundary, w.Boundary, &c.Bound.Boundary},
 		{kind, w.ResourcePolicy, &c.Target.Policy},
-		{policy.Endpoint, string(w.Source.EndpointPolicy), &c.Way},
 	} {
 		docs, err := documents(one.kind, one.text)
 		if err != nil {
@@ -129,7 +127,7 @@ func (c *Compiled) Request() access.Request {
 	w := c.World
 	return access.Request{
 		Principal: w.Principal, Action: w.Action, Resource: w.Resource, Policies: &c.Bound, Target: &c.Target,
-		Endpoint: c.Way, Source: w.Source, Region: w.Region, Keys: w.Keys, Now: w.Now,
+		Source: w.Source, Region: w.Region, Keys: w.Keys, Now: w.Now,
 	}
 }
 
