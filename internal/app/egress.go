@@ -196,6 +196,7 @@ type outbound struct {
 	egress  *network.Egress
 	purpose network.Purpose
 	inner   *http.Transport
+	via     func(*http.Request) (*url.URL, error) // the proxy that a request takes, if any
 
 	mu      sync.Mutex
 	proxies map[string]network.Destination // by the address that is dialled; guarded by mu
@@ -205,11 +206,15 @@ type outbound struct {
 // used, as its user set them: what they are asked for is checked by name alone,
 // since they look names up themselves.
 func newClient(e *network.Egress, p network.Purpose) *http.Client {
-	o := &outbound{egress: e, purpose: p, proxies: map[string]network.Destination{}}
+	return &http.Client{Transport: newOutbound(e, p, http.ProxyFromEnvironment)}
+}
+
+func newOutbound(e *network.Egress, p network.Purpose, via func(*http.Request) (*url.URL, error)) *outbound {
+	o := &outbound{egress: e, purpose: p, via: via, proxies: map[string]network.Destination{}}
 	o.inner = newTransport()
 	o.inner.Proxy = o.proxy
 	o.inner.DialContext = o.dial
-	return &http.Client{Transport: o}
+	return o
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -228,7 +233,7 @@ func (o *outbound) RoundTrip(r *http.Request) (*http.Response, error) {
 func (o *outbound) CloseIdleConnections() { o.inner.CloseIdleConnections() }
 
 func (o *outbound) proxy(r *http.Request) (*url.URL, error) {
-	u, err := http.ProxyFromEnvironment(r)
+	u, err := o.via(r)
 	if err != nil || u == nil {
 		return u, err
 	}
