@@ -27,6 +27,7 @@ type world struct {
 	*identity.Directory
 	records record.Store
 	keys    *keys.Service
+	root    *keys.RootKey
 	now     time.Time
 }
 
@@ -36,7 +37,7 @@ func newWorld(t testing.TB) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{records: new(recordtest.Store), now: time.Date(2026, 5, 1, 12, 0, 0, 5e8, time.UTC)}
+	w := &world{root: root, records: new(recordtest.Store), now: time.Date(2026, 5, 1, 12, 0, 0, 5e8, time.UTC)}
 	w.keys = keys.New(keys.Config{Store: new(keystest.Store), Root: root, Now: func() time.Time { return w.now }})
 	w.Directory = w.open(t)
 	return w
@@ -45,7 +46,7 @@ func newWorld(t testing.TB) *world {
 // open opens a directory of another process over the same stores.
 func (w *world) open(t testing.TB) *identity.Directory {
 	t.Helper()
-	d, err := identity.Open(t.Context(), identity.Config{Records: w.records, Keys: w.keys, Management: acctA, Now: func() time.Time { return w.now }})
+	d, err := identity.Open(t.Context(), identity.Config{Records: w.records, Keys: w.keys, Root: w.root, Management: acctA, Now: func() time.Time { return w.now }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestOpen(t *testing.T) {
 	if got := w.open(t).User(acctA, "Ana"); got == nil || got.ID != u.ID {
 		t.Errorf("after opening again the user is %+v", got)
 	}
-	if _, err := identity.Open(t.Context(), identity.Config{Records: w.records, Keys: w.keys, Management: "12"}); err == nil {
+	if _, err := identity.Open(t.Context(), identity.Config{Records: w.records, Keys: w.keys, Root: w.root, Management: "12"}); err == nil {
 		t.Error("a management account of two digits is taken")
 	}
 }
