@@ -50,7 +50,6 @@ import (
 	iamsvc "github.com/outcrop/outcrop/internal/service/iam"
 	organizationssvc "github.com/outcrop/outcrop/internal/service/organizations"
 	outcropsvc "github.com/outcrop/outcrop/internal/service/outcrop"
-	stssvc "github.com/outcrop/outcrop/internal/service/sts"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
 	"github.com/outcrop/outcrop/internal/weights"
@@ -171,6 +170,7 @@ type Server struct {
 	calls   *calls
 
 	resources  *resource.Book
+	workloads  *workloads
 	agreements *agreement.Service
 	authority  *authority
 
@@ -221,6 +221,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 		return nil, err
 	}
 	if s.authority, err = s.newAuthority(ctx); err != nil {
+		return nil, err
+	}
+	if s.workloads, err = openWorkloads(s.cfg.Workloads, s.authority.sts, s.log); err != nil {
 		return nil, err
 	}
 	if newEngine == nil {
@@ -294,10 +297,7 @@ func (s *Server) routes(infer agreement.Gate) []service.Route {
 			Catalog: st.catalog, Profiles: st.store, Resources: s.resources, Agreements: s.agreements, May: s.may, Accepted: st.weights.Accepted,
 		}),
 		runtime,
-		stssvc.New(stssvc.Config{
-			Directory: st.directory, Sessions: s.authority.sessions, Access: s.authority.access, Keys: st.keys,
-			Tokens: s.authority.tokens, Unseal: s.authority.reasons.unseal,
-		}),
+		s.authority.sts,
 		iamsvc.New(iamsvc.Config{Directory: st.directory}),
 		organizationssvc.New(st.directory),
 		outcropsvc.New(outcropsvc.Config{
@@ -365,6 +365,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	front, frontCtx := errgroup.WithContext(outer)
 	context.AfterFunc(frontCtx, func() { s.draining.Store(true) })
 	front.Go(func() error { return s.serve(frontCtx) })
+	front.Go(func() error { return s.workloads.run(frontCtx) })
 	front.Go(func() error { return s.jobs.Run(frontCtx) })
 	front.Go(func() error {
 		if install != nil {
@@ -393,6 +394,7 @@ func (s *Server) Close() error {
 	if s.front != nil {
 		errs = append(errs, s.front.close(), s.cfg.disconnect())
 	}
+	errs = append(errs, s.workloads.close())
 	if s.state != nil {
 		errs = append(errs, s.state.store.Close())
 		s.state = nil

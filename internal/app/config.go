@@ -46,6 +46,8 @@ type Config struct {
 	Egress Egress `yaml:"egress"`
 	// OIDCIssuers are identity providers whose tokens are believed. Default none.
 	OIDCIssuers []OIDCIssuer `yaml:"oidc_issuers"`
+	// Workloads are programs of this machine that get credentials. Default none.
+	Workloads Workloads `yaml:"workloads"`
 	// Account owns the first access key; 12 digits.
 	Account string `yaml:"account"`
 	// Catalog is a YAML file whose models and weights are added to the built-in

@@ -15,7 +15,7 @@ import (
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/keys"
-	"github.com/outcrop/outcrop/internal/oidc"
+	stssvc "github.com/outcrop/outcrop/internal/service/sts"
 	"github.com/outcrop/outcrop/internal/session"
 )
 
@@ -33,7 +33,7 @@ type authority struct {
 	access    *access.Authorizer
 	approvals *approval.Service
 	reasons   reasons
-	tokens    *oidc.Verifier
+	sts       *stssvc.Service
 }
 
 // newAuthority brings the rooms of identity and access together.
@@ -52,18 +52,21 @@ func (s *Server) newAuthority(ctx context.Context) (*authority, error) {
 		return nil, err
 	}
 	r := newReasons(st.root)
-	return &authority{
+	a := &authority{
 		sessions:  sessions,
 		approvals: approvals,
 		reasons:   r,
-		tokens:    tokens,
 		callers:   identity.Callers{Keys: st.keys, Sessions: sessions, Directory: st.directory, Elevations: approvals},
 		access: access.New(access.Config{
 			Principals: st.directory,
 			Resources:  map[string]access.Resources{"iam": st.directory, "organizations": st.directory.OrganizationResources(), "bedrock": s.resources},
 			Seal:       r.seal,
 		}),
-	}, nil
+	}
+	a.sts = stssvc.New(stssvc.Config{
+		Directory: st.directory, Sessions: sessions, Access: a.access, Keys: st.keys, Tokens: tokens, Unseal: r.unseal,
+	})
+	return a, nil
 }
 
 // apply makes a change that was approved, as its caller.
