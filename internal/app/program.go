@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/agreement"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/cli"
 	"github.com/outcrop/outcrop/internal/datadir"
@@ -186,6 +187,9 @@ func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
 		Close: func() error { return errors.Join(objects.Close(), s.store.Close(), cfg.disconnect()) },
 	}
 	l.CAFile = caFile(cfg, l.Endpoint)
+	l.Agreements = func(ctx context.Context) (*agreement.Service, error) {
+		return openAgreements(ctx, s.store, cfg.Account, nil)
+	}
 	return l, nil
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/outcrop/outcrop/internal/agreement"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/keys"
@@ -70,6 +71,9 @@ type Credentials struct {
 
 // Local is an open installation. Close it.
 type Local struct {
+	// Agreements opens who may use which model.
+	Agreements func(ctx context.Context) (*agreement.Service, error)
+
 	Catalog  *catalog.Catalog
 	Weights  *weights.Store
 	Keys     *keys.Service

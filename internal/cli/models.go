@@ -21,7 +21,7 @@ func newModels(std IO, p Program, o *Options) *cobra.Command {
 		Short:   "List, install, show and remove models",
 		Example: "  outcrop models list\n  outcrop models pull gemma-3-270m\n  outcrop models import ./my-model.gguf",
 	})
-	cmd.AddCommand(newModelsList(std, p, o), newModelsPull(std, p, o), newModelsShow(std, p, o), newModelsRemove(std, p, o), newModelsImport(std, p, o))
+	cmd.AddCommand(newModelsList(std, p, o), newModelsPull(std, p, o), newModelsShow(std, p, o), newModelsRemove(std, p, o), newModelsImport(std, p, o), newModelAccess(std, p, o))
 	return cmd
 }
 
