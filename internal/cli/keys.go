@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -32,37 +34,61 @@ func newKeys(std IO, p Program, o *Options) *cobra.Command {
 type keyView struct {
 	ID      string      `json:"id"`
 	Account string      `json:"account"`
+	User    string      `json:"user,omitempty"` // "" is the root of the account
 	Kind    keys.Kind   `json:"kind"`
 	Status  keys.Status `json:"status"`
 	Created time.Time   `json:"created"`
 	Secret  string      `json:"secret,omitempty"`
 }
 
+// viewKey shows a key without its secret.
+func viewKey(l *Local, k keys.Key) keyView {
+	v := keyView{ID: k.ID, Account: k.Account, Kind: k.Kind, Status: k.Status, Created: k.Created}
+	if k.Owner != "" {
+		v.User = k.Owner // of a user that is gone; such a key opens nothing
+		if u := l.Directory.UserByID(k.Account, k.Owner); u != nil {
+			v.User = u.Name
+		}
+	}
+	return v
+}
+
+// createKey makes a key for the root of an account, or for a user of it.
+func createKey(ctx context.Context, l *Local, account, user string, kind keys.Kind) (keys.Created, error) {
+	switch {
+	case user == "":
+		if err := l.Directory.EnsureAccount(ctx, account); err != nil {
+			return keys.Created{}, plain(err)
+		}
+		return l.Keys.Create(ctx, keys.CreateInput{Account: account, Kind: kind})
+	case kind == keys.Bearer:
+		_, k, err := l.Directory.CreateCredential(ctx, account, user, "bedrock.amazonaws.com", 0, keys.DefaultRegion)
+		return k, plain(err)
+	}
+	k, err := l.Directory.CreateAccessKey(ctx, account, user, keys.DefaultRegion)
+	return k, plain(err)
+}
+
 func newKeysCreate(std IO, p Program, o *Options) *cobra.Command {
-	var account string
+	var account, user string
 	var bearer, asJSON bool
 	cmd := &cobra.Command{
 		Use:     "create",
 		Short:   "Make a key; its secret is shown once",
-		Example: "  outcrop keys create\n  export AWS_BEARER_TOKEN_BEDROCK=$(outcrop keys create --bearer --json | jq -r .secret)",
+		Example: "  outcrop keys create\n  outcrop keys create --user ana\n  export AWS_BEARER_TOKEN_BEDROCK=$(outcrop keys create --bearer --json | jq -r .secret)",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return with(cmd.Context(), p, o, func(l *Local) error {
-				in := keys.CreateInput{Account: account, Kind: keys.SigV4}
-				if account == "" {
-					in.Account = l.Account
-				}
+				kind := keys.SigV4
 				if bearer {
-					in.Kind = keys.Bearer
+					kind = keys.Bearer
 				}
-				if err := l.Directory.EnsureAccount(cmd.Context(), in.Account); err != nil {
-					return plain(err)
-				}
-				k, err := l.Keys.Create(cmd.Context(), in)
+				k, err := createKey(cmd.Context(), l, cmp.Or(account, l.Account), user, kind)
 				if err != nil {
 					return err
 				}
-				v := keyView{ID: k.ID, Account: k.Account, Kind: k.Kind, Status: k.Status, Created: k.Created, Secret: string(k.Secret.Reveal())}
+				v := viewKey(l, k.Key)
+				v.Secret = string(k.Secret.Reveal())
 				if asJSON {
 					return writeJSON(std.Out, v)
 				}
@@ -76,6 +102,7 @@ func newKeysCreate(std IO, p Program, o *Options) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&account, "account", "", "account that the key acts for, 12 digits (default: the first key's)")
+	cmd.Flags().StringVar(&user, "user", "", "user of the account that the key belongs to (default: the account's root)")
 	cmd.Flags().BoolVar(&bearer, "bearer", false, "make a bearer key instead of an access key")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
@@ -93,14 +120,14 @@ func newKeysList(std IO, p Program, o *Options) *cobra.Command {
 				}
 				views := make([]keyView, 0, len(list))
 				for _, k := range list {
-					views = append(views, keyView{ID: k.ID, Account: k.Account, Kind: k.Kind, Status: k.Status, Created: k.Created})
+					views = append(views, viewKey(l, k))
 				}
 				if asJSON {
 					return writeJSON(std.Out, views)
 				}
-				return table(std.Out, "KEY\tACCOUNT\tKIND\tSTATUS\tCREATED", func(w io.Writer) {
+				return table(std.Out, "KEY\tACCOUNT\tUSER\tKIND\tSTATUS\tCREATED", func(w io.Writer) {
 					for _, v := range views {
-						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.ID, v.Account, v.Kind, v.Status, v.Created.Local().Format(time.DateTime))
+						fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\n", v.ID, v.Account, cmp.Or(v.User, "(root)"), v.Kind, v.Status, v.Created.Local().Format(time.DateTime))
 					}
 				})
 			})
