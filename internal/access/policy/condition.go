@@ -179,14 +179,14 @@ func (c *condition) matches(s string, keys Keys) bool {
 	case numericEquals, numericLess, numericLessEquals, numericGreater, numericGreaterEquals:
 		n, ok := parseNumber(s)
 		for i := range c.values {
-			if ok && compares(c.test-numericEquals, order(n, c.values[i].number)) {
+			if ok && c.test.passes(order(n, c.values[i].number)) {
 				return true
 			}
 		}
 	case dateEquals, dateLess, dateLessEquals, dateGreater, dateGreaterEquals:
 		when, ok := parseDate(s)
 		for i := range c.values {
-			if ok && compares(c.test-dateEquals, when.Compare(c.values[i].when)) {
+			if ok && c.test.passes(when.Compare(c.values[i].when)) {
 				return true
 			}
 		}
@@ -328,19 +328,19 @@ func order(a, b float64) int {
 	return 0
 }
 
-// compares tells whether an order passes a comparison, which is a test for numbers
-// or dates less the first test for them.
-func compares(t test, order int) bool {
+// passes tells whether an order of two values passes a test on numbers or dates.
+func (t test) passes(order int) bool {
 	switch t {
-	case numericEquals - numericEquals:
+	case numericEquals, dateEquals:
 		return order == 0
-	case numericLess - numericEquals:
+	case numericLess, dateLess:
 		return order < 0
-	case numericLessEquals - numericEquals:
+	case numericLessEquals, dateLessEquals:
 		return order <= 0
-	case numericGreater - numericEquals:
+	case numericGreater, dateGreater:
 		return order > 0
-	default:
+	case numericGreaterEquals, dateGreaterEquals:
 		return order >= 0
 	}
+	return false
 }

@@ -26,8 +26,8 @@ type Match struct {
 	Effect    Effect
 	Statement int    // index of the statement that decided; -1 when none applies
 	Sid       string // of that statement
-	// Exact tells that the element Principal names the principal's own ARN or
-	// unique id (of a session: the session's), its service or its identity
+	// Exact tells of an Allow that the element Principal names the principal's own
+	// ARN or unique id (of a session: the session's), its service or its identity
 	// provider, not merely its account, its role or everybody.
 	Exact bool
 }
@@ -51,7 +51,7 @@ func (d *Document) Evaluate(r *Request) Match {
 		if !ok {
 			continue
 		}
-		m := Match{Effect: s.effect, Statement: i, Sid: d.statements[i].Sid, Exact: how == bySelf}
+		m := Match{Effect: s.effect, Statement: i, Sid: d.statements[i].Sid, Exact: how == bySelf && s.effect == Allow}
 		if s.effect == Deny {
 			return m
 		}
@@ -69,7 +69,7 @@ func (d *Document) Matches(r *Request) iter.Seq[Match] {
 		for i := range d.compiled {
 			s := &d.compiled[i]
 			how, ok := s.applies(r, service, name)
-			if ok && !yield(Match{Effect: s.effect, Statement: i, Sid: d.statements[i].Sid, Exact: how == bySelf}) {
+			if ok && !yield(Match{Effect: s.effect, Statement: i, Sid: d.statements[i].Sid, Exact: how == bySelf && s.effect == Allow}) {
 				return
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/outcrop/outcrop/internal/access/policy"
+	"github.com/outcrop/outcrop/internal/access/policy/policytest"
 )
 
 // TestConditions holds the rules of the user guide about operators.
@@ -71,6 +72,7 @@ func TestConditions(t *testing.T) {
 		{`"StringEquals": {"a:b": "${aws:username, 'who'}"}`, keys{"a:b": {"who"}, "aws:username": {"ann"}}, false},
 		{`"StringEquals": {"a:b": "${aws:username,''}"}`, one(""), true},
 		{`"StringEquals": {"a:b": "${aws:TagKeys, 'x'}"}`, keys{"a:b": {"x"}, "aws:tagkeys": {"y"}}, true},
+		{`"StringEquals": {"a:b": "${a:c}"}`, keys{"a:b": {"x"}, "a:c": {"x", "y"}}, false},
 		{`"StringEquals": {"a:b": "${aws:PrincipalTag/cost center}"}`, keys{"a:b": {"7"}, "aws:principaltag/cost center": {"7"}}, true},
 		{`"ArnEquals": {"a:b": "${aws:PrincipalArn}"}`, keys{"a:b": {"arn:aws:iam::1:user/a"}, "aws:principalarn": {"arn:aws:iam::1:user/a"}}, true},
 		{`"ArnLike": {"a:b": "arn:aws:iam::*:user/${aws:username}"}`, keys{"a:b": {"arn:aws:iam::1:user/a"}, "aws:username": {"a"}}, true},
@@ -85,6 +87,7 @@ func TestConditions(t *testing.T) {
 		{`"NumericLessThan": {"a:b": "300"}`, one("300"), false},
 		{`"NumericLessThanEquals": {"a:b": "300"}`, one("300"), true},
 		{`"NumericGreaterThan": {"a:b": "-1"}`, one("-0.5"), true},
+		{`"NumericGreaterThan": {"a:b": "7"}`, one("7"), false},
 		{`"NumericGreaterThanEquals": {"a:b": ["10", "5"]}`, one("7"), true},
 		{`"NumericEquals": {"a:b": "1"}`, one("one"), false},
 		{`"NumericNotEquals": {"a:b": "1"}`, one("one"), true},
@@ -93,6 +96,9 @@ func TestConditions(t *testing.T) {
 
 		// Dates.
 		{`"DateEquals": {"a:b": "2026-03-01T12:00:00Z"}`, one("2026-03-01T13:30:00+01:30"), true},
+		{`"DateEquals": {"a:b": "2026-03-01T12:00:00Z"}`, one("2026-03-01T09:30:00-02:30"), true},
+		{`"DateEquals": {"a:b": "2026-03-01T12:00:00.25Z"}`, one("2026-03-01T12:00:00.2500Z"), true},
+		{`"DateLessThan": {"a:b": "2026-03-01T12:00:00.3Z"}`, one("2026-03-01T12:00:00.29Z"), true},
 		{`"DateEquals": {"a:b": "2026-03-01T12:00:00Z"}`, one("1772366400"), true},
 		{`"DateGreaterThan": {"a:b": "2026"}`, one("2026-01-01T00:00:00.5Z"), true},
 		{`"DateGreaterThanEquals": {"a:b": "2026-02"}`, one("2026-02-01"), true},
@@ -185,6 +191,37 @@ func TestMatchResource(t *testing.T) {
 			t.Errorf("%s: %v, want %v", pattern, got, want)
 		}
 	}
+}
+
+// TestMatchSmall tries all short patterns on all short texts.
+func TestMatchSmall(t *testing.T) {
+	t.Parallel()
+	patterns, texts := words("a:*?", 5), words("a:", 6)
+	for _, head := range []string{"", "::::", ":::::"} { // the first part, the fifth, the sixth
+		for _, p := range patterns {
+			for _, text := range texts {
+				pattern, arn := head+p, head+text
+				if got, want := policy.MatchResource(pattern, arn), policytest.NaiveResource(pattern, arn); got != want {
+					t.Fatalf("%q on %q: %v, want %v", pattern, arn, got, want)
+				}
+			}
+		}
+	}
+}
+
+// words are all words of some letters up to a length.
+func words(letters string, longest int) []string {
+	all := []string{""}
+	for begin := 0; longest > 0; longest-- {
+		end := len(all)
+		for _, w := range all[begin:end] {
+			for _, l := range letters {
+				all = append(all, w+string(l))
+			}
+		}
+		begin = end
+	}
+	return all
 }
 
 func TestMatchAction(t *testing.T) {

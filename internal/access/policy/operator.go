@@ -8,7 +8,7 @@ import (
 // What may be wrong about the name of a condition operator.
 var (
 	errOperator   = errors.New("unknown operator")
-	errNullSuffix = errors.New("Null goes with neither IfExists nor a set operator")
+	errNullSuffix = errors.New("the operator Null goes with neither IfExists nor a set operator")
 )
 
 // test is what an operator does with one value, its negation left out.

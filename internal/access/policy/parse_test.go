@@ -150,7 +150,7 @@ var refusals = []struct {
 	},
 	{
 		"Null with IfExists", policy.Identity, condition(`"NullIfExists": {"aws:username": "true"}`),
-		"Statement 1, Condition.NullIfExists: Null goes with neither IfExists nor a set operator",
+		"Statement 1, Condition.NullIfExists: the operator Null goes with neither IfExists nor a set operator",
 	},
 	{"key without prefix", policy.Identity, condition(`"StringLike": {"username": "x"}`), "Statement 1, Condition.StringLike.username: a condition key must be like prefix:name"},
 	{

@@ -99,7 +99,7 @@ func (m *Maker) given(k keyFact) []string {
 	case m.chance(3):
 		values = []string{""}
 	case m.chance(3):
-		values = []string{"no value of this kind"}
+		values = []string{pick(m, []string{"no value of this kind", "::ffff:10.1.2.3"})}
 	case m.chance(3):
 		values = append(values, pick(m, k.values))
 	}
@@ -112,7 +112,7 @@ func (m *Maker) Policy(kind policy.Kind) []byte {
 	if m.chance(20) {
 		version = pick(m, []string{"2008-10-17", ""})
 	}
-	w := writer{m, kind, version == "2012-10-17"}
+	w := writer{Maker: m, kind: kind, old: version != "2012-10-17"}
 	n := 1 + m.r.IntN(4)
 	statements := make([]any, 0, n)
 	for range n {

@@ -319,7 +319,7 @@ func (e *naive) test(base, given, want string) bool {
 		if base == "Bool" && strings.ToLower(given) != "true" && strings.ToLower(given) != "false" {
 			return false
 		}
-		return strings.ToLower(text.String()) == strings.ToLower(given)
+		return strings.EqualFold(text.String(), given)
 	case "StringLike":
 		cells, ok := e.cells(want, true)
 		return ok && fit(cells, given)

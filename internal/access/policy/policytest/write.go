@@ -9,8 +9,8 @@ import (
 // writer writes one policy.
 type writer struct {
 	*Maker
-	kind      policy.Kind
-	variables bool // the version knows them
+	kind policy.Kind
+	old  bool // the version knows no variables
 }
 
 func (w writer) statement() map[string]any {
@@ -120,10 +120,11 @@ func (w writer) resource(inverted bool) string {
 	return strings.Join(parts, ":")
 }
 
-// variable makes a policy variable or an escape, "" if the version knows none.
-// Where it is inverted, a judged one always has a value.
+// variable makes a policy variable or an escape, which are ordinary text in an old
+// version, and "" where a judge takes them for variables there. Where it is
+// inverted, a judged one always has a value.
 func (w writer) variable(inverted bool) string {
-	if !w.variables {
+	if w.old && w.scope == Judged {
 		return ""
 	}
 	if w.chance(10) {
@@ -292,7 +293,7 @@ func (w writer) value(k keyFact, f form, base string, inverted bool) string {
 	case epochForm:
 		return pick(w.Maker, []string{"1772366400", "1767225599", "1767225600"})
 	case boolForm:
-		if w.variables && w.scope == Everything && w.chance(10) {
+		if !w.old && w.scope == Everything && w.chance(10) {
 			return pick(w.Maker, []string{"${aws:SecureTransport}", "${aws:username, 'true'}"})
 		}
 		return pick(w.Maker, []string{"true", "false", "True"})
@@ -338,7 +339,7 @@ func (w writer) arnValue(k keyFact, inverted bool) string {
 		parts[5] = kind + "/*"
 	case 3:
 		if v := w.variable(inverted); v != "" {
-			if w.scope == Everything && w.chance(20) {
+			if w.scope == Everything && !w.old && w.chance(20) {
 				return "${aws:PrincipalArn}"
 			}
 			parts[5] = strings.NewReplacer("red", v, "ann", v).Replace(parts[5])
