@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	full = flag.Bool("full", false, "make 1,000,000 random decisions instead of 10,000")
+	full = flag.Bool("full", false, "make 1,000,000 random decisions instead of 4,000")
 	seed = flag.Uint64("seed", 1, "where random worlds start")
 )
 
@@ -23,7 +23,7 @@ func worlds() int {
 	if *full {
 		return 1_000_000
 	}
-	return 10_000
+	return 4_000
 }
 
 // eachWorld calls f with random worlds, on a few goroutines.
