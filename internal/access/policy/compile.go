@@ -2,7 +2,6 @@ package policy
 
 import (
 	"errors"
-	"slices"
 	"strings"
 )
 
@@ -88,6 +87,7 @@ func compile(s *Statement, kind Kind, version string) (statement, *Error) {
 
 // addActions sorts patterns of actions by service.
 func (c *statement) addActions(actions []string, kind Kind, version string) error {
+	index := map[string]int{}
 	for _, a := range actions {
 		service, name, ok := strings.Cut(lower(a), ":")
 		switch {
@@ -105,9 +105,10 @@ func (c *statement) addActions(actions []string, kind Kind, version string) erro
 		if kind == Trust && service != "sts" {
 			return errActionTrust
 		}
-		i := slices.IndexFunc(c.actions, func(s serviceActions) bool { return s.service == service })
-		if i < 0 {
+		i, ok := index[service]
+		if !ok {
 			i = len(c.actions)
+			index[service] = i
 			c.actions = append(c.actions, serviceActions{service: service})
 		}
 		c.actions[i].names = append(c.actions[i].names, wildcards(name))
