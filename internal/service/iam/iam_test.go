@@ -35,14 +35,16 @@ type world struct {
 	keys   *keys.Service
 	access *access.Authorizer
 	routes map[string]service.Route
+	now    time.Time
 }
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
 	root, err := keys.LoadRootKey(filepath.Join(t.TempDir(), keys.RootKeyFile))
 	must(t, err)
-	now := func() time.Time { return time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC) }
-	w := &world{keys: keys.New(keys.Config{Store: new(keystest.Store), Root: root, Now: now}), routes: map[string]service.Route{}}
+	w := &world{routes: map[string]service.Route{}, now: time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)}
+	now := func() time.Time { return w.now }
+	w.keys = keys.New(keys.Config{Store: new(keystest.Store), Root: root, Now: now})
 	w.dir, err = identity.Open(t.Context(), identity.Config{Records: new(recordtest.Store), Keys: w.keys, Root: root, Management: acctA, Now: now})
 	must(t, err)
 	w.access = access.New(access.Config{Principals: w.dir, Resources: map[string]access.Resources{"iam": w.dir}, Now: now})
