@@ -80,6 +80,12 @@ func TestQuickGateway(t *testing.T) {
 	}
 }
 
+func TestQuickAccess(t *testing.T) {
+	t.Parallel()
+	// What the policies add may come out below zero when so little is measured.
+	want(t, quick(t, "-access"), "latency p50 of the account's root, without policies", "latency p50 of a user with 50 policies of three statements")
+}
+
 func TestQuickSoak(t *testing.T) {
 	t.Parallel()
 	want(t, quick(t, "-soak"), "streams open at once") // the memory of this process is not the server's alone

@@ -2,7 +2,7 @@
 // costs by itself, and how fast it starts.
 //
 //	go run ./bench                          everything; some 20 minutes on two cores
-//	go run ./bench -gateway                 one part: -engine, -gateway, -soak, -startup, -micro
+//	go run ./bench -gateway                 one part: -engine, -gateway, -access, -soak, -startup, -micro
 //	go run ./bench -write                   also puts the figures into docs/performance.md
 //	go run ./bench -quick                   a few seconds of each; the figures say nothing
 //
@@ -53,15 +53,15 @@ func main() {
 
 // options are the flags.
 type options struct {
-	engine, gateway, soak, startup, micro bool // parts; none means all
-	pairs                                 int
-	tokens                                int
-	quick                                 bool
-	write                                 bool
-	json                                  string
-	folder                                string
-	cpuProfile, allocProfile              string
-	wait                                  time.Duration
+	engine, gateway, access, soak, startup, micro bool // parts; none means all
+	pairs                                         int
+	tokens                                        int
+	quick                                         bool
+	write                                         bool
+	json                                          string
+	folder                                        string
+	cpuProfile, allocProfile                      string
+	wait                                          time.Duration
 
 	load func(context.Context, plan) (outcome, error)
 	log  io.Writer
@@ -73,6 +73,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.SetOutput(stderr)
 	f.BoolVar(&o.engine, "engine", false, "compare decode rates with the bare engine")
 	f.BoolVar(&o.gateway, "gateway", false, "measure the server with an engine that answers at once")
+	f.BoolVar(&o.access, "access", false, "measure what 50 policies cost a call")
 	f.BoolVar(&o.soak, "soak", false, "hold 1,000 streams open at once")
 	f.BoolVar(&o.startup, "startup", false, "measure start, memory and size of the built program")
 	f.BoolVar(&o.micro, "micro", false, "run the Go benchmarks of the hot path")
@@ -94,8 +95,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if o.pairs < 1 || o.tokens < 2 {
 		return nil, errors.New("-pairs must be at least 1 and -tokens at least 2")
 	}
-	if !o.engine && !o.gateway && !o.soak && !o.startup && !o.micro {
-		o.engine, o.gateway, o.soak, o.startup, o.micro = true, true, true, true, true
+	if !o.engine && !o.gateway && !o.access && !o.soak && !o.startup && !o.micro {
+		o.engine, o.gateway, o.access, o.soak, o.startup, o.micro = true, true, true, true, true, true
 	}
 	if o.folder == "" {
 		cache, err := os.UserCacheDir()
@@ -120,12 +121,14 @@ type part struct {
 
 func (o *options) parts(root string) []part {
 	g := gatewayRun{rounds: 9, count: 4000, streams: 1000, deltas: 200, load: o.load, patient: patient{o.wait}}
+	a := accessRun{rounds: 15, count: 2000, load: o.load, patient: patient{o.wait}}
 	e := engineRun{pairs: o.pairs, tokens: o.tokens, folder: o.folder, log: o.say, patient: patient{o.wait}}
 	s := startupRun{starts: 15, idle: 3 * time.Second, root: root, folder: o.folder}
 	k := soakRun{streams: 1000, deltas: 300, load: o.load}
 	m := microRun{root: root, count: 5, time: "0.2s"}
 	if o.quick {
-		g.wait, e.wait = 0, 0
+		g.wait, a.wait, e.wait = 0, 0, 0
+		a.rounds, a.count = 1, 64
 		g.rounds, g.count, g.streams, g.deltas = 1, 128, 64, 2*shortDeltas
 		e.pairs, e.tokens = 1, 8
 		k.streams, k.deltas = 32, 20
@@ -135,6 +138,7 @@ func (o *options) parts(root string) []part {
 	return []part{
 		{"engine", o.engine, fmt.Sprintf("go run ./bench -engine -pairs %d -tokens %d", e.pairs, e.tokens), e.measure},
 		{"gateway", o.gateway, "go run ./bench -gateway", g.measure},
+		{"access", o.access, "go run ./bench -access", a.measure},
 		{"soak", o.soak, "go run ./bench -soak", k.measure},
 		{"startup", o.startup, "go run ./bench -startup", s.measure},
 		{"micro", o.micro, "go run ./bench -micro", m.measure},
