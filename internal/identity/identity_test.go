@@ -1,9 +1,13 @@
 package identity_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/identity"
@@ -128,5 +132,99 @@ func TestTwoProcesses(t *testing.T) {
 	}
 	if err := w.DeleteGroup(t.Context(), acctA, "team"); code(t, err) != "DeleteConflict" {
 		t.Errorf("a group that the other process filled: %v", err)
+	}
+}
+
+// Run takes up what another process writes within a quarter of a second, also after
+// the store was away.
+func TestRun(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		store := w.records.(*recordtest.Store)
+		other := w.open(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() { done <- w.Run(ctx) }()
+		_, err := other.CreateUser(ctx, acctA, identity.NewUser{Name: "ana"})
+		must(t, err)
+		time.Sleep(250 * time.Millisecond)
+		synctest.Wait()
+		if w.User(acctA, "ana") == nil {
+			t.Error("the other process's user is not there")
+		}
+		store.Fail(errors.New("disk on fire"))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if w.User(acctA, "ana") == nil {
+			t.Error("the directory forgot while its store was away")
+		}
+		if _, err := w.CreateUser(ctx, acctA, identity.NewUser{Name: "bob"}); err == nil {
+			t.Error("a user was made without a store")
+		}
+		if w.User(acctA, "bob") != nil {
+			t.Error("a user is visible that is not durable")
+		}
+		store.Fail(nil)
+		must(t, other.DeleteUser(ctx, acctA, "ana"))
+		time.Sleep(250 * time.Millisecond)
+		synctest.Wait()
+		if w.User(acctA, "ana") != nil {
+			t.Error("a user whom the other process deleted is still there")
+		}
+		cancel()
+		must(t, <-done)
+	})
+}
+
+// A process that is faster right before the write is made costs nothing but another try.
+func TestLostRace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	store := w.records.(*recordtest.Store)
+	other := w.open(t)
+	store.Before(func() {
+		if _, err := other.CreateUser(t.Context(), acctA, identity.NewUser{Name: "ANA"}); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := w.CreateUser(t.Context(), acctA, identity.NewUser{Name: "ana"}); code(t, err) != "EntityAlreadyExists" {
+		t.Errorf("a name that was given a moment before: %v", err)
+	}
+	var again func()
+	again = func() {
+		must(t, other.TagUser(t.Context(), acctA, "ANA", identity.Tags{{Key: "a", Value: "b"}}))
+		store.Before(again)
+	}
+	store.Before(again)
+	if _, err := w.CreateUser(t.Context(), acctA, identity.NewUser{Name: "bob"}); code(t, err) != "ConcurrentModification" {
+		t.Errorf("always too late: %v", err)
+	}
+}
+
+// A record that cannot be read stops the start, and says which it is.
+func TestOpenRefuses(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u := w.user(t, acctA, "ana")
+	k := record.Key{Account: acctA, Kind: "iam/user", Name: u.ID}
+	for _, body := range []string{`[]`, `{"ID":"x","Inline":[{"Name":"p","Text":"{"}]}`} {
+		must(t, w.records.ApplyRecords(t.Context(), w.now, record.Change{Key: k, Body: []byte(body)}))
+		_, err := identity.Open(t.Context(), identity.Config{Records: w.records, Keys: w.keys, Management: acctA})
+		if err == nil || !strings.Contains(err.Error(), u.ID) {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+}
+
+// BenchmarkCreateUser makes a user in an account of 2,000.
+func BenchmarkCreateUser(b *testing.B) {
+	w := newWorld(b)
+	for i := range 2000 {
+		w.user(b, acctA, fmt.Sprint("u", i))
+	}
+	for b.Loop() {
+		w.user(b, acctA, "one")
+		must(b, w.DeleteUser(b.Context(), acctA, "one"))
 	}
 }
