@@ -169,7 +169,8 @@ func (p *product) iam(ctx context.Context, operation string, out any, pairs ...s
 	if err := sigv4.Sign(r, []byte(body), p.creds, keys.DefaultRegion, "iam", time.Now()); err != nil {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
-	resp, err := http.DefaultClient.Do(r)
+	client := http.Client{Timeout: 10 * time.Second}
+	resp, err := client.Do(r)
 	if err != nil {
 		return fmt.Errorf("%s: %w", operation, err)
 	}
