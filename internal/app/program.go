@@ -184,6 +184,7 @@ func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
 	l := &cli.Local{
 		Catalog: s.catalog, Weights: s.weights, Keys: s.keys, Objects: objects, Directory: s.directory,
 		Endpoint: readEndpoint(cfg), Account: cfg.Account,
+		Bundle: s.bundleSource(), Unbundle: s.bundleTarget(),
 		Close: func() error { return errors.Join(objects.Close(), s.store.Close(), cfg.disconnect()) },
 	}
 	l.CAFile = caFile(cfg, l.Endpoint)

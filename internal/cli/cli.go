@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/outcrop/outcrop/internal/agreement"
+	"github.com/outcrop/outcrop/internal/bundle"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/keys"
@@ -81,6 +82,8 @@ type Local struct {
 	Endpoint string
 	CAFile   string
 	Account  string // owner of the first key
+	Bundle   bundle.Source
+	Unbundle bundle.Target
 	Close    func() error
 
 	Directory *identity.Directory
@@ -172,7 +175,7 @@ open-weight models.`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(
 		newServe(std, p, &o), newEnv(std, p, &o), newModels(std, p, &o), newKeys(std, p, &o), newAccounts(std, p, &o), newAccess(std, p, &o), newObjects(std, p, &o),
-		newDoctor(std, p, &o), newVersion(std, p), newChat(std, p, &o),
+		newBundle(std, p, &o), newDoctor(std, p, &o), newVersion(std, p), newChat(std, p, &o),
 	)
 	return root
 }
