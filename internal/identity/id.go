@@ -31,10 +31,11 @@ func arnOf(acct, kind, path, name string) string {
 }
 
 // splitARN takes an IAM ARN apart: "arn:aws:iam::111122223333:role/app/x" is
-// "111122223333", "role", "/app/", "x".
+// "111122223333", "role", "/app/", "x". Put together by arnOf, the parts are s
+// again: no entity has two ARNs.
 func splitARN(s string) (acct, kind, path, name string, ok bool) {
 	a, err := arn.Parse(s)
-	if err != nil || a.Service != "iam" || a.Region != "" || a.Account == "" {
+	if err != nil || a.Partition != arn.PartitionAWS || a.Service != "iam" || a.Region != "" || a.Account == "" {
 		return "", "", "", "", false
 	}
 	kind, rest, ok := strings.Cut(a.Resource, "/")

@@ -55,11 +55,9 @@ func (c *policyCache) put(key string, v cachedPolicies) {
 // MalformedPolicyDocument (400) for a session policy that cannot be read.
 func (d *Directory) Policies(_ context.Context, p *call.Principal) (*access.Policies, error) {
 	s := d.state.Load()
-	key, session := p.UserID, p.Session
-	if p.Type == call.User || p.Type == call.Root {
-		session = nil // GetSessionToken: the same rights as the long-term key
-	} else {
-		key = p.AccessKeyID
+	key, session := p.AccessKeyID, p.Session
+	if (p.Type == call.User || p.Type == call.Root) && !narrowed(session) {
+		key, session = p.UserID, nil // GetSessionToken: the same rights as the long-term key
 	}
 	cacheable := key != "" && (session != nil || p.Type == call.User || p.Type == call.Root)
 	if cacheable {
@@ -75,6 +73,11 @@ func (d *Directory) Policies(_ context.Context, p *call.Principal) (*access.Poli
 		s.cache.put(key, cachedPolicies{session, v})
 	}
 	return v, nil
+}
+
+// narrowed tells whether a session differs in rights from who it is of.
+func narrowed(s *call.Session) bool {
+	return s != nil && len(s.Policies)+len(s.PolicyARNs)+len(s.Tags) > 0
 }
 
 // bind finds out what binds a principal.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/outcrop/outcrop/internal/access"
+	"github.com/outcrop/outcrop/internal/wire/arn"
 )
 
 // Resource returns what is known of an IAM ARN: its owner, its tags, and the trust
@@ -11,12 +12,16 @@ import (
 //
 // An ARN that names nothing still has an owner, the account that stands in it.
 func (d *Directory) Resource(_ context.Context, resourceARN, _ string) (access.Resource, error) {
+	a, err := arn.Parse(resourceARN)
+	if err != nil {
+		return access.Resource{}, nil //nolint:nilerr // what is no ARN is nothing that is known here
+	}
+	out := access.Resource{Account: a.Account}
 	acct, kind, path, name, ok := splitARN(resourceARN)
 	if !ok {
-		return access.Resource{}, nil
+		return out, nil
 	}
 	s := d.state.Load()
-	out := access.Resource{Account: acct}
 	switch kind {
 	case "role":
 		if r := named(s, &roleKind, acct, name); r != nil && r.Path == path {

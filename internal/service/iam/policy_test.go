@@ -22,7 +22,9 @@ func TestManagedPolicies(t *testing.T) {
 	refused(t, root, "MalformedPolicyDocument", api.OpCreatePolicy, &api.CreatePolicyInput{PolicyName: new("b"), PolicyDocument: new(`{"Statement":[{"Effect":"Allow","Action":"x"}]}`)})
 	long := strings.Replace(allowInvoke, `"*"`, `["`+strings.Repeat("x", 6200)+`"]`, 1)
 	refused(t, root, "LimitExceeded", api.OpCreatePolicy, &api.CreatePolicyInput{PolicyName: new("b"), PolicyDocument: new(strings.Replace(long, "xxx", "arn:aws:s3:::xxx", 1))})
-	for _, other := range []string{"arn:aws:iam::111122223333:policy/app", "arn:aws:iam::111122223333:policy/x/APP", "arn:aws:iam::444455556666:policy/x/app", "arn:aws:iam::111122223333:role/x/app"} {
+	for _, other := range []string{"arn:aws:iam::111122223333:policy/app", "arn:aws:iam::111122223333:policy/x/APP", "arn:aws:iam::444455556666:policy/x/app", "arn:aws:iam::111122223333:role/x/app",
+		"arn:aws-cn:iam::111122223333:policy/x/app", "arn:aws:iam::111122223333:policy/x//app", "arn:aws:iam:us-east-1:111122223333:policy/x/app",
+	} {
 		if _, err := do(root, api.OpGetPolicy, &api.GetPolicyInput{PolicyArn: new(other)}); err == nil {
 			t.Errorf("%s names the policy too", other)
 		}
@@ -205,6 +207,15 @@ func TestNoWayRound(t *testing.T) {
 	}
 	refused(t, dev, "AccessDeniedException", api.OpUpdateAssumeRolePolicy, &api.UpdateAssumeRolePolicyInput{RoleName: new("Boss"), PolicyDocument: new(trustA)})
 	refused(t, dev, "NoSuchEntity", api.OpUpdateAssumeRolePolicy, &api.UpdateAssumeRolePolicyInput{RoleName: new("boss"), PolicyDocument: new(trustA)})
+	// An ARN of another partition is no other name of a policy or a role.
+	must(t, w.dir.PutInline(t.Context(), acctA, identity.TypeUser, "dev", "q", `{"Version":"2012-10-17","Statement":
+		{"Effect":"Deny","Action":"*","Resource":"*","Condition":{"ArnEquals":{"iam:PolicyARN":"arn:aws:iam::111122223333:policy/own"}}}}`))
+	get(t, root, api.OpCreatePolicy, &api.CreatePolicyInput{PolicyName: new("own"), PolicyDocument: new(allowInvoke)})
+	for _, p := range []string{"arn:aws:iam::111122223333:policy/own", "arn:aws-cn:iam::111122223333:policy/own", "arn:aws:iam::111122223333:policy//own"} {
+		if _, err := do(dev, api.OpAttachUserPolicy, &api.AttachUserPolicyInput{UserName: new("dev"), PolicyArn: new(p)}); err == nil {
+			t.Errorf("attached as %s", p)
+		}
+	}
 	// Nor does a user move to a place where he may do more, or away from one.
 	get(t, root, api.OpCreateUser, &api.CreateUserInput{UserName: new("pal")})
 	refused(t, dev, "AccessDeniedException", api.OpUpdateUser, &api.UpdateUserInput{UserName: new("pal"), NewPath: new("/admin/")})
@@ -262,4 +273,28 @@ func TestConditionKeys(t *testing.T) {
 	refused(t, dev, "AccessDeniedException", api.OpAddRoleToInstanceProfile, add)
 	allow(`{"Effect":"Allow","Action":"iam:AddRoleToInstanceProfile","Resource":"*"},{"Effect":"Allow","Action":"iam:PassRole","Resource":"*","Condition":{"StringEquals":{"iam:PassedToService":"ec2.amazonaws.com"}}}`)
 	get(t, dev, api.OpAddRoleToInstanceProfile, add)
+}
+
+// A boundary narrows and never widens.
+func TestBoundary(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	root := w.root(acctA)
+	dev := w.user(t, "dev")
+	list, create := &api.ListUsersInput{}, &api.CreateUserInput{UserName: new("new")}
+	bound := func(text string) *string {
+		return get(t, root, api.OpCreatePolicy, &api.CreatePolicyInput{PolicyName: new(fmt.Sprint("b", len(text))), PolicyDocument: new(text)}).Policy.Arn
+	}
+	reading := bound(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":["iam:List*","iam:Get*"],"Resource":"*"}}`)
+	get(t, root, api.OpPutUserPermissionsBoundary, &api.PutUserPermissionsBoundaryInput{UserName: new("dev"), PermissionsBoundary: reading})
+	refused(t, dev, "AccessDeniedException", api.OpListUsers, list)
+	get(t, root, api.OpAttachUserPolicy, &api.AttachUserPolicyInput{UserName: new("dev"), PolicyArn: new("arn:aws:iam::aws:policy/IAMFullAccess")})
+	get(t, dev, api.OpListUsers, list)
+	refused(t, dev, "AccessDeniedException", api.OpCreateUser, create)
+	// The boundary's new version counts at once, and so does its end.
+	get(t, root, api.OpCreatePolicyVersion, &api.CreatePolicyVersionInput{PolicyArn: reading, PolicyDocument: new(allowInvoke), SetAsDefault: new(true)})
+	refused(t, dev, "AccessDeniedException", api.OpListUsers, list)
+	refused(t, dev, "AccessDeniedException", api.OpDeleteUserPermissionsBoundary, &api.DeleteUserPermissionsBoundaryInput{UserName: new("dev")})
+	get(t, root, api.OpDeleteUserPermissionsBoundary, &api.DeleteUserPermissionsBoundaryInput{UserName: new("dev")})
+	get(t, dev, api.OpCreateUser, create)
 }
