@@ -110,7 +110,7 @@ func readToken(path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("make its token: %w", err)
 	}
-	_, err = f.WriteString(token + "\n")
+	_, err = f.WriteString(token) // no line end: botocore would send it
 	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return "", fmt.Errorf("make its token: %w", err)
 	}
