@@ -263,6 +263,7 @@ func (s *Server) handler() (http.Handler, error) {
 		Changed:     st.directory.Changed,
 		Approvals:   s.authority.approvals,
 		Used:        st.directory.Used,
+		Acted:       st.directory.Acted,
 		Meter:       s.meter,
 		Idempotency: s.tokens,
 		TLS:         s.cfg.TLS.On(),

@@ -47,7 +47,11 @@ type useID struct {
 // useRecord is what a principal used, as it is kept.
 type useRecord struct {
 	Services map[string]*ServiceUse `json:"services"`
+	Allowed  map[string]*allowedUse `json:"allowed,omitempty"` // by action, "bedrock:InvokeModel"
 }
+
+// empty tells whether there is nothing to keep.
+func (e *useRecord) empty() bool { return len(e.Services) == 0 && len(e.Allowed) == 0 }
 
 // uses collects last uses in memory until they are flushed. It is safe for
 // concurrent use.
@@ -102,13 +106,9 @@ func (u *uses) note(p *call.Principal, action, service, region string, at time.T
 	if !ok {
 		return
 	}
-	e := u.entities[id]
+	e := u.entity(id)
 	if e == nil {
-		if len(u.entities) >= maxUseEntities {
-			return
-		}
-		e = &useRecord{Services: make(map[string]*ServiceUse)}
-		u.entities[id] = e
+		return
 	}
 	s := e.Services[service]
 	if s == nil {
@@ -131,6 +131,17 @@ func (u *uses) note(p *call.Principal, action, service, region string, at time.T
 		s.Use = now
 	}
 	u.dirty[id] = struct{}{}
+}
+
+// entity returns the notes on a principal, and makes them; nil when there is no
+// room. u.mu is held.
+func (u *uses) entity(id useID) *useRecord {
+	e := u.entities[id]
+	if e == nil && len(u.entities) < maxUseEntities {
+		e = &useRecord{Services: make(map[string]*ServiceUse)}
+		u.entities[id] = e
+	}
+	return e
 }
 
 // of returns what a principal used, by service; what is older than the retention
@@ -174,7 +185,7 @@ func (u *uses) last(id useID, now time.Time) (Use, string) {
 
 // flushed is what take hands out to be written.
 type flushed struct {
-	entities map[useID]*useRecord // copies; empty Services: delete
+	entities map[useID]*useRecord // copies; an empty one: delete
 	keys     map[string]keys.Use
 }
 
@@ -189,6 +200,7 @@ func (u *uses) take(now time.Time) flushed {
 		c := &useRecord{Services: make(map[string]*ServiceUse)}
 		if e := u.entities[id]; e != nil {
 			e.forget(oldest)
+			c.Allowed = cloneAllowed(e.Allowed)
 			for name, s := range e.Services {
 				v := *s
 				v.Actions = make(map[string]Use, len(s.Actions))
@@ -218,6 +230,7 @@ func (e *useRecord) forget(oldest time.Time) {
 			}
 		}
 	}
+	forgetAllowed(e.Allowed, oldest)
 }
 
 // put takes back what take handed out.
@@ -258,7 +271,7 @@ func (u *uses) load(id useID, r *useRecord, now time.Time) {
 			s.Actions = make(map[string]Use)
 		}
 	}
-	if r.forget(now.Add(-useRetention)); len(r.Services) == 0 {
+	if r.forget(now.Add(-useRetention)); r.empty() {
 		u.dirty[id] = struct{}{}
 		return
 	}

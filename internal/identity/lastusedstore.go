@@ -114,7 +114,7 @@ func (d *Directory) writeUses(ctx context.Context, now time.Time, f flushed) err
 	}
 	for id, e := range f.entities {
 		k := record.Key{Account: id.account, Kind: useKind, Name: id.entity}
-		if len(e.Services) == 0 {
+		if e.empty() {
 			batch = append(batch, record.Delete(k, record.Any))
 		} else {
 			c, err := record.Put(k, record.Any, e)

@@ -71,6 +71,7 @@ func (g *Gateway) Apply(ctx context.Context, c *call.Call, api, operation string
 	if err := json.Unmarshal(input, in); err != nil {
 		return fmt.Errorf("read the input of %s: %w", operation, err)
 	}
+	c.Start = g.cfg.Now()
 	c.Service, c.Operation, c.Action, c.Partition = api, operation, b.Operation.Action, arn.Partition(c.Region)
 	n := call.Need{Action: c.Action}
 	if b.Resources != nil {
@@ -88,6 +89,7 @@ func (g *Gateway) Apply(ctx context.Context, c *call.Call, api, operation string
 	if err := g.rest.Validate(b.Service, b.Operation, in); err != nil {
 		return err
 	}
+	g.acted(c, n)
 	_, err := b.Serve(ctx, c, in)
 	return err
 }

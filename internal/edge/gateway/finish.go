@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/meter"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -117,7 +118,22 @@ func (g *Gateway) finish(q *request, err error) {
 		service, _, _ := strings.Cut(q.Action, ":")
 		g.cfg.Used(&q.Principal, q.Action, service, q.Region, q.Start)
 	}
+	if q.opened != nil {
+		g.acted(q.Call, q.opened.need)
+	}
 	g.log(q, err, now.Sub(q.Start))
+}
+
+// acted notes what an allowed call was allowed to do.
+func (g *Gateway) acted(c *call.Call, n call.Need) {
+	if g.cfg.Acted == nil || c.Decision.Open {
+		return
+	}
+	g.cfg.Acted(&c.Principal, c.Start, n)
+	g.cfg.Acted(&c.Principal, c.Start, c.Needs...)
+	if c.Principal.Bearer {
+		g.cfg.Acted(&c.Principal, c.Start, call.Need{Action: "bedrock:CallWithBearerToken"})
+	}
 }
 
 // meter hands over the record of a call.

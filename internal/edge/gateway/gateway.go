@@ -76,7 +76,10 @@ type Config struct {
 	// Used notes who used which action of which IAM service where, allowed or not;
 	// nil notes nothing. It is called once for each call of a known caller and must
 	// be quick.
-	Used        func(p *call.Principal, action, service, region string, at time.Time)
+	Used func(p *call.Principal, action, service, region string, at time.Time)
+	// Acted notes what a caller was allowed to do: the permission that an operation
+	// asks for and those of the call's Needs; nil notes nothing. It must be quick.
+	Acted       func(p *call.Principal, at time.Time, needs ...call.Need)
 	Meter       Meter       // required
 	Idempotency Idempotency // required
 	// TLS tells that connections are encrypted that no listener tells of
