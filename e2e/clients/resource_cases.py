@@ -188,6 +188,13 @@ def a_policy_on_a_model():
     denied(dan.ask, TITAN)
     contains(refused("ValidationException", bedrock.put_resource_policy, resourceArn=arn, resourcePolicy='{"Version":"2012-10-17","Statement":[{"Effect":"Maybe"}]}'), "resourcePolicy: Statement 1")
     refused("ValidationException", bedrock.put_resource_policy, resourceArn=MODEL + "acme.model", resourcePolicy=text)
+    # A policy that nobody could take off again is refused; one that its author can is not.
+    whole = {**deny("bedrock:*", arn), "Principal": "*"}
+    contains(refused("ValidationException", bedrock.put_resource_policy, resourceArn=arn, resourcePolicy=policy(whole)), "bedrock:DeleteResourcePolicy")
+    but_root = {"StringNotEquals": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:root"}}
+    bedrock.put_resource_policy(resourceArn=arn, resourcePolicy=policy({**whole, "Condition": but_root}))
+    denied(cyd.ask, TITAN)
+    bedrock.delete_resource_policy(resourceArn=arn)
 
 
 @case

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 
 	"github.com/outcrop/outcrop/internal/agreement"
-	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/inference"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -20,12 +19,4 @@ func openAgreements(ctx context.Context, st store.Store, account string, log *sl
 // through it.
 func (s *Server) gate(infer *inference.Service) agreement.Gate {
 	return agreement.Gate{Inference: infer, Agreements: s.agreements}
-}
-
-// may asks whether a caller would be allowed something. It decides nothing about
-// the call itself.
-func (s *Server) may(ctx context.Context, c *call.Call, n call.Need) bool {
-	asked := *c
-	asked.Needs, asked.Keys = nil, nil
-	return s.authority.access.Authorize(ctx, &asked, n) == nil
 }

@@ -295,7 +295,7 @@ func (s *Server) routes(infer agreement.Gate) []service.Route {
 	var all []service.Route
 	for _, svc := range []interface{ Routes() []service.Route }{
 		bedrocksvc.New(bedrocksvc.Config{
-			Catalog: st.catalog, Profiles: st.store, Resources: s.resources, Agreements: s.agreements, May: s.may, Accepted: st.weights.Accepted,
+			Catalog: st.catalog, Profiles: st.store, Resources: s.resources, Agreements: s.agreements, May: s.may, Locks: s.locks, Accepted: st.weights.Accepted,
 		}),
 		runtime,
 		s.authority.sts,

@@ -69,7 +69,9 @@ func (s *Service) policyTarget(ctx context.Context, c *call.Call, id *string) (n
 }
 
 // putPolicy puts a resource policy. On a foundation model it concerns the account
-// that puts it alone; AWS has no such policies.
+// that puts it alone; AWS has no such policies. A policy that would keep its author
+// from taking it off again is refused: it binds the root of the account too, so
+// nobody might be left who can.
 func (s *Service) putPolicy(ctx context.Context, c *call.Call, in *br.PutResourcePolicyInput) (*br.PutResourcePolicyOutput, error) {
 	name, there, err := s.policyTarget(ctx, c, in.ResourceArn)
 	if err != nil {
@@ -78,14 +80,28 @@ func (s *Service) putPolicy(ctx context.Context, c *call.Call, in *br.PutResourc
 	if !there {
 		return nil, apierr.Validation("resourceArn: %s does not exist", *in.ResourceArn)
 	}
-	err = s.cfg.Resources.PutPolicy(ctx, name, c.Principal.Account, text(in.ResourcePolicy))
-	if bad, ok := errors.AsType[*policy.Error](err); ok {
-		return nil, apierr.Validation("resourcePolicy: %s", bad)
-	}
+	doc, err := policy.Parse([]byte(text(in.ResourcePolicy)), policy.Resource)
 	if err != nil {
-		return nil, tagError(err)
+		return nil, badPolicy(err)
+	}
+	switch locked, err := s.cfg.Locks(ctx, c, name, doc); {
+	case err != nil:
+		return nil, fmt.Errorf("decide over a new resource policy: %w", err)
+	case locked:
+		return nil, apierr.Validation("resourcePolicy: it would deny you bedrock:DeleteResourcePolicy on %s. Leave that out of the statements that deny, or leave yourself out of their principals.", name)
+	}
+	if err := s.cfg.Resources.PutPolicy(ctx, name, c.Principal.Account, text(in.ResourcePolicy)); err != nil {
+		return nil, tagError(badPolicy(err))
 	}
 	return &br.PutResourcePolicyOutput{ResourceArn: in.ResourceArn}, nil
+}
+
+// badPolicy tells the author of a policy what is wrong with it.
+func badPolicy(err error) error {
+	if bad, ok := errors.AsType[*policy.Error](err); ok {
+		return apierr.Validation("resourcePolicy: %s", bad)
+	}
+	return err
 }
 
 func (s *Service) getPolicy(ctx context.Context, c *call.Call, in *br.GetResourcePolicyInput) (*br.GetResourcePolicyOutput, error) {

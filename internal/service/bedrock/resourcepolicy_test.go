@@ -1,10 +1,14 @@
 package bedrock_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
+	"github.com/outcrop/outcrop/internal/access/policy"
+	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
@@ -76,4 +80,24 @@ func TestResourcePolicyRefused(t *testing.T) {
 	}
 	_, _, err := f.do(t, newCall("us-east-1", account), "DeleteResourcePolicy", &br.DeleteResourcePolicyInput{ResourceArn: new(own[:len(own)-12] + "zzzzzzzzzz12")})
 	wantError(t, err, apierr.CodeResourceNotFound, 404, "")
+}
+
+// A policy that its author could not take off again is refused.
+func TestResourcePolicyLocks(t *testing.T) {
+	t.Parallel()
+	f := start(t, catalog.Options{StandIns: true})
+	in := &br.PutResourcePolicyInput{ResourceArn: new(modelARN), ResourcePolicy: new(denyAll)}
+	f.locks = func(_ context.Context, c *call.Call, arn string, doc *policy.Document) (bool, error) {
+		return c.Principal.Account == account && arn == modelARN && string(doc.Text()) == denyAll, nil
+	}
+	_, _, err := f.do(t, newCall("us-east-1", account), "PutResourcePolicy", in)
+	wantError(t, err, apierr.CodeValidation, 400, "bedrock:DeleteResourcePolicy")
+	f.locks = func(context.Context, *call.Call, string, *policy.Document) (bool, error) {
+		return false, errors.New("trouble")
+	}
+	_, _, err = f.do(t, newCall("us-east-1", account), "PutResourcePolicy", in)
+	wantError500(t, "PutResourcePolicy", err)
+	if _, err := f.book.Policy(modelARN, account); err == nil {
+		t.Error("a refused policy was put")
+	}
 }

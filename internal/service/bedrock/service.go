@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/access/policy"
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/profile"
@@ -33,6 +34,9 @@ type Config struct {
 	// May reports whether the caller would be allowed something, for
 	// authorizationStatus. nil means that everybody would.
 	May func(ctx context.Context, c *call.Call, n call.Need) bool
+	// Locks reports whether a new policy of a resource would forbid the caller to
+	// take it off again. nil means that none does.
+	Locks func(ctx context.Context, c *call.Call, arn string, doc *policy.Document) (bool, error)
 	// Accepted reports whether the terms of weights were accepted on this
 	// machine. nil means that no terms were; weights without terms need none.
 	Accepted func(weightsID, licenseURL string) bool
@@ -52,6 +56,9 @@ func New(cfg Config) *Service {
 	}
 	if cfg.May == nil {
 		cfg.May = func(context.Context, *call.Call, call.Need) bool { return true }
+	}
+	if cfg.Locks == nil {
+		cfg.Locks = func(context.Context, *call.Call, string, *policy.Document) (bool, error) { return false, nil }
 	}
 	if cfg.Accepted == nil {
 		cfg.Accepted = func(string, string) bool { return false }

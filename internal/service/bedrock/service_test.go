@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/access/policy"
 	"github.com/outcrop/outcrop/internal/agreement"
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
@@ -128,6 +129,7 @@ type fixture struct {
 	// records keep what the book and the agreements know.
 	records *recordtest.Store
 	may     func(context.Context, *call.Call, call.Need) bool
+	locks   func(context.Context, *call.Call, string, *policy.Document) (bool, error)
 	codec   *restjson.Codec
 }
 
@@ -141,6 +143,10 @@ func start(t *testing.T, o catalog.Options) *fixture {
 	f.records = &recordtest.Store{}
 	f.may = func(context.Context, *call.Call, call.Need) bool { return true }
 	may := func(ctx context.Context, c *call.Call, n call.Need) bool { return f.may(ctx, c, n) }
+	f.locks = func(context.Context, *call.Call, string, *policy.Document) (bool, error) { return false, nil }
+	locks := func(ctx context.Context, c *call.Call, arn string, doc *policy.Document) (bool, error) {
+		return f.locks(ctx, c, arn, doc)
+	}
 	if f.agreed, err = agreement.Open(t.Context(), agreement.Config{Records: f.records, Default: account}); err != nil {
 		t.Fatal(err)
 	}
@@ -151,7 +157,7 @@ func start(t *testing.T, o catalog.Options) *fixture {
 		t.Fatal(err)
 	}
 	var tick time.Duration
-	s := bedrock.New(bedrock.Config{Catalog: c, Profiles: f.store, Resources: f.book, Agreements: f.agreed, May: may, Now: func() time.Time {
+	s := bedrock.New(bedrock.Config{Catalog: c, Profiles: f.store, Resources: f.book, Agreements: f.agreed, May: may, Locks: locks, Now: func() time.Time {
 		tick += time.Second
 		return time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC).Add(tick)
 	}})
