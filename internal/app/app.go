@@ -43,6 +43,7 @@ import (
 	"github.com/outcrop/outcrop/internal/meter"
 	objectfs "github.com/outcrop/outcrop/internal/object/fs"
 	"github.com/outcrop/outcrop/internal/picture"
+	"github.com/outcrop/outcrop/internal/profile"
 	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/service"
 	bedrocksvc "github.com/outcrop/outcrop/internal/service/bedrock"
@@ -99,6 +100,7 @@ type state struct {
 	catalog *catalog.Catalog
 
 	directory *identity.Directory
+	profiles  *profile.Cache
 }
 
 // databaseFile is the name of the database in the data directory. It is made
@@ -144,8 +146,9 @@ func (s *state) models(log *slog.Logger) error {
 	if s.weights, err = newWeights(s.cfg); err != nil {
 		return err
 	}
+	s.profiles = profile.NewCache(s.store)
 	s.catalog, err = catalog.New(catalog.Options{
-		File: s.cfg.Catalog, StandIns: *s.cfg.StandIns, Profiles: catalog.StoredProfiles(s.store),
+		File: s.cfg.Catalog, StandIns: *s.cfg.StandIns, Profiles: catalog.StoredProfiles(s.profiles),
 		Local: func(known func(string) bool) ([]catalog.Local, error) { return localWeights(s.weights, known, log) },
 	})
 	if err == nil {
@@ -295,7 +298,7 @@ func (s *Server) routes(infer agreement.Gate) []service.Route {
 	var all []service.Route
 	for _, svc := range []interface{ Routes() []service.Route }{
 		bedrocksvc.New(bedrocksvc.Config{
-			Catalog: st.catalog, Profiles: st.store, Resources: s.resources, Agreements: s.agreements, May: s.may, Locks: s.locks, Accepted: st.weights.Accepted,
+			Catalog: st.catalog, Profiles: st.profiles, Resources: s.resources, Agreements: s.agreements, May: s.may, Locks: s.locks, Accepted: st.weights.Accepted,
 		}),
 		runtime,
 		s.authority.sts,
