@@ -40,7 +40,8 @@ type Egress struct {
 	// Models are where weights and the engine may come from; nil means catalogue
 	// and pip. See network.ParseDestination for the other entries.
 	Models []string
-	// OIDC are identity providers whose documents may be read. Default none.
+	// OIDC are identity providers whose documents may be read; nil means those that
+	// oidc_issuers names.
 	OIDC []string
 }
 
@@ -65,9 +66,11 @@ func (e *Egress) UnmarshalYAML(unmarshal func(any) error) error {
 		return err
 	}
 	e.Models, e.OIDC = lists.Models, lists.OIDC
-	if m, ok := value.(map[string]any); ok && e.Models == nil {
-		if _, set := m["models"]; set {
-			e.Models = []string{} // nowhere, unlike nil
+	if m, ok := value.(map[string]any); ok {
+		for name, list := range map[string]*[]string{"models": &e.Models, "oidc": &e.OIDC} {
+			if _, set := m[name]; set && *list == nil {
+				*list = []string{} // nowhere, unlike nil
+			}
 		}
 	}
 	return nil
