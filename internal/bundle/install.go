@@ -241,7 +241,7 @@ func unpackFile(ctx context.Context, root *os.Root, rest string, f File, r io.Re
 		return err
 	}
 	h := sha256.New()
-	n, err := io.CopyBuffer(io.MultiWriter(out, h, counter{step}), io.LimitReader(&reader{ctx, r}, f.Size), make([]byte, 1<<20))
+	n, err := io.CopyBuffer(io.MultiWriter(out, h, counter{step}), io.LimitReader(&reader{ctx, archived{r}}, f.Size), make([]byte, 1<<20))
 	err = errors.Join(err, out.Sync(), out.Close())
 	if err != nil {
 		return err
@@ -255,10 +255,24 @@ func unpackFile(ctx context.Context, root *os.Root, rest string, f File, r io.Re
 	return nil
 }
 
+// archived reads from an archive: its errors are the bundle's.
+type archived struct{ r io.Reader }
+
+func (a archived) Read(b []byte) (int, error) {
+	n, err := a.r.Read(b)
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = fmt.Errorf("%w: %w", ErrBundle, err)
+	}
+	return n, err
+}
+
 // place moves the staged parts to where they belong.
 func (t Target) place(ctx context.Context, s *stage, m *Manifest, p weights.Progress) error {
 	for _, id := range m.Models {
 		if err := s.matches(m, id); err != nil {
+			return err
+		}
+		if err := t.Weights.CheckStaged(id, s.models); err != nil {
 			return err
 		}
 	}

@@ -19,17 +19,17 @@ func (s *Store) Files(id string) ([]string, error) {
 		return nil, err
 	}
 	all := []string{s.manifestFile(id), s.file(m)}
+	for i, path := range all {
+		if all[i], err = filepath.Rel(s.root(), path); err != nil {
+			return nil, fmt.Errorf("files of %s: %w", id, err)
+		}
+	}
 	if _, ok := s.Projector(id); ok && s.what == "" {
 		more, err := s.projectors().Files(id)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, more...)
-	}
-	for i, path := range all {
-		if all[i], err = filepath.Rel(s.root(), path); err != nil {
-			return nil, fmt.Errorf("files of %s: %w", id, err)
-		}
 	}
 	return all, nil
 }
@@ -42,26 +42,58 @@ func (s *Store) root() string {
 	return s.c.Dir
 }
 
+// staged is the store that lies in another folder.
+func (s *Store) staged(from string) *Store {
+	c := s.c
+	c.Dir = from
+	return &Store{c: c, what: s.what}
+}
+
+// hasProjector reports whether a projector lies in the folder from for an id.
+func (s *Store) hasProjector(id, from string) bool {
+	_, err := os.Lstat(filepath.Join(from, ".projectors", id))
+	return err == nil && s.what == ""
+}
+
+// CheckStaged reports whether Adopt would take what lies in the folder from: the
+// manifests belong to their files, and those are models of the right kind. Digests
+// are not read.
+func (s *Store) CheckStaged(id, from string) error {
+	if err := CheckID(id); err != nil {
+		return err
+	}
+	if s.hasProjector(id, from) {
+		if err := s.projectors().CheckStaged(id, filepath.Join(from, ".projectors")); err != nil {
+			return fmt.Errorf("projector: %w", err)
+		}
+	}
+	staged := s.staged(from)
+	m, err := staged.manifest(id)
+	if err == nil {
+		err = staged.checkModel(staged.file(m))
+	}
+	if err != nil {
+		return fmt.Errorf("install %s: %w", id, err)
+	}
+	return nil
+}
+
 // Adopt installs what lies in the folder from, laid out as the store itself and on
 // its file system, for an id: its manifest, model file, and projector if it has
 // one. The files are moved. Their digests must have been checked by the caller,
 // against the manifests too.
 func (s *Store) Adopt(ctx context.Context, id, from string, p Progress) error {
-	if err := CheckID(id); err != nil {
+	if err := s.CheckStaged(id, from); err != nil {
 		return err
 	}
-	if _, err := os.Lstat(filepath.Join(from, ".projectors", id)); err == nil && s.what == "" {
+	if s.hasProjector(id, from) {
 		if err := s.projectors().Adopt(ctx, id, filepath.Join(from, ".projectors"), p); err != nil {
 			return fmt.Errorf("projector: %w", err)
 		}
 	}
-	staged := &Store{c: s.c, what: s.what}
-	staged.c.Dir = from
+	staged := s.staged(from)
 	m, err := staged.manifest(id)
 	if err != nil {
-		return fmt.Errorf("install %s: %w", id, err)
-	}
-	if err := staged.checkModel(staged.file(m)); err != nil {
 		return fmt.Errorf("install %s: %w", id, err)
 	}
 	unlock, err := s.lock(ctx, id, p)
