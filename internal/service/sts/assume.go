@@ -30,6 +30,10 @@ func (s *Service) assumeNeeds(ctx context.Context, c *call.Call, in *api.AssumeR
 	case call.FederatedUser:
 		return nil, apierr.AccessDenied("Cannot call AssumeRole with session credentials of a federated user")
 	}
+	if a, err := arn.Parse(role); c.Principal.Session != nil && c.Principal.Session.Elevation != "" && (err != nil || a.Account != c.Principal.Account) {
+		// No other account knows when the elevation ends.
+		return nil, apierr.AccessDenied("An elevated session may assume roles of its own account only.")
+	}
 	b, err := inherit(&c.Principal, in.Tags, in.TransitiveTagKeys, in.SourceIdentity)
 	if err != nil {
 		return nil, err
@@ -72,6 +76,9 @@ func (s *Service) assumeRole(_ context.Context, c *call.Call, in *api.AssumeRole
 	if c.MFA.IsZero() && c.Principal.Session != nil {
 		p.Session.MFA = c.Principal.Session.MFA
 	}
+	if err := follow(&p, &c.Principal); err != nil {
+		return nil, err
+	}
 	policies.bound(p.Session)
 	b.mark(p.Session)
 	cred, shown, err := s.issue(p, in.MinimumSessionTokenSize)
@@ -98,6 +105,26 @@ func (s *Service) session(role *identity.Role, name string, life time.Duration) 
 			RoleARN: role.ARN(), RoleID: role.ID, RoleName: role.Name, Name: name,
 		},
 	}
+}
+
+// follow notes in a new session who began the chain that it goes on with: whoever
+// asked for a change must not approve it as somebody else. What an elevated session
+// assumes ends with the elevation.
+//
+// Errors: AccessDenied in the last second of an elevation.
+func follow(p, from *call.Principal) error {
+	p.Session.Origin = from.Origin()
+	if from.Session == nil || from.Session.Elevation == "" {
+		return nil
+	}
+	p.Session.Elevation = from.Session.Elevation
+	if from.Session.Expires.Before(p.Session.Expires) {
+		p.Session.Expires = from.Session.Expires
+	}
+	if !p.Session.Expires.After(p.Session.Issued) {
+		return apierr.AccessDenied("The elevated session is about to end.")
+	}
+	return nil
 }
 
 func assumed(p *call.Principal) *api.AssumedRoleUser {

@@ -89,7 +89,7 @@ func (s *Service) federationToken(_ context.Context, c *call.Call, in *api.GetFe
 	p := call.Principal{
 		Type: call.FederatedUser, Account: by.Account,
 		ARN: federatedARN(by.Account, *in.Name), UserID: by.Account + ":" + *in.Name,
-		Session: &call.Session{Issued: issued, Expires: expires, Name: *in.Name},
+		Session: &call.Session{Issued: issued, Expires: expires, Name: *in.Name, Origin: by.Origin()},
 	}
 	if by.Type == call.User {
 		p.Session.Owner = by.UserID

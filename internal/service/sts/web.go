@@ -57,6 +57,7 @@ func (s *Service) assumeWithWebIdentity(ctx context.Context, c *call.Call, in *a
 	}
 	p := s.session(role, *in.RoleSessionName, life)
 	p.Session.Provider, p.Session.Subject, p.Session.Audience = claims.Issuer, claims.Subject, claims.Audience
+	p.Session.Origin = claims.Issuer + ":" + claims.Subject
 	policies.bound(p.Session)
 	b.mark(p.Session)
 	cred, shown, err := s.issue(p, in.MinimumSessionTokenSize)
