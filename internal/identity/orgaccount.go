@@ -102,7 +102,7 @@ func (d *Directory) putAccount(t *tx, tree orgTree, in NewAccount, r *AccountReq
 	}
 	role, err := d.makeRole(id, "/", NewRole{
 		Name:  in.Role,
-		Trust: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + d.management + `:root"},"Action":"sts:AssumeRole"}]}`,
+		Trust: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::` + tree.org.Management + `:root"},"Action":"sts:AssumeRole"}]}`,
 	})
 	if err != nil {
 		return "", err
@@ -150,7 +150,7 @@ func (d *Directory) CloseAccount(ctx context.Context, id string) error {
 		switch {
 		case a == nil || tree.members[id] == nil:
 			return noMember()
-		case id == d.management:
+		case id == tree.org.Management:
 			return orgReason(codeOrgConstraint, "CANNOT_CLOSE_MANAGEMENT_ACCOUNT", "You can't close the management account.")
 		case a.Status != AccountActive:
 			return orgError(codeOrgAlreadyClosed, "The account is closed already.")

@@ -156,7 +156,11 @@ func bind[In, Out any](s *Service, op awsapi.Op[In, Out], resources func(*call.C
 // AWSOrganizationsNotInUseException.
 func (s *Service) admit(c *call.Call, operation string) error {
 	org := s.dir.Organization()
-	manages := c.Principal.Account == s.dir.Management()
+	manager := s.dir.Management()
+	if org != nil {
+		manager = org.Management
+	}
+	manages := c.Principal.Account == manager
 	switch {
 	case operation == "CreateOrganization":
 		if !manages && org == nil {
