@@ -304,8 +304,11 @@ def wrong_tokens():
         refused("UnrecognizedClientException", session_of({**one, **change}).client("bedrock", config=ONCE).list_foundation_models)
         refused("InvalidClientTokenId", session_of({**one, **change}).client("sts", config=ONCE).get_caller_identity)
     refused("SignatureDoesNotMatch", session_of({**one, "SecretAccessKey": two["SecretAccessKey"]}).client("sts", config=ONCE).get_caller_identity)
-    url = session_of(one).client("sts").generate_presigned_url("get_caller_identity")
-    assert "X-Amz-Security-Token" in url
+    url = session_of(one).client("sts").generate_presigned_url("get_caller_identity", HttpMethod="GET")
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        contains(answer.read().decode(), f"arn:aws:iam::{ACCOUNT}:user/wrong-ana")
+    error = raises(urllib.error.HTTPError, urllib.request.urlopen, url.replace("X-Amz-Security-Token=", "X-Amz-Security-Token=A"), timeout=10)
+    contains(error.read().decode(), "InvalidClientTokenId")
 
 
 def short_term(session, region):
@@ -407,7 +410,6 @@ def container_credentials():
     except AssertionError as error:
         said = str(error)
     contains(said, "401")
-    # The role's trust is asked: what loses it gets nothing new.
     equal(python(WHO, AWS_CONTAINER_CREDENTIALS_FULL_URI=base + "/credentials/desk"), f"arn:aws:sts::{ACCOUNT}:assumed-role/desk/desk")
 
 

@@ -24,7 +24,7 @@ import (
 const DefaultWorkloads = "127.0.0.1:8687"
 
 // Workloads hands temporary credentials to programs of this machine. It is off
-// while there are no roles. See docs/identity.md.
+// while there are no roles. See docs/workloads.md.
 type Workloads struct {
 	// Listen is HOST:PORT of the loopback; default 127.0.0.1:8687.
 	Listen string         `yaml:"listen"`
