@@ -86,3 +86,89 @@ func TestResourcesByAWSCLI(t *testing.T) {
 		t.Errorf("offers %+v", offers)
 	}
 }
+
+// TestTermsOfAModel lets a second account agree to a model with the AWS CLI, then
+// starts the server with other terms: access is pending until they are accepted and
+// approved as well. At last the account is approved automatically.
+func TestTermsOfAModel(t *testing.T) {
+	t.Parallel()
+	const model = "mistral.mistral-7b-instruct-v0:2"
+	srv := startFor(t, options{program: s.scripted})
+	account, key, secret := newAccount(t, srv, "dev")
+	dev := []string{"AWS_ACCESS_KEY_ID=" + key, "AWS_SECRET_ACCESS_KEY=" + secret}
+	asDev := func(into any, args ...string) {
+		t.Helper()
+		out, err := awsCommand(t, srv, dev, args...).Output()
+		if err != nil {
+			t.Fatalf("aws %s: %v", args[1], commandError(err))
+		}
+		if err := json.Unmarshal(out, into); err != nil && len(out) > 0 {
+			t.Fatalf("aws %s printed %q: %v", args[1], out, err)
+		}
+	}
+	agree := func() {
+		t.Helper()
+		var offers struct{ Offers []struct{ OfferToken string } }
+		asDev(&offers, "bedrock", "list-foundation-model-agreement-offers", "--model-id", model)
+		asDev(&struct{}{}, "bedrock", "create-foundation-model-agreement", "--model-id", model, "--offer-token", offers.Offers[0].OfferToken)
+		cliOutput(t, srv, "models", "access", "approve", model, "--account", account)
+	}
+	status := func() string {
+		t.Helper()
+		var got struct{ AgreementAvailability struct{ Status string } }
+		asDev(&got, "bedrock", "get-foundation-model-availability", "--model-id", model)
+		return got.AgreementAvailability.Status
+	}
+	ask := []string{"bedrock-runtime", "converse", "--model-id", model, "--messages", `[{"role":"user","content":[{"text":"Hi"}]}]`}
+	works := func() {
+		t.Helper()
+		if out, err := awsCommand(t, srv, dev, ask...).Output(); err != nil {
+			t.Errorf("converse: %v\n%s", commandError(err), out)
+		}
+	}
+	awsFails(t, srv, "AccessDeniedException", dev, ask...)
+	agree()
+	works() // the CLI of AWS starts more slowly than the server looks for changes
+
+	if err := srv.stop(); err != nil {
+		t.Fatal(err)
+	}
+	catalogue := filepath.Join(t.TempDir(), "catalogue.yaml")
+	if err := os.WriteFile(catalogue, []byte("weights:\n  - id: smollm2-135m-instruct\n    acceptable_use: Not for secrets.\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	srv = startFor(t, options{program: s.scripted, data: srv.data, config: "catalog: " + catalogue})
+	if got := status(); got != "PENDING" {
+		t.Errorf("after the terms have changed: %s", got)
+	}
+	awsFails(t, srv, "AccessDeniedException", dev, ask...)
+	agree()
+	works()
+	var list []struct {
+		Status        string `json:"status"`
+		AcceptableUse string `json:"acceptable_use"`
+		AcceptedBy    string `json:"accepted_by"`
+		AcceptedAt    string `json:"accepted_at"`
+		ApprovedBy    string `json:"approved_by"`
+		Digest        string `json:"digest"`
+	}
+	if err := json.Unmarshal(cliOutput(t, srv, "models", "access", "list", "--account", account, "--json"), &list); err != nil {
+		t.Fatal(err)
+	}
+	if len(list) != 1 || list[0].Status != "AVAILABLE" || list[0].AcceptableUse != "Not for secrets." || list[0].AcceptedBy != "arn:aws:iam::"+account+":root" ||
+		list[0].AcceptedAt == "" || list[0].ApprovedBy == "" || len(list[0].Digest) != 64 {
+		t.Errorf("the agreement is kept as %+v", list)
+	}
+
+	cliOutput(t, srv, "models", "access", "end", model, "--account", account)
+	awsFails(t, srv, "AccessDeniedException", dev, ask...)
+	other := []string{"bedrock-runtime", "converse", "--model-id", claudeHaiku, "--messages", `[{"role":"user","content":[{"text":"Hi"}]}]`}
+	awsFails(t, srv, "AccessDeniedException", dev, other...)
+	cliOutput(t, srv, "models", "access", "mode", account, "automatic")
+	if out, err := awsCommand(t, srv, dev, other...).Output(); err != nil {
+		t.Errorf("an account that is approved automatically: %v\n%s", commandError(err), out)
+	}
+	if got := status(); got != "NOT_AVAILABLE" { // what was given up stays so
+		t.Errorf("a model that was given up: %s", got)
+	}
+}

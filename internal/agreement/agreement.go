@@ -164,6 +164,7 @@ type Service struct {
 	models   *record.Mirror[*Agreement]
 	accounts *record.Mirror[Approval]
 	forms    *record.Mirror[[]byte]
+	seen     int64 // revision of the records that follow has seen
 
 	mu   sync.Mutex
 	used map[record.Key]*used
@@ -180,7 +181,7 @@ func Open(ctx context.Context, cfg Config) (*Service, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Service{cfg: cfg, used: map[record.Key]*used{}}
+	s := &Service{cfg: cfg, seen: -1, used: map[record.Key]*used{}}
 	s.models = record.NewMirror(cfg.Records, KindModel, readAgreement, nil, cfg.Now)
 	s.accounts = record.NewMirror(cfg.Records, KindAccount, func(r *record.Record) (how Approval, err error) {
 		return how, record.Read(*r, &how)
@@ -203,8 +204,17 @@ func readAgreement(r *record.Record) (*Agreement, error) {
 	return a, nil
 }
 
+// follow takes over what another process has changed. Only Open and Run call it.
 func (s *Service) follow(ctx context.Context) error {
-	return errors.Join(s.models.Follow(ctx), s.accounts.Follow(ctx), s.forms.Follow(ctx))
+	revision, err := s.cfg.Records.RecordsRevision(ctx)
+	if err != nil || revision == s.seen {
+		return err
+	}
+	if err := errors.Join(s.models.Follow(ctx), s.accounts.Follow(ctx), s.forms.Follow(ctx)); err != nil {
+		return err
+	}
+	s.seen = revision
+	return nil
 }
 
 // Run follows what other processes change, such as an approver's command, and

@@ -166,3 +166,32 @@ func TestDirectRefusals(t *testing.T) {
 		t.Errorf("GET %s: %d", chatPath, resp.StatusCode)
 	}
 }
+
+// TestDirectWithoutAccess: an account without access to a model gets it through
+// none of the providers' APIs, and one without a permission neither.
+func TestDirectWithoutAccess(t *testing.T) {
+	t.Parallel()
+	s := apptest.Start(t, apptest.Engine(scripted.New(scripted.Reply{Text: "one two"})))
+	key := string(s.NewKey(t, "111122223333", keys.Bearer).Secret.Reveal())
+	bearer := map[string]string{"Authorization": "Bearer " + key, "Content-Type": "application/json"}
+	messages := `"messages":[{"role":"user","content":"Hello"}]}`
+	gone := "arn:aws:bedrock:us-east-1:444455556666:application-inference-profile/abcdefghij12"
+	for name, tc := range map[string]struct {
+		path, body, want string
+		status           int
+	}{
+		"OpenAI":                    {chatPath, `{"model":"openai.gpt-oss-20b-1:0",` + messages, "You don't have access to the model", 403},
+		"OpenAI, stream":            {chatPath, `{"model":"openai.gpt-oss-20b-1:0","stream":true,` + messages, "You don't have access to the model", 403},
+		"Anthropic":                 {messagesPath, `{"model":"claude-3-haiku-20240307-v1:0","max_tokens":9,` + messages, "You don't have access to the model", 403},
+		"Amazon":                    {chatPath, `{"model":"amazon.nova-lite-v1:0",` + messages, "one two", 200},
+		"another account's profile": {chatPath, `{"model":"` + gone + `",` + messages, "perform: bedrock:InvokeModel on resource: " + gone, 403},
+		"no model":                  {chatPath, `{"model":"acme.model",` + messages, "identifier is invalid", 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if resp, body := send(t, s, "POST", tc.path, tc.body, bearer); resp.StatusCode != tc.status || !strings.Contains(body, tc.want) {
+				t.Errorf("%d: %s, want %d with %q", resp.StatusCode, body, tc.status, tc.want)
+			}
+		})
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -207,10 +208,11 @@ func TestExists(t *testing.T) {
 func TestRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		store, there := &recordtest.Store{}, true
-		told := 0
-		b := open(t, resource.Config{Records: store, Changed: func() { told++ }, Exists: map[string]resource.Exists{
-			"application-inference-profile": func(context.Context, string, string, string) (bool, error) { return there, nil },
+		store := &recordtest.Store{}
+		var gone atomic.Bool
+		var told atomic.Int32
+		b := open(t, resource.Config{Records: store, Changed: func() { told.Add(1) }, Exists: map[string]resource.Exists{
+			"application-inference-profile": func(context.Context, string, string, string) (bool, error) { return !gone.Load(), nil },
 		}})
 		second := open(t, resource.Config{Records: store})
 		ctx, stop := context.WithCancel(t.Context())
@@ -221,13 +223,13 @@ func TestRun(t *testing.T) {
 		ok(t, second.PutPolicy(t.Context(), model, account, deny))
 		time.Sleep(300 * time.Millisecond)
 		synctest.Wait()
-		if r := look(t, b, own, account); r.Tags["a"] != "b" || told == 0 {
+		if r := look(t, b, own, account); r.Tags["a"] != "b" || told.Load() == 0 {
 			t.Errorf("not followed: %+v", r)
 		}
 		store.Fail(errors.New("disk on fire"))
 		time.Sleep(time.Second)
 		store.Fail(nil)
-		there = false
+		gone.Store(true)
 		time.Sleep(59 * time.Minute)
 		synctest.Wait()
 		if b.Tags(own) == nil {

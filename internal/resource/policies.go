@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/outcrop/outcrop/internal/access/policy"
 	"github.com/outcrop/outcrop/internal/wire/arn"
@@ -24,6 +25,18 @@ func (b *Book) Policy(name, caller string) (string, error) {
 		}
 	}
 	return "", ErrNoPolicy
+}
+
+// Policies yields the ARNs of all resources of an account that have a policy, with
+// their policies, in no order. Policies that cannot be read are left out.
+func (b *Book) Policies(account string) iter.Seq2[string, *policy.Document] {
+	return func(yield func(string, *policy.Document) bool) {
+		for e, f := range b.all.All() {
+			if e.Account == account && f.policy != nil && !yield(e.Name, f.policy) {
+				return
+			}
+		}
+	}
 }
 
 // PutPolicy puts a policy on a resource, in the place of the one it had. On an
