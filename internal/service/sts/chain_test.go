@@ -180,3 +180,31 @@ func TestSessionTagsArePrincipalTags(t *testing.T) {
 		}
 	}
 }
+
+// A session has at most 50 tags, with those that it inherits.
+func TestTooManyTags(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	ana := w.user(t, home, "ana", allowAll)
+	first, second := w.role(t, home, "first", trusting(ana.ARN), allowAll, 0), w.role(t, home, "second", trusting(home), allowAll, 0)
+	many := func(prefix string, n int) (tags []api.Tag, keys []string) {
+		for i := range n {
+			key := fmt.Sprintf("%s%d", prefix, i)
+			tags, keys = append(tags, tagsOf(key, "v")...), append(keys, key)
+		}
+		return tags, keys
+	}
+	tags, keys := many("a", 25)
+	out, err := w.assume(t, ana, &api.AssumeRoleInput{RoleArn: new(first.ARN()), Tags: tags, TransitiveTagKeys: keys})
+	must(t, err)
+	p := w.become(t, out.Credentials)
+	for n, want := range map[int]string{25: "", 26: "ValidationException", 51: "ValidationException"} {
+		tags, _ := many("b", n)
+		out, err := w.assume(t, p, &api.AssumeRoleInput{RoleArn: new(second.ARN()), Tags: tags})
+		if want != "" {
+			refused(t, err, want, "")
+		} else if err != nil || len(w.become(t, out.Credentials).Session.Tags) != 50 {
+			t.Errorf("%d more tags: %v", n, err)
+		}
+	}
+}

@@ -10,6 +10,9 @@ import (
 	api "github.com/outcrop/outcrop/internal/wire/awsapi/sts"
 )
 
+// maxTags is how many tags a session may have, inherited ones included.
+const maxTags = 50
+
 // badge is what a session shall carry besides rights: its tags, and who is behind
 // it.
 type badge struct {
@@ -47,6 +50,9 @@ func inherit(p *call.Principal, tags []api.Tag, transitive []string, sourceIdent
 		b.transitive = append(b.transitive, key)
 	}
 	slices.Sort(b.transitive)
+	if len(b.tags) > maxTags {
+		return b, apierr.Validation("Tags: a session has at most %d tags, with those that it inherits it would have %d", maxTags, len(b.tags))
+	}
 	if from.SourceIdentity != "" {
 		if b.sourceIdentity != "" && b.sourceIdentity != from.SourceIdentity {
 			return b, apierr.AccessDenied("SourceIdentity: the session has one already, and it cannot be changed")
