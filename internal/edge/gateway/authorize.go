@@ -28,18 +28,19 @@ const recheckEvery = 500 * time.Millisecond
 // call runs: when its rights or its credentials go, so does its context, with the
 // refusal as the cause.
 func (g *Gateway) authorize(q *request, n call.Need) error {
-	ctx := q.r.Context()
-	if err := g.cfg.Access.Authorize(ctx, q.Call, n); err != nil {
+	ctx, cancel := context.WithCancelCause(q.r.Context())
+	o := &openCall{call: *q.Call, need: n, credential: q.credential, ctx: ctx, cancel: cancel}
+	// It is watched before it is decided: a change in between would go unnoticed.
+	g.open.add(o)
+	err := g.cfg.Access.Authorize(ctx, q.Call, n)
+	if err == nil && (!q.Decision.Made || !q.Decision.Allowed) {
+		err = errUndecided
+	}
+	if err != nil {
+		g.open.close(o)
 		return err
 	}
-	if !q.Decision.Made || !q.Decision.Allowed {
-		return errUndecided
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	q.r = q.r.WithContext(ctx)
-	o := &openCall{call: *q.Call, need: n, credential: q.credential, ctx: ctx, cancel: cancel}
-	q.opened = o
-	g.open.add(o)
+	q.r, q.opened = q.r.WithContext(ctx), o
 	return nil
 }
 
@@ -142,15 +143,13 @@ func (o *openCalls) list() []*openCall {
 func (g *Gateway) Run(ctx context.Context) error {
 	tick := time.NewTicker(recheckEvery)
 	defer tick.Stop()
+	changed := g.changed()
 	for {
-		var changed <-chan struct{}
-		if g.cfg.Changed != nil {
-			changed = g.cfg.Changed()
-		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
+			changed = g.changed() // first, so that no change falls in between
 			for _, o := range g.open.list() {
 				g.recheck(o, true)
 			}
@@ -160,6 +159,14 @@ func (g *Gateway) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// changed is closed at the next change of what decisions depend on.
+func (g *Gateway) changed() <-chan struct{} {
+	if g.cfg.Changed == nil {
+		return nil
+	}
+	return g.cfg.Changed()
 }
 
 // recheck ends a call that would be refused now. Trouble of the store refuses
