@@ -2,6 +2,7 @@ package identity_test
 
 import (
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -151,5 +152,41 @@ func TestLives(t *testing.T) {
 		if !w.Lives(p) {
 			t.Errorf("%s does not live", name)
 		}
+	}
+}
+
+// Nobody of a closed account is let in: neither its keys nor its sessions.
+func TestCallersOfAClosedAccount(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newWorld(t)
+	c := newCallers(t, w)
+	_, err := w.CreateOrganization(ctx)
+	must(t, err)
+	dev := w.account(t, "dev")
+	u := w.user(t, dev, "ana")
+	k, err := w.CreateAccessKey(ctx, dev, "ana", "")
+	must(t, err)
+	bearer, err := w.keys.Create(ctx, keys.CreateInput{Account: dev, Kind: keys.Bearer, Owner: u.ID})
+	must(t, err)
+	p, _, err := c.SigV4(ctx, k.ID, "")
+	must(t, err)
+	p.Session = &call.Session{Issued: w.now.Truncate(time.Second), Expires: w.now.Truncate(time.Second).Add(time.Hour)}
+	cred, err := c.Sessions.Issue(p)
+	must(t, err)
+	enter := func() (got []string) {
+		_, _, err := c.SigV4(ctx, k.ID, "")
+		got = append(got, code(t, err))
+		_, _, err = c.SigV4(ctx, cred.AccessKeyID, cred.Token)
+		got = append(got, code(t, err))
+		_, _, err = c.Bearer(ctx, bearer.Secret)
+		return append(got, code(t, err))
+	}
+	if got := enter(); !slices.Equal(got, []string{"", "", ""}) {
+		t.Errorf("an open account: %q", got)
+	}
+	must(t, w.CloseAccount(ctx, dev))
+	if got := enter(); !slices.Equal(got, []string{"UnrecognizedClientException", "UnrecognizedClientException", "AccessDeniedException"}) {
+		t.Errorf("a closed account: %q", got)
 	}
 }
