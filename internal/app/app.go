@@ -306,6 +306,7 @@ func (s *Server) routes(infer agreement.Gate) []service.Route {
 		organizationssvc.New(st.directory),
 		outcropsvc.New(outcropsvc.Config{
 			Approvals: s.authority.approvals, Directory: st.directory, Sessions: s.authority.sessions, Apply: s.apply,
+			Analyzer: s.authority.analyzer, Agreements: s.agreements, Catalog: st.catalog,
 		}),
 	} {
 		all = append(all, svc.Routes()...)

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/outcrop/outcrop/internal/access"
+	"github.com/outcrop/outcrop/internal/analyze"
 	"github.com/outcrop/outcrop/internal/approval"
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/identity"
@@ -34,6 +35,7 @@ type authority struct {
 	approvals *approval.Service
 	reasons   reasons
 	sts       *stssvc.Service
+	analyzer  *analyze.Analyzer
 }
 
 // newAuthority brings the rooms of identity and access together.
@@ -55,6 +57,7 @@ func (s *Server) newAuthority(ctx context.Context) (*authority, error) {
 	a := &authority{
 		sessions:  sessions,
 		approvals: approvals,
+		analyzer:  analyze.New(analyze.Config{Directory: st.directory, Resources: s.resources}),
 		reasons:   r,
 		callers:   identity.Callers{Keys: st.keys, Sessions: sessions, Directory: st.directory, Elevations: approvals},
 		access: access.New(access.Config{

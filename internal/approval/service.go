@@ -118,14 +118,16 @@ func (s *Service) Elevate(ctx context.Context, c *call.Call, roleARN, reason, ti
 	return r, s.add(ctx, r)
 }
 
-// Hold keeps a call back when the rule of its account names its action, and
-// returns nil for every other call. in is the operation's input, which stands for
+// Hold keeps a call back when the rule of its account names its action or one of
+// its needs, and returns nil for every other call. in is the operation's input, which stands for
 // the call from then on.
 //
 // Errors: AccessDeniedException that names the request, once it is kept;
 // ValidationException for an input that is too large to be kept.
 func (s *Service) Hold(ctx context.Context, c *call.Call, resources []string, in any) error {
-	if c.ApprovedBy != "" || !s.Rule(c.Principal.Account).Holds(c.Action) {
+	rule := s.Rule(c.Principal.Account)
+	held := rule.Holds(c.Action) || slices.ContainsFunc(c.Needs, func(n call.Need) bool { return rule.Holds(n.Action) })
+	if c.ApprovedBy != "" || !held {
 		return nil
 	}
 	input, err := json.Marshal(in)

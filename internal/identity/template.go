@@ -1,6 +1,7 @@
 package identity
 
 import (
+	"cmp"
 	"context"
 	"slices"
 )
@@ -11,6 +12,7 @@ type RoleTemplate struct {
 	Name     string   // of the role that is made from it
 	Persona  string   // whose it is, e.g. "ML engineer"
 	Policies []string // ARNs of managed policies
+	Trust    string   // who may assume it, IAM JSON; "" means AccountTrust
 }
 
 // RoleTemplates returns the ready roles: ML engineer, data scientist, application
@@ -33,11 +35,13 @@ func AccountTrust(acct string) string {
 }
 
 // CreateRoleFrom makes the role of a template in an account, with its policies.
-// Whoever of the account may call sts:AssumeRole on it can use it.
+// Unless the template says otherwise, whoever of the account may call
+// sts:AssumeRole on it can use it.
 //
-// Errors: EntityAlreadyExists, NoSuchEntity for a policy.
+// Errors: EntityAlreadyExists; NoSuchEntity for a policy; MalformedPolicyDocument
+// for the trust policy; ValidationError for the name.
 func (d *Directory) CreateRoleFrom(ctx context.Context, acct string, t RoleTemplate) (*Role, error) {
-	r, err := d.makeRole(acct, "/", NewRole{Name: t.Name, Trust: AccountTrust(acct), Description: "Made from the template for " + t.Persona})
+	r, err := d.makeRole(acct, "/", NewRole{Name: t.Name, Trust: cmp.Or(t.Trust, AccountTrust(acct)), Description: "Made from the template for " + t.Persona})
 	if err != nil {
 		return nil, err
 	}

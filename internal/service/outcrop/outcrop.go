@@ -7,8 +7,11 @@ import (
 	"context"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/agreement"
+	"github.com/outcrop/outcrop/internal/analyze"
 	"github.com/outcrop/outcrop/internal/approval"
 	"github.com/outcrop/outcrop/internal/call"
+	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/session"
@@ -20,6 +23,10 @@ type Config struct {
 	Approvals *approval.Service
 	Directory *identity.Directory
 	Sessions  *session.Service
+	Analyzer  *analyze.Analyzer
+	// Agreements and Catalog tell of access to models.
+	Agreements *agreement.Service
+	Catalog    *catalog.Catalog
 	// Apply makes a change that was approved, as its caller.
 	Apply func(ctx context.Context, r *approval.Request) error
 	Now   func() time.Time // nil means time.Now
@@ -48,6 +55,12 @@ func (s *Service) Routes() []service.Route {
 		service.Bind(api.OpStartElevatedSession, s.start),
 		service.Bind(api.OpGetApprovalRule, s.getRule),
 		service.Bind(api.OpPutApprovalRule, s.putRule),
+		service.Bind(api.OpGetAccessReview, s.getReview),
+		service.Bind(api.OpGenerateLeastPrivilegePolicy, s.generatePolicy),
+		service.Bind(api.OpListRoleTemplates, s.listTemplates),
+		service.BindResource(api.OpCreateRoleFromTemplate, fromTemplate, s.createRole),
+		service.Bind(api.OpListModelAccess, s.listModels),
+		service.Bind(api.OpApproveModelAccess, s.approveModel),
 	}
 }
 

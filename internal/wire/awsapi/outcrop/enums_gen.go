@@ -21,8 +21,9 @@ type ModelAccessState string
 
 // The values of ModelAccessState.
 const (
-	ModelAccessStatePending   ModelAccessState = "PENDING"
-	ModelAccessStateAvailable ModelAccessState = "AVAILABLE"
+	ModelAccessStatePending      ModelAccessState = "PENDING"
+	ModelAccessStateAvailable    ModelAccessState = "AVAILABLE"
+	ModelAccessStateNotAvailable ModelAccessState = "NOT_AVAILABLE"
 )
 
 // RequestKind is an enum.

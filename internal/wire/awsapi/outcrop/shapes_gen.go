@@ -31,6 +31,7 @@ const (
 	idFinding
 	idFindingList
 	idFindingType
+	idFlag
 	idGenerateLeastPrivilegePolicyRequest
 	idGenerateLeastPrivilegePolicyResponse
 	idGetAccessRequestInput
@@ -153,22 +154,28 @@ var shapes = [...]awsapi.Shape{
 		{Name: "accessRequest", Shape: idAccessRequest, Required: true},
 	}},
 	idFinding: {Name: "Finding", Kind: awsapi.Structure, Members: []awsapi.Member{
+		{Name: "findingId", Shape: idText, Required: true},
 		{Name: "type", Shape: idFindingType, Required: true},
 		{Name: "resource", Shape: idText, Required: true},
 		{Name: "detail", Shape: idText, Required: true},
 		{Name: "advice", Shape: idText, Required: true},
 		{Name: "principals", Shape: idTextList},
+		{Name: "isPublic", Shape: idFlag},
 		{Name: "actions", Shape: idTextList},
+		{Name: "accessKeyId", Shape: idAccessKeyId},
 		{Name: "lastUsed", Shape: idDate, TimestampFormat: "iso8601"},
 	}},
 	idFindingList: {Name: "FindingList", Kind: awsapi.List, Elem: idFinding},
 	idFindingType: {Name: "FindingType", Kind: awsapi.String, Enum: []string{"UNUSED_ROLE", "UNUSED_USER", "UNUSED_ACCESS_KEY", "OLD_ACCESS_KEY", "UNUSED_PERMISSION", "EXTERNAL_ACCESS", "WILDCARD"}},
+	idFlag:        {Name: "Flag", Kind: awsapi.Boolean},
 	idGenerateLeastPrivilegePolicyRequest: {Name: "GenerateLeastPrivilegePolicyRequest", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "principalArn", Shape: idArn, Required: true},
 		{Name: "days", Shape: idDays},
 	}},
 	idGenerateLeastPrivilegePolicyResponse: {Name: "GenerateLeastPrivilegePolicyResponse", Kind: awsapi.Structure, Members: []awsapi.Member{
-		{Name: "policyDocument", Shape: idText, Required: true},
+		{Name: "policyDocument", Shape: idPolicyText},
+		{Name: "exact", Shape: idFlag, Required: true},
+		{Name: "usedActions", Shape: idTextList, Required: true},
 		{Name: "unusedActions", Shape: idTextList, Required: true},
 		{Name: "since", Shape: idDate, Required: true, TimestampFormat: "iso8601"},
 	}},
@@ -218,10 +225,11 @@ var shapes = [...]awsapi.Shape{
 	idModelAccess: {Name: "ModelAccess", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "modelId", Shape: idModelId, Required: true},
 		{Name: "state", Shape: idModelAccessState, Required: true},
-		{Name: "acceptedBy", Shape: idArn},
+		{Name: "acceptedBy", Shape: idText},
 		{Name: "acceptedAt", Shape: idDate, TimestampFormat: "iso8601"},
-		{Name: "approvedBy", Shape: idArn},
+		{Name: "approvedBy", Shape: idText},
 		{Name: "approvedAt", Shape: idDate, TimestampFormat: "iso8601"},
+		{Name: "license", Shape: idText},
 		{Name: "licenseDigest", Shape: idText},
 	}},
 	idModelAccessList: {Name: "ModelAccessList", Kind: awsapi.List, Elem: idModelAccess},
@@ -232,7 +240,7 @@ var shapes = [...]awsapi.Shape{
 	idModelAccessResponse: {Name: "ModelAccessResponse", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "model", Shape: idModelAccess, Required: true},
 	}},
-	idModelAccessState: {Name: "ModelAccessState", Kind: awsapi.String, Enum: []string{"PENDING", "AVAILABLE"}},
+	idModelAccessState: {Name: "ModelAccessState", Kind: awsapi.String, Enum: []string{"PENDING", "AVAILABLE", "NOT_AVAILABLE"}},
 	idModelId:          {Name: "ModelId", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 2048},
 	idNextToken:        {Name: "NextToken", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 2048},
 	idPolicyText:       {Name: "PolicyText", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 6144},
@@ -260,7 +268,8 @@ var shapes = [...]awsapi.Shape{
 	idRoleTemplate: {Name: "RoleTemplate", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "templateName", Shape: idTemplateName, Required: true},
 		{Name: "description", Shape: idText, Required: true},
-		{Name: "policyDocument", Shape: idText, Required: true},
+		{Name: "policyArn", Shape: idArn, Required: true},
+		{Name: "policyDocument", Shape: idPolicyText, Required: true},
 	}},
 	idRoleTemplateList: {Name: "RoleTemplateList", Kind: awsapi.List, Elem: idRoleTemplate},
 	idSecret:           {Name: "Secret", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 4096, Sensitive: true},

@@ -94,13 +94,16 @@ type EndAccessRequestOutput struct {
 
 // Finding is a structure of the API.
 type Finding struct {
-	Type       *FindingType // required
-	Resource   *string      // required, 0 to 4096 characters
-	Detail     *string      // required, 0 to 4096 characters
-	Advice     *string      // required, 0 to 4096 characters
-	Principals []string
-	Actions    []string
-	LastUsed   *time.Time
+	FindingId   *string      // required, 0 to 4096 characters
+	Type        *FindingType // required
+	Resource    *string      // required, 0 to 4096 characters
+	Detail      *string      // required, 0 to 4096 characters
+	Advice      *string      // required, 0 to 4096 characters
+	Principals  []string
+	IsPublic    *bool
+	Actions     []string
+	AccessKeyId *string // 16 to 128 characters
+	LastUsed    *time.Time
 }
 
 // GenerateLeastPrivilegePolicyInput is the input of GenerateLeastPrivilegePolicy.
@@ -111,7 +114,9 @@ type GenerateLeastPrivilegePolicyInput struct {
 
 // GenerateLeastPrivilegePolicyOutput is the output of GenerateLeastPrivilegePolicy.
 type GenerateLeastPrivilegePolicyOutput struct {
-	PolicyDocument *string    // required, 0 to 4096 characters
+	PolicyDocument *string    // 1 to 6144 characters
+	Exact          *bool      // required
+	UsedActions    []string   // required
 	UnusedActions  []string   // required
 	Since          *time.Time // required
 }
@@ -189,10 +194,11 @@ type ListRoleTemplatesOutput struct {
 type ModelAccess struct {
 	ModelId       *string           // required, 1 to 2048 characters
 	State         *ModelAccessState // required
-	AcceptedBy    *string           // 20 to 2048 characters
+	AcceptedBy    *string           // 0 to 4096 characters
 	AcceptedAt    *time.Time
-	ApprovedBy    *string // 20 to 2048 characters
+	ApprovedBy    *string // 0 to 4096 characters
 	ApprovedAt    *time.Time
+	License       *string // 0 to 4096 characters
 	LicenseDigest *string // 0 to 4096 characters
 }
 
@@ -237,7 +243,8 @@ type ResourceNotFoundException struct {
 type RoleTemplate struct {
 	TemplateName   *string // required, 1 to 64 characters
 	Description    *string // required, 0 to 4096 characters
-	PolicyDocument *string // required, 0 to 4096 characters
+	PolicyArn      *string // required, 20 to 2048 characters
+	PolicyDocument *string // required, 1 to 6144 characters
 }
 
 // StartElevatedSessionInput is the input of StartElevatedSession.
