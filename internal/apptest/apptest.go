@@ -161,6 +161,14 @@ func (s *Server) NewKey(t testing.TB, account string, kind keys.Kind) keys.Creat
 	return k
 }
 
+// Disable disables a key.
+func (s *Server) Disable(t testing.TB, id string) {
+	t.Helper()
+	if err := s.app.Keys().Disable(context.Background(), id); err != nil {
+		t.Fatalf("disable a key: %v", err)
+	}
+}
+
 // Host is the engine that a server with RealEngine runs.
 func (s *Server) Host(t testing.TB) llamacpp.Host {
 	t.Helper()

@@ -43,10 +43,9 @@ func TestCoverage(t *testing.T) {
 
 var label = regexp.MustCompile(`\{\w+\+?\}`)
 
-// isBound calls an operation with "x" for every label, or where services share a
-// path an ARN of its own, and no input. A handler refuses that, or lists
-// something.
-func isBound(t *testing.T, srv *apptest.Server, s *awsapi.Service, op *awsapi.Operation) bool {
+// bare is a request of an operation with "x" for every label, or where services
+// share a path an ARN of its own, and no input. It is not signed yet.
+func bare(t *testing.T, srv *apptest.Server, s *awsapi.Service, op *awsapi.Operation) (*http.Request, string) {
 	t.Helper()
 	body, kind, value := "{}", "application/json", "x"
 	switch {
@@ -60,7 +59,13 @@ func isBound(t *testing.T, srv *apptest.Server, s *awsapi.Service, op *awsapi.Op
 	if op.Method == http.MethodGet {
 		body = ""
 	}
-	r, err := http.NewRequestWithContext(t.Context(), op.Method, srv.Endpoint+label.ReplaceAllString(op.URI, value), strings.NewReader(body))
+	return aimed(t, srv, s, op, kind, value, body), body
+}
+
+// aimed is a request of an operation with a value, escaped, for every label.
+func aimed(t *testing.T, srv *apptest.Server, s *awsapi.Service, op *awsapi.Operation, kind, value, body string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), op.Method, srv.Endpoint+label.ReplaceAllLiteralString(op.URI, value), strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +73,14 @@ func isBound(t *testing.T, srv *apptest.Server, s *awsapi.Service, op *awsapi.Op
 	if s.Protocol == "json" {
 		r.Header.Set("X-Amz-Target", s.TargetPrefix+"."+op.Name)
 	}
+	return r
+}
+
+// isBound calls an operation without input. A handler refuses that, or lists
+// something.
+func isBound(t *testing.T, srv *apptest.Server, s *awsapi.Service, op *awsapi.Operation) bool {
+	t.Helper()
+	r, body := bare(t, srv, s, op)
 	cfg := srv.AWS(srv.Key)
 	who, err := cfg.Credentials.Retrieve(t.Context())
 	if err != nil {
