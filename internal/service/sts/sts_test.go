@@ -34,6 +34,7 @@ type world struct {
 	sessions *session.Service
 	access   *access.Authorizer
 	callers  identity.Callers
+	service  *sts.Service
 	routes   map[string]service.Route
 	codec    *restjson.Codec
 	now      time.Time
@@ -56,7 +57,7 @@ func newWorld(t testing.TB, tokens sts.Tokens) *world {
 		Principals: w.Directory, Resources: map[string]access.Resources{"iam": w.Directory}, Now: clock,
 		Seal: func(plain []byte) string { return "sealed:" + string(plain) },
 	})
-	for _, r := range sts.New(sts.Config{
+	w.service = sts.New(sts.Config{
 		Directory: w.Directory, Sessions: w.sessions, Access: w.access, Keys: w.keys, Tokens: tokens, Now: clock,
 		Unseal: func(text string) ([]byte, error) {
 			if len(text) < 7 || text[:7] != "sealed:" {
@@ -64,7 +65,8 @@ func newWorld(t testing.TB, tokens sts.Tokens) *world {
 			}
 			return []byte(text[7:]), nil
 		},
-	}).Routes() {
+	})
+	for _, r := range w.service.Routes() {
 		w.routes[r.Operation.Name] = r
 	}
 	return w
