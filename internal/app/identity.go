@@ -72,9 +72,12 @@ func (s *Server) newAuthority(ctx context.Context) (*authority, error) {
 	return a, nil
 }
 
-// apply makes a change that was approved, as its caller.
+// apply makes a change that was approved, as its caller, who must still be there.
 func (s *Server) apply(ctx context.Context, r *approval.Request) error {
 	c := &call.Call{ID: r.ID, Region: r.Region, Principal: *r.Caller, Source: *r.Source, ApprovedBy: r.ID}
+	if err := s.authority.callers.Standing(ctx, &c.Principal); err != nil {
+		return err
+	}
 	return s.gateway.Apply(ctx, c, r.Service, r.Operation, r.Input)
 }
 

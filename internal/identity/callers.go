@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/keys"
@@ -61,6 +62,30 @@ func (c Callers) SigV4(ctx context.Context, accessKeyID, sessionToken string) (c
 		return call.Principal{}, secret.Value{}, err
 	}
 	return p, sec, nil
+}
+
+// Standing tells whether who made a call a while ago could still make one: a change
+// that waited for an approval is made only then. The long-term key must be good and
+// the user, role or account there; of an elevated session the elevation must go on.
+// That temporary credentials have ended by themselves is no matter. It gives p the
+// name that its user has now.
+//
+// Errors: UnrecognizedClientException (403).
+func (c Callers) Standing(ctx context.Context, p *call.Principal) error {
+	if !c.Directory.Lives(p) {
+		return sigv4.Unrecognized()
+	}
+	if p.Session != nil {
+		if !c.elevated(p) {
+			return sigv4.Unrecognized()
+		}
+		return nil
+	}
+	k, err := c.Keys.Get(ctx, p.AccessKeyID)
+	if errors.Is(err, keys.ErrNotFound) || err == nil && k.Status != keys.Active {
+		return sigv4.Unrecognized()
+	}
+	return err
 }
 
 // elevated reports whether the approval of a session goes on; a session without

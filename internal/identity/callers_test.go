@@ -190,3 +190,42 @@ func TestCallersOfAClosedAccount(t *testing.T) {
 		t.Errorf("a closed account: %q", got)
 	}
 }
+
+// What somebody asked for a while ago is done only while he could still ask.
+func TestStanding(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	w := newWorld(t)
+	c := newCallers(t, w)
+	on := elevations{acctA + " req-1": true}
+	c.Elevations = on
+	u := w.user(t, acctA, "ana")
+	key, err := w.CreateAccessKey(ctx, acctA, "ana", "")
+	must(t, err)
+	byKey, _, err := c.SigV4(ctx, key.ID, "")
+	must(t, err)
+	r, err := w.CreateRole(ctx, acctA, identity.NewRole{Name: "admin", Trust: `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`})
+	must(t, err)
+	elevated := call.Principal{Type: call.AssumedRole, Account: acctA, UserID: r.ID + ":req-1", Session: &call.Session{
+		Issued: w.now, Expires: w.now.Add(time.Hour), RoleID: r.ID, Elevation: "req-1",
+	}}
+	ofUser := call.Principal{Type: call.User, Account: acctA, UserID: u.ID, Session: &call.Session{Issued: w.now, Expires: w.now.Add(time.Hour)}}
+	stand := func(what string, p call.Principal, want string) {
+		t.Helper()
+		if err := c.Standing(ctx, &p); (err != nil || want != "") && code(t, err) != want {
+			t.Errorf("%s: %v, want %q", what, err, want)
+		}
+	}
+	w.now = w.now.Add(24 * time.Hour)
+	stand("a key", byKey, "")
+	stand("a session that ended by itself", ofUser, "")
+	stand("an elevation", elevated, "")
+	delete(on, acctA+" req-1")
+	stand("an elevation that ended", elevated, "UnrecognizedClientException")
+	must(t, w.SetAccessKeyStatus(ctx, acctA, "ana", key.ID, keys.Inactive))
+	stand("a disabled key", byKey, "UnrecognizedClientException")
+	must(t, w.DeleteAccessKey(ctx, acctA, "ana", key.ID))
+	stand("a deleted key", byKey, "UnrecognizedClientException")
+	must(t, w.DeleteUser(ctx, acctA, "ana"))
+	stand("a session of a user who is gone", ofUser, "UnrecognizedClientException")
+}
