@@ -53,8 +53,9 @@ type Session struct {
 	Owner string
 
 	// Origin is who began: the UserID of the principal that assumed the first role of
-	// a chain, or the UserID of the session itself. Whoever approves a change must be
-	// of another origin than whoever asked for it.
+	// a chain or that a federated user acts for, the issuer's host, ":" and the subject
+	// of a web identity; "" stands for the UserID of the session itself. Whoever approves
+	// a change must be of another origin than whoever asked for it.
 	Origin string
 	// Elevation is the id of the access request that the session was approved by; ""
 	// for every other session. It ends when the request does.
@@ -143,6 +144,7 @@ type Call struct {
 
 	// What an inference adds.
 	ModelID    string // as the caller wrote it
+	Tier       string // service tier that the caller asked for; "" for none
 	ModelARN   string
 	ServedBy   string // weights id, when a model answered
 	StandIn    bool   // ServedBy are not the weights that the id names

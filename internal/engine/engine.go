@@ -25,8 +25,11 @@ type Target struct {
 	Weights string // id of the weights in the catalogue
 	Mode    Mode
 	// Scope owns reusable prompt state. State made under one scope is never
-	// used for another: the account id.
+	// used for another: the account id. Scopes share an engine equally.
 	Scope string
+	// Tier is the service tier of the call, "reserved", "priority", "default" or
+	// "flex"; "" is the default one. It decides who waits when an engine is busy.
+	Tier string
 }
 
 // Info is what an engine knows of loaded weights.

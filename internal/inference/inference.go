@@ -149,5 +149,5 @@ func (s *Service) Count(ctx context.Context, c *call.Call, t catalog.Target, r *
 // target. The scope of reusable prompt state is the account.
 func (s *Service) note(c *call.Call, t catalog.Target) engine.Target {
 	c.ServedBy, c.StandIn = t.Weights.ID, t.Model.StandIn
-	return engine.Target{Weights: t.Weights.ID, Mode: engine.Mode(t.Weights.Mode), Scope: c.Principal.Account}
+	return engine.Target{Weights: t.Weights.ID, Mode: engine.Mode(t.Weights.Mode), Scope: c.Principal.Account, Tier: c.Tier}
 }

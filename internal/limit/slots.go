@@ -25,8 +25,8 @@ type SlotsConfig struct {
 	MaxQueue int           // callers that may wait at once; 0 means DefaultMaxQueue
 }
 
-// Slots shares the n slots of a model server among callers, first come first
-// served. A slot keeps the prompt state of its last user, so Slots also tracks
+// Slots shares the n slots of a model server among callers: by service tier, in
+// equal shares of tokens among scopes, and of one scope the oldest first. A slot keeps the prompt state of its last user, so Slots also tracks
 // whose state that is: a scope never gets to reuse another scope's.
 //
 // It is safe for concurrent use and starts no goroutine.
@@ -38,7 +38,17 @@ type Slots struct {
 	clock uint64 // counts leases: orders slots by last use
 	slots []slot
 	free  int
-	queue list.List // of *waiter, oldest first
+	queue queue
+}
+
+// Ask is what a caller wants of a slot.
+type Ask struct {
+	Scope  string // whose state and whose share it is: the account
+	Prefix Prefix
+	Tier   Tier
+	// Tokens is how much work the request may be, input and output together; at
+	// least 1 is counted. Release tells what it was.
+	Tokens int
 }
 
 // Prefix tells how a prompt begins, so that it may get the slot that holds the
@@ -67,6 +77,11 @@ type slot struct {
 type waiter struct {
 	scope  string
 	prefix Prefix
+	tier   Tier
+	tokens int
+	since  time.Time
+	came   uint64
+	at     *list.Element
 	lease  chan Lease // buffered 1: the grantor never blocks
 }
 
@@ -79,6 +94,7 @@ type Lease struct {
 
 	scope  string
 	prefix Prefix
+	tokens int
 	use    uint64
 }
 
@@ -93,33 +109,41 @@ func NewSlots(c SlotsConfig) *Slots {
 	if c.MaxQueue <= 0 {
 		c.MaxQueue = DefaultMaxQueue
 	}
-	return &Slots{wait: c.Wait, maxQueue: c.MaxQueue, slots: make([]slot, c.N), free: c.N}
+	return &Slots{
+		wait: c.Wait, maxQueue: c.MaxQueue, slots: make([]slot, c.N), free: c.N,
+		queue: queue{step: max(c.Wait/tiers, 1), scopes: make(map[string]*scope)},
+	}
 }
 
-// Acquire waits for a slot and leases it to scope. Of several free slots it
+// Acquire waits for a slot and leases it to a scope. Of several free slots it
 // takes the one that saves most: one of the same scope that holds the same
 // conversation, or the same head and little else; else one that holds nothing;
 // else the longest unused one, whosever it is. Without a prefix, the last used
 // slot of the same scope comes first.
 //
+// Of several who wait, the most urgent tier comes first, then the scope that has
+// had least, then the oldest; a quarter of the longest wait is worth one tier.
+//
 // Errors: ThrottlingException when the queue is full or the wait is over; the
 // context's error, as it is, when ctx ends first. Every lease must be released.
-func (s *Slots) Acquire(ctx context.Context, scope string, prefix Prefix) (Lease, error) {
+func (s *Slots) Acquire(ctx context.Context, a Ask) (Lease, error) {
 	if err := ctx.Err(); err != nil {
 		return Lease{}, err
 	}
+	a.Tokens = max(a.Tokens, 1)
 	s.mu.Lock()
-	if s.free > 0 { // then nobody waits: Release hands slots straight on
-		l := s.grant(s.pick(scope, &prefix), scope, prefix)
-		s.mu.Unlock()
-		return l, nil
-	}
-	if s.queue.Len() >= s.maxQueue {
+	if s.free == 0 && s.queue.n >= s.maxQueue {
 		s.mu.Unlock()
 		return Lease{}, apierr.Throttling("Too many requests: %d are already waiting for this model. Try again later.", s.maxQueue)
 	}
-	w := &waiter{scope: scope, prefix: prefix, lease: make(chan Lease, 1)}
-	el := s.queue.PushBack(w)
+	sc := s.queue.enter(a.Scope)
+	if s.free > 0 { // then nobody waits: Release hands slots straight on
+		l := s.grant(s.pick(a.Scope, &a.Prefix), a.Scope, a.Prefix, a.Tokens)
+		s.mu.Unlock()
+		return l, nil
+	}
+	w := &waiter{scope: a.Scope, prefix: a.Prefix, tier: a.Tier, tokens: a.Tokens, since: time.Now(), lease: make(chan Lease, 1)}
+	s.queue.push(w, sc)
 	s.mu.Unlock()
 
 	timer := time.NewTimer(s.wait)
@@ -136,9 +160,10 @@ func (s *Slots) Acquire(ctx context.Context, scope string, prefix Prefix) (Lease
 	s.mu.Lock()
 	select {
 	case l := <-w.lease: // granted while we were giving up: pass it on
-		s.release(l)
+		s.release(l, 0)
 	default:
-		s.queue.Remove(el)
+		s.queue.remove(w)
+		s.queue.leave(w.scope)
 	}
 	s.mu.Unlock()
 	return Lease{}, err
@@ -156,12 +181,13 @@ func (s *Slots) Keep(l Lease) {
 	}
 }
 
-// Release gives the slot back, to the longest waiting caller if there is one.
-// A second Release of the same lease does nothing.
-func (s *Slots) Release(l Lease) {
+// Release gives the slot back, to the next waiting caller if there is one. used is
+// how much work the request was, in tokens; what was set aside beyond it does not
+// count against the scope's share. A second Release of the same lease does nothing.
+func (s *Slots) Release(l Lease, used int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.release(l)
+	s.release(l, used)
 }
 
 // Reset forgets what the slots hold: the server behind them is a new one.
@@ -177,7 +203,7 @@ func (s *Slots) Reset() {
 func (s *Slots) Load() (busy, waiting int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.slots) - s.free, s.queue.Len()
+	return len(s.slots) - s.free, s.queue.n
 }
 
 // String describes the load for logs.
@@ -244,11 +270,12 @@ func (s *Slots) pick(scope string, p *Prefix) int {
 	return best
 }
 
-// grant leases slot i, which must be free.
-func (s *Slots) grant(i int, scope string, p Prefix) Lease {
+// grant leases slot i, which must be free, to a scope that has entered the queue.
+func (s *Slots) grant(i int, scope string, p Prefix, tokens int) Lease {
 	s.clock++
 	sl := &s.slots[i]
-	l := Lease{ID: i, Fresh: !sl.owned || sl.owner != scope, scope: scope, prefix: p, use: s.clock}
+	l := Lease{ID: i, Fresh: !sl.owned || sl.owner != scope, scope: scope, prefix: p, tokens: tokens, use: s.clock}
+	s.queue.charge(s.queue.scopes[scope], float64(tokens))
 	if l.Fresh { // unknown until Keep
 		sl.owner, sl.owned, sl.prefix = "", false, Prefix{}
 	}
@@ -257,15 +284,16 @@ func (s *Slots) grant(i int, scope string, p Prefix) Lease {
 	return l
 }
 
-func (s *Slots) release(l Lease) {
+func (s *Slots) release(l Lease, used int) {
 	sl := s.held(l)
 	if sl == nil {
 		return
 	}
 	sl.busy = false
 	s.free++
-	if front := s.queue.Front(); front != nil {
-		w := s.queue.Remove(front).(*waiter)
-		w.lease <- s.grant(s.pick(w.scope, &w.prefix), w.scope, w.prefix)
+	s.queue.charge(s.queue.scopes[l.scope], float64(used-l.tokens))
+	s.queue.leave(l.scope)
+	if w := s.queue.pop(time.Now()); w != nil {
+		w.lease <- s.grant(s.pick(w.scope, &w.prefix), w.scope, w.prefix, w.tokens)
 	}
 }

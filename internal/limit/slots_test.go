@@ -14,7 +14,7 @@ import (
 
 func acquire(t *testing.T, s *limit.Slots, scope string) limit.Lease {
 	t.Helper()
-	l, err := s.Acquire(t.Context(), scope, limit.Prefix{})
+	l, err := s.Acquire(t.Context(), limit.Ask{Scope: scope})
 	if err != nil {
 		t.Fatalf("Acquire(%s): %v", scope, err)
 	}
@@ -38,27 +38,27 @@ func TestSlotsOwnership(t *testing.T) {
 		t.Fatalf("first lease %+v, want slot 0, fresh", a)
 	}
 	s.Keep(a)
-	s.Release(a)
+	s.Release(a, 0)
 
 	b := acquire(t, s, "b")
 	if b.ID != 1 || !b.Fresh {
 		t.Fatalf("second scope got %+v, want the unused slot 1, fresh", b)
 	}
 	s.Keep(b)
-	s.Release(b)
+	s.Release(b, 0)
 
 	a = acquire(t, s, "a")
 	if a.ID != 0 || a.Fresh {
 		t.Fatalf("returning scope got %+v, want its slot 0, not fresh", a)
 	}
-	s.Release(a)
+	s.Release(a, 0)
 
 	c := acquire(t, s, "c")
 	if c.ID != 1 || !c.Fresh {
 		t.Fatalf("third scope got %+v, want the least recently used slot 1, fresh", c)
 	}
 	s.Keep(c)
-	s.Release(c)
+	s.Release(c, 0)
 	if b = acquire(t, s, "b"); !b.Fresh {
 		t.Fatal("scope b was told to reuse a slot that c took over")
 	}
@@ -70,8 +70,8 @@ func TestSlotsSecondOfOwnScopeIsWarmest(t *testing.T) {
 	a0, a1 := acquire(t, s, "a"), acquire(t, s, "a")
 	s.Keep(a0)
 	s.Keep(a1)
-	s.Release(a0)
-	s.Release(a1)
+	s.Release(a0, 0)
+	s.Release(a1, 0)
 	if l := acquire(t, s, "a"); l.ID != a1.ID || l.Fresh {
 		t.Fatalf("got %+v, want slot %d, not fresh", l, a1.ID)
 	}
@@ -84,12 +84,12 @@ func TestSlotsUnconfirmedLeaseStaysFresh(t *testing.T) {
 	s := limit.NewSlots(limit.SlotsConfig{N: 1})
 	a := acquire(t, s, "a")
 	s.Keep(a)
-	s.Release(a)
-	s.Release(acquire(t, s, "b")) // no Keep
+	s.Release(a, 0)
+	s.Release(acquire(t, s, "b"), 0) // no Keep
 	if b := acquire(t, s, "b"); !b.Fresh {
 		t.Fatal("b may reuse a's prompt state")
 	} else {
-		s.Release(b)
+		s.Release(b, 0)
 	}
 	if a = acquire(t, s, "a"); !a.Fresh {
 		t.Fatal("a may reuse a slot of unknown content")
@@ -98,12 +98,12 @@ func TestSlotsUnconfirmedLeaseStaysFresh(t *testing.T) {
 
 func prefixed(t *testing.T, s *limit.Slots, scope string, p limit.Prefix) limit.Lease {
 	t.Helper()
-	l, err := s.Acquire(t.Context(), scope, p)
+	l, err := s.Acquire(t.Context(), limit.Ask{Scope: scope, Prefix: p})
 	if err != nil {
 		t.Fatalf("Acquire(%s): %v", scope, err)
 	}
 	s.Keep(l)
-	s.Release(l)
+	s.Release(l, 0)
 	return l
 }
 
@@ -168,7 +168,7 @@ func TestSlotsPrefixOfWaiter(t *testing.T) {
 		wg.Go(func() { prefixed(t, s, "a", limit.Prefix{Head: 5, HeadSize: 5, Turn: 6, Size: 7}) })
 		synctest.Wait()
 		s.Keep(held)
-		s.Release(held)
+		s.Release(held, 0)
 		wg.Wait()
 		if l := prefixed(t, s, "a", limit.Prefix{Turn: 6, Size: 7}); l.Fresh {
 			t.Errorf("%+v", l)
@@ -181,7 +181,7 @@ func TestSlotsReset(t *testing.T) {
 	s := limit.NewSlots(limit.SlotsConfig{N: 1})
 	a := acquire(t, s, "a")
 	s.Keep(a)
-	s.Release(a)
+	s.Release(a, 0)
 	s.Reset()
 	if a = acquire(t, s, "a"); !a.Fresh {
 		t.Fatal("not fresh after Reset")
@@ -192,15 +192,15 @@ func TestSlotsReleaseTwice(t *testing.T) {
 	t.Parallel()
 	s := limit.NewSlots(limit.SlotsConfig{N: 1})
 	a := acquire(t, s, "a")
-	s.Release(a)
+	s.Release(a, 0)
 	b := acquire(t, s, "b")
-	s.Release(a) // stale: must not free b's slot
-	s.Keep(a)    // stale: must not claim b's slot
+	s.Release(a, 0) // stale: must not free b's slot
+	s.Keep(a)       // stale: must not claim b's slot
 	if busy, _ := s.Load(); busy != 1 {
 		t.Fatalf("%d slots busy, want 1", busy)
 	}
 	s.Keep(b)
-	s.Release(b)
+	s.Release(b, 0)
 	if l := acquire(t, s, "b"); l.Fresh {
 		t.Fatal("stale Keep took the slot over")
 	}
@@ -217,21 +217,21 @@ func TestSlotsFirstInFirstOut(t *testing.T) {
 		)
 		for i := range 20 {
 			wg.Go(func() {
-				l, err := s.Acquire(t.Context(), "a", limit.Prefix{})
+				l, err := s.Acquire(t.Context(), limit.Ask{Scope: "a"})
 				if err != nil {
 					t.Errorf("waiter %d: %v", i, err)
 					return
 				}
 				order = append(order, i) // one at a time: the only slot guards it
 				time.Sleep(time.Second)
-				s.Release(l)
+				s.Release(l, 0)
 			})
 			synctest.Wait()
 		}
 		if busy, waiting := s.Load(); busy != 1 || waiting != 20 {
 			t.Fatalf("load %d busy %d waiting, want 1 and 20", busy, waiting)
 		}
-		s.Release(held)
+		s.Release(held, 0)
 		wg.Wait()
 		for i, got := range order {
 			if i != got {
@@ -247,7 +247,7 @@ func TestSlotsDeadline(t *testing.T) {
 		s := limit.NewSlots(limit.SlotsConfig{N: 1})
 		l := acquire(t, s, "a")
 		start := time.Now()
-		_, err := s.Acquire(t.Context(), "b", limit.Prefix{})
+		_, err := s.Acquire(t.Context(), limit.Ask{Scope: "b"})
 		wantCode(t, err, apierr.CodeThrottling)
 		if d := time.Since(start); d != limit.DefaultWait {
 			t.Fatalf("gave up after %s, want %s", d, limit.DefaultWait)
@@ -255,8 +255,8 @@ func TestSlotsDeadline(t *testing.T) {
 		if _, waiting := s.Load(); waiting != 0 {
 			t.Fatalf("%d still queued", waiting)
 		}
-		s.Release(l)
-		s.Release(acquire(t, s, "b"))
+		s.Release(l, 0)
+		s.Release(acquire(t, s, "b"), 0)
 	})
 }
 
@@ -268,7 +268,7 @@ func TestSlotsCancel(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() {
-			_, err := s.Acquire(ctx, "b", limit.Prefix{})
+			_, err := s.Acquire(ctx, limit.Ask{Scope: "b"})
 			done <- err
 		}()
 		synctest.Wait()
@@ -276,11 +276,11 @@ func TestSlotsCancel(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Fatalf("error %v, want context.Canceled", err)
 		}
-		if _, err := s.Acquire(ctx, "b", limit.Prefix{}); !errors.Is(err, context.Canceled) {
+		if _, err := s.Acquire(ctx, limit.Ask{Scope: "b"}); !errors.Is(err, context.Canceled) {
 			t.Fatalf("error %v, want context.Canceled", err)
 		}
-		s.Release(l)
-		s.Release(acquire(t, s, "a"))
+		s.Release(l, 0)
+		s.Release(acquire(t, s, "a"), 0)
 		if busy, waiting := s.Load(); busy != 0 || waiting != 0 {
 			t.Fatalf("load %s, want none", s)
 		}
@@ -295,15 +295,15 @@ func TestSlotsQueueBound(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 2 {
 			wg.Go(func() {
-				if l, err := s.Acquire(t.Context(), "a", limit.Prefix{}); err == nil {
-					s.Release(l)
+				if l, err := s.Acquire(t.Context(), limit.Ask{Scope: "a"}); err == nil {
+					s.Release(l, 0)
 				}
 			})
 		}
 		synctest.Wait()
-		_, err := s.Acquire(t.Context(), "a", limit.Prefix{})
+		_, err := s.Acquire(t.Context(), limit.Ask{Scope: "a"})
 		wantCode(t, err, apierr.CodeThrottling)
-		s.Release(l)
+		s.Release(l, 0)
 		wg.Wait()
 	})
 }
@@ -324,7 +324,7 @@ func TestSlotsStress(t *testing.T) {
 				time.Sleep(time.Duration(i%17) * time.Millisecond)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%29)*time.Millisecond)
 				defer cancel()
-				l, err := s.Acquire(ctx, string(rune('a'+i%5)), limit.Prefix{})
+				l, err := s.Acquire(ctx, limit.Ask{Scope: string(rune('a' + i%5))})
 				if err != nil {
 					return
 				}
@@ -339,7 +339,7 @@ func TestSlotsStress(t *testing.T) {
 				held[l.ID] = false
 				mu.Unlock()
 				s.Keep(l)
-				s.Release(l)
+				s.Release(l, 0)
 			})
 		}
 		wg.Wait()
@@ -352,11 +352,11 @@ func TestSlotsStress(t *testing.T) {
 func BenchmarkSlots(b *testing.B) {
 	s := limit.NewSlots(limit.SlotsConfig{N: 4})
 	for b.Loop() {
-		l, err := s.Acquire(b.Context(), "a", limit.Prefix{})
+		l, err := s.Acquire(b.Context(), limit.Ask{Scope: "a"})
 		if err != nil {
 			b.Fatal(err)
 		}
 		s.Keep(l)
-		s.Release(l)
+		s.Release(l, 0)
 	}
 }

@@ -70,10 +70,11 @@ func UseGuardrail(c *call.Call, identifier, version *string) {
 	c.SetKey(keyGuardrail, name)
 }
 
-// UseTier gives the call the condition key bedrock:ServiceTier of the tier that its
-// caller asks for; "" asks for none.
+// UseTier notes the service tier that a caller asks for, also as the condition key
+// bedrock:ServiceTier; "" asks for none.
 func UseTier(c *call.Call, tier string) {
 	if tier != "" {
+		c.Tier = tier
 		c.SetKey(keyTier, tier)
 	}
 }

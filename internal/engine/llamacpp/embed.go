@@ -133,7 +133,11 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 		for i := range part {
 			inputs[i] = part[i].ids
 		}
-		lease, err := run.slots.Acquire(ctx, t.Scope, limit.Prefix{})
+		tokens := 0
+		for _, ids := range inputs {
+			tokens += len(ids)
+		}
+		lease, err := run.slots.Acquire(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: tokens})
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +147,7 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 			vectors, err = embedTokens(ctx, inst.client, inputs)
 			return err
 		})
-		run.slots.Release(lease)
+		run.slots.Release(lease, tokens)
 		if err != nil {
 			return nil, err
 		}

@@ -73,11 +73,11 @@ func (g *generation) run(ctx context.Context) error {
 		return err
 	}
 	inst.leave()
-	lease, err := r.slots.Acquire(ctx, g.target.Scope, prefixOf(g.eng.seed, g.req))
+	lease, err := r.slots.Acquire(ctx, ask(g.target, prefixOf(g.eng.seed, g.req), g.req))
 	if err != nil {
 		return err
 	}
-	defer r.slots.Release(lease)
+	defer func() { r.slots.Release(lease, g.usage.InputTokens-g.usage.ReusedTokens+g.usage.OutputTokens) }()
 	for try := 1; ; try++ {
 		if inst, err = r.acquire(ctx); err != nil {
 			return err
@@ -89,6 +89,19 @@ func (g *generation) run(ctx context.Context) error {
 		}
 		lease.Fresh = true // whatever the slot holds now
 	}
+}
+
+// bytesPerToken is the least that text comes to in most languages: what is set aside
+// for a prompt before its tokens are known.
+const bytesPerToken = 3
+
+// ask is what a request wants of a slot: its prompt, about, and all it may answer.
+func ask(t engine.Target, p limit.Prefix, r *llm.Request) limit.Ask {
+	tokens := p.Size / bytesPerToken
+	if r.Params.MaxTokens != nil {
+		tokens += *r.Params.MaxTokens
+	}
+	return limit.Ask{Scope: t.Scope, Prefix: p, Tier: limit.TierOf(t.Tier), Tokens: tokens}
 }
 
 // ask sends the request to one process and reads the answer. again means that

@@ -1,0 +1,141 @@
+package limit
+
+import (
+	"container/list"
+	"time"
+)
+
+// Tier is how urgent a caller is. The words are those of Bedrock's service tiers;
+// the zero value is the default one.
+type Tier int8
+
+// The tiers, the most urgent first.
+const (
+	Reserved Tier = -2
+	Priority Tier = -1
+	Default  Tier = 0
+	Flex     Tier = 1
+)
+
+const tiers = 4
+
+// TierOf reads the name of a tier. Every other text is the default tier.
+func TierOf(name string) Tier {
+	switch name {
+	case "reserved":
+		return Reserved
+	case "priority":
+		return Priority
+	case "flex":
+		return Flex
+	}
+	return Default
+}
+
+// queue orders those who wait: by tier, then so that scopes get equal shares, then
+// by age. It is not safe for concurrent use.
+//
+// A waiter moves up one tier with every step of its wait, so that nobody starves.
+// Shares are counted in tokens, as start-time fair queueing does it: each scope has
+// a virtual time that grows with what it is given, and the one that is furthest
+// behind comes next. A scope that was idle starts at the time of those who were
+// not: it has saved nothing up.
+type queue struct {
+	step   time.Duration // wait that is worth one tier
+	now    float64       // virtual time of the last grant
+	came   uint64        // counts waiters: orders those of the same moment
+	scopes map[string]*scope
+	n      int
+}
+
+// scope is one account in the queue.
+type scope struct {
+	due     float64          // virtual time at which it has had what it was given
+	waiting [tiers]list.List // of *waiter, oldest first
+	active  int              // waiters and leases
+}
+
+// maxIdle is how many idle scopes are remembered for what they were given lately.
+const maxIdle = 1024
+
+// enter makes a scope active: it waits, or has a slot.
+func (q *queue) enter(name string) *scope {
+	s := q.scopes[name]
+	if s == nil {
+		if len(q.scopes) >= maxIdle {
+			q.forget()
+		}
+		s = new(scope)
+		q.scopes[name] = s
+	}
+	if s.active == 0 {
+		s.due = max(s.due, q.now)
+	}
+	s.active++
+	return s
+}
+
+// leave undoes one enter.
+func (q *queue) leave(name string) {
+	s := q.scopes[name]
+	if s.active--; s.active == 0 && s.due <= q.now {
+		delete(q.scopes, name)
+	}
+}
+
+// forget drops idle scopes that are owed no wait any more.
+func (q *queue) forget() {
+	for name, s := range q.scopes {
+		if s.active == 0 && s.due <= q.now {
+			delete(q.scopes, name)
+		}
+	}
+}
+
+// charge counts tokens that a scope is given; they may be negative when fewer were
+// used than were set aside.
+func (q *queue) charge(s *scope, tokens float64) { s.due += tokens }
+
+// push queues a waiter of an active scope.
+func (q *queue) push(w *waiter, s *scope) {
+	q.came++
+	w.came = q.came
+	w.at = s.waiting[w.tier-Reserved].PushBack(w)
+	q.n++
+}
+
+// remove takes a waiter out.
+func (q *queue) remove(w *waiter) {
+	q.scopes[w.scope].waiting[w.tier-Reserved].Remove(w.at)
+	q.n--
+}
+
+// pop returns who comes next; nil when nobody waits.
+func (q *queue) pop(now time.Time) *waiter {
+	var best *waiter
+	var level int
+	var due float64
+	for _, s := range q.scopes {
+		for i := range s.waiting {
+			front := s.waiting[i].Front()
+			if front == nil {
+				continue
+			}
+			w := front.Value.(*waiter)
+			l := max(i-int(now.Sub(w.since)/q.step), 0)
+			switch {
+			case best == nil || l < level:
+			case l > level || s.due > due:
+				continue
+			case s.due == due && w.came > best.came:
+				continue
+			}
+			best, level, due = w, l, s.due
+		}
+	}
+	if best != nil {
+		q.remove(best)
+		q.now = max(q.now, due)
+	}
+	return best
+}
