@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -49,6 +51,16 @@ func TestAccounts(t *testing.T) {
 	}
 	if r := outcrop(t, data, "accounts", "list"); !strings.Contains(r.out, "(management)") || !strings.Contains(r.out, "staging@example.com") {
 		t.Error(r.out)
+	}
+	forbid := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(forbid, []byte("keys:\n  forbid_long_term_bearer: true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := outcrop(t, data, "keys", "create", "--bearer", "--config", forbid); r.status != 1 || !strings.Contains(r.err, "keys.forbid_long_term_bearer") {
+		t.Errorf("a long-term key where they are forbidden: status %d: %s", r.status, r.err)
+	}
+	if r := outcrop(t, data, "keys", "create", "--config", forbid); r.status != 0 {
+		t.Errorf("an access key: %s", r.err)
 	}
 	// A key of an account that nobody made makes the account.
 	if r := outcrop(t, data, "keys", "create", "--account", "222233334444"); r.status != 0 {

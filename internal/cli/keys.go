@@ -60,6 +60,11 @@ func createKey(ctx context.Context, l *Local, account, user string, kind keys.Ki
 		if err := l.Directory.EnsureAccount(ctx, account); err != nil {
 			return keys.Created{}, plain(err)
 		}
+		if kind == keys.Bearer {
+			if err := l.Directory.LongTermAllowed(); err != nil {
+				return keys.Created{}, plain(err)
+			}
+		}
 		return l.Keys.Create(ctx, keys.CreateInput{Account: account, Kind: kind})
 	case kind == keys.Bearer:
 		_, k, err := l.Directory.CreateCredential(ctx, account, user, "bedrock.amazonaws.com", 0, keys.DefaultRegion)

@@ -130,6 +130,12 @@ func (d *Directory) credentialsAllowed(service string) error {
 	if service != BedrockService {
 		return apierr.New("NotSupportedService", http.StatusNotFound, "ServiceName: only %s has service-specific credentials here", BedrockService)
 	}
+	return d.LongTermAllowed()
+}
+
+// LongTermAllowed tells whether long-term bearer keys may be made. Errors:
+// AccessDenied (403) where the configuration forbids it.
+func (d *Directory) LongTermAllowed() error {
 	if d.forbidLongTerm {
 		return apierr.New("AccessDenied", http.StatusForbidden, "Long-term bearer keys are forbidden by the configuration of this installation (keys.forbid_long_term_bearer).")
 	}

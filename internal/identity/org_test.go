@@ -206,6 +206,11 @@ func TestOrgFacts(t *testing.T) {
 	if v.OrgID != o.ID || v.OrgPath != want || len(v.Control) != 4 {
 		t.Errorf("%q, %q with %d levels, want %q", v.OrgID, v.OrgPath, len(v.Control), want)
 	}
+	r, err := w.Resource(t.Context(), "arn:aws:iam::"+acct+":role/"+identity.DefaultAccessRole, acctA)
+	must(t, err)
+	if r.OrgID != o.ID || r.Account != acct {
+		t.Errorf("the account's role: %+v", r)
+	}
 	m := rootOf(acctA)
 	v, err = w.Policies(t.Context(), &m)
 	must(t, err)

@@ -22,6 +22,9 @@ func (d *Directory) Resource(_ context.Context, resourceARN, _ string) (access.R
 		return out, nil
 	}
 	s := d.state.Load()
+	if t := treeOf(s); t.members[acct] != nil {
+		out.OrgID = t.org.ID
+	}
 	switch kind {
 	case "role":
 		if r := named(s, &roleKind, acct, name); r != nil && r.Path == path {
