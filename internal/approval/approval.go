@@ -124,6 +124,11 @@ func (r Rule) Holds(action string) bool {
 	return slices.ContainsFunc(r.Actions, func(a string) bool { return matches(a, action) })
 }
 
+// Covers reports whether the rule names all that another one names.
+func (r Rule) Covers(other Rule) bool {
+	return !slices.ContainsFunc(other.Actions, func(a string) bool { return !r.Holds(a) })
+}
+
 func matches(pattern, action string) bool {
 	if n := len(pattern) - 1; n >= 0 && pattern[n] == '*' {
 		return len(action) >= n && action[:n] == pattern[:n]

@@ -130,6 +130,11 @@ func (s *Service) Hold(ctx context.Context, c *call.Call, resources []string, in
 	if c.ApprovedBy != "" || !held {
 		return nil
 	}
+	return s.Keep(ctx, c, resources, in)
+}
+
+// Keep keeps a call back, whatever the rule of its account. Errors: as Hold.
+func (s *Service) Keep(ctx context.Context, c *call.Call, resources []string, in any) error {
 	input, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("keep the input of %s: %w", c.Operation, err)

@@ -167,11 +167,17 @@ func (s *Service) getRule(_ context.Context, c *call.Call, _ *api.GetApprovalRul
 	return &api.GetApprovalRuleOutput{Actions: list(s.cfg.Approvals.Rule(c.Principal.Account).Actions)}, nil
 }
 
+// putRule replaces the rule of the account. One that lets go of an action needs an
+// approval itself: else whoever may not make a change alone would change the rule
+// first.
 func (s *Service) putRule(ctx context.Context, c *call.Call, in *api.PutApprovalRuleInput) (*api.PutApprovalRuleOutput, error) {
 	for i, a := range in.Actions {
 		if err := approvable(a); err != nil {
 			return nil, apierr.Validation("actions.%d: %v", i, err)
 		}
+	}
+	if c.ApprovedBy == "" && !(approval.Rule{Actions: in.Actions}).Covers(s.cfg.Approvals.Rule(c.Principal.Account)) {
+		return nil, s.cfg.Approvals.Keep(ctx, c, nil, in)
 	}
 	r, err := s.cfg.Approvals.SetRule(ctx, c.Principal.Account, in.Actions)
 	if err != nil {
