@@ -225,3 +225,33 @@ func TestMFASealed(t *testing.T) {
 		t.Errorf("a seed of %d bytes", len(app))
 	}
 }
+
+// TestMFAOnce: of many who show the same code at the same time, to two processes,
+// one gets in.
+func TestMFAOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ana := w.user(t, acctA, "ana")
+	m, app := w.device(t, acctA, "ana", "phone")
+	w.now = w.now.Add(time.Minute)
+	shown := app.at(w.now)
+	directories := []*identity.Directory{w.Directory, w.open(t)}
+	results := make(chan error)
+	const callers = 8
+	for i := range callers {
+		go func() {
+			results <- directories[i%2].ProveMFA(t.Context(), acctA, m.Serial(), shown, ana.ID)
+		}()
+	}
+	in := 0
+	for range callers {
+		if err := <-results; err == nil {
+			in++
+		} else if got := code(t, err); got != "AccessDenied" && got != "ConcurrentModification" {
+			t.Errorf("refused with %q", got)
+		}
+	}
+	if in != 1 {
+		t.Errorf("%d got in with one code", in)
+	}
+}

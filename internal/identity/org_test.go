@@ -11,6 +11,7 @@ import (
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
+	iamactions "github.com/outcrop/outcrop/internal/wire/awsapi/actions"
 )
 
 // organized is a world with an organisation: acctA manages it.
@@ -396,6 +397,87 @@ func TestOrganizationTags(t *testing.T) {
 		r, err := w.OrganizationResources().Resource(context.Background(), "arn:aws:organizations::"+acctA+":x/"+o.ID+"/"+id, acctA)
 		if err != nil || r.Tags["team"] != "red" {
 			t.Errorf("%s: resource %+v, %v", id, r, err)
+		}
+	}
+}
+
+// TestDenyPolicyLeavesNothing: under a policy that denies everything no principal
+// of a member may do any action that there is, and those of the management account
+// may do what they could before.
+func TestDenyPolicyLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w, o := organized(t)
+	dev := w.account(t, "dev")
+	var all []string
+	for _, p := range iamactions.Prefixes() {
+		for _, a := range p.Actions {
+			all = append(all, p.Name+":"+a.Name)
+		}
+	}
+	everybody := func(acct string) []call.Principal {
+		u := w.user(t, acct, "admin")
+		must(t, w.AttachPolicy(t.Context(), acct, identity.TypeUser, "admin", administrator))
+		r, err := w.CreateRole(t.Context(), acct, identity.NewRole{Name: "admin", Trust: trustA})
+		must(t, err)
+		must(t, w.AttachPolicy(t.Context(), acct, identity.TypeRole, "admin", administrator))
+		return []call.Principal{
+			rootOf(acct),
+			{Type: call.User, Account: acct, ARN: u.ARN(), UserID: u.ID, Name: u.Name},
+			{
+				Type: call.AssumedRole, Account: acct, ARN: "arn:aws:sts::" + acct + ":assumed-role/admin/s", UserID: r.ID + ":s", AccessKeyID: "ASIA" + acct,
+				Session: &call.Session{RoleARN: r.ARN(), RoleID: r.ID, RoleName: r.Name, Name: "s"},
+			},
+		}
+	}
+	members, managers := everybody(dev), everybody(acctA)
+	a := access.New(access.Config{Principals: w.Directory})
+	allowed := func(who []call.Principal) int {
+		n := 0
+		for _, p := range who {
+			for _, action := range all {
+				c := &call.Call{Principal: p, Region: "us-east-1"}
+				if a.Authorize(t.Context(), c, call.Need{Action: action}) == nil && !c.Decision.Open {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	before := allowed(managers)
+	if got := allowed(members); got != before || got < len(all) {
+		t.Errorf("%d of %d actions before, %d in the management account", got, 3*len(all), before)
+	}
+	must(t, w.AttachControlPolicy(t.Context(), w.control(t, "nothing", `{"Effect":"Deny","Action":"*","Resource":"*"}`), o.Root))
+	if got := allowed(members); got != 0 {
+		t.Errorf("%d actions are left to the member", got)
+	}
+	if got := allowed(managers); got != before {
+		t.Errorf("the management account has %d actions left of %d", got, before)
+	}
+	t.Logf("%d actions, 3 principals", len(all))
+}
+
+const administrator = "arn:aws:iam::aws:policy/AdministratorAccess"
+
+// TestOrganizationAcrossProcesses: a policy that one process deletes while another
+// attaches it is either deleted or attached.
+func TestOrganizationAcrossProcesses(t *testing.T) {
+	t.Parallel()
+	w, o := organized(t)
+	other := w.open(t)
+	for i := range 20 {
+		id := w.control(t, fmt.Sprint("p", i), allowAll)
+		must(t, other.Refresh(t.Context()))
+		done := make(chan error)
+		go func() { done <- other.AttachControlPolicy(t.Context(), id, o.Root) }()
+		deleted := w.DeleteControlPolicy(t.Context(), id)
+		attached := <-done
+		if (deleted == nil) == (attached == nil) {
+			t.Fatalf("deleted: %v, attached: %v", deleted, attached)
+		}
+		must(t, w.Refresh(t.Context()))
+		if attached == nil {
+			must(t, w.DetachControlPolicy(t.Context(), id, o.Root))
 		}
 	}
 }
