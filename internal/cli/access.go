@@ -277,7 +277,7 @@ func newAccessRule(std IO, p Program, o *Options) *cobra.Command {
 	var none, asJSON bool
 	cmd := &cobra.Command{
 		Use: "rule", Short: "Show or set which actions of the account need an approval",
-		Long: "Shows which actions of the account need an approval, or sets them. A rule that lets go of an action needs an approval itself.",
+		Long:    "Shows which actions of the account need an approval, or sets them. A rule\nthat lets go of an action needs an approval itself.",
 		Example: "  outcrop access rule\n  outcrop access rule --set bedrock:CreateProvisionedModelThroughput,bedrock:UpdateAgentAlias\n  outcrop access rule --none",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
