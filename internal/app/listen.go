@@ -263,13 +263,11 @@ func (d *door) tell(next http.Handler) http.Handler {
 }
 
 func (d *door) source(r *http.Request) (network.Source, error) {
-	var s network.Source
-	if c, ok := r.Context().Value(connKey{}).(*network.Conn); ok {
-		s = c.Source()
-	} else {
-		s = network.Direct(r.RemoteAddr, network.Plaintext)
-		s.Listener = d.cfg.Name
+	c, ok := r.Context().Value(connKey{}).(*network.Conn)
+	if !ok { // never: without it, the listener's rules would not hold
+		return network.Source{}, errors.New("the connection of the request is not known")
 	}
+	s := c.Source()
 	if r.TLS != nil {
 		s.TLS = true
 		if len(r.TLS.VerifiedChains) > 0 {

@@ -392,6 +392,28 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
+// HTTP/2 without TLS knows its connection too.
+func TestCleartextHTTP2(t *testing.T) {
+	t.Parallel()
+	f := openDoors(t, Config{DataDir: t.TempDir(), Listeners: []Listener{{Name: "door", Address: "127.0.0.1:0", VPCE: "vpce-1"}}}, nil, nil)
+	p := new(http.Protocols)
+	p.SetUnencryptedHTTP2(true)
+	c := &http.Client{Transport: &http.Transport{Protocols: p}}
+	defer c.CloseIdleConnections()
+	for range 2 {
+		resp, err := c.Get("http://" + f.doors[0].listen.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v told
+		err = json.NewDecoder(resp.Body).Decode(&v)
+		_ = resp.Body.Close()
+		if err != nil || resp.ProtoMajor != 2 || v.VPCE != "vpce-1" || !v.Loopback {
+			t.Errorf("HTTP/%d, %+v, %v", resp.ProtoMajor, v, err)
+		}
+	}
+}
+
 // A connection that is kept open tells the same source for every request.
 func TestKeptConnection(t *testing.T) {
 	t.Parallel()

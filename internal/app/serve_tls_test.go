@@ -68,7 +68,7 @@ func TestServeTLSSelf(t *testing.T) {
 	}
 }
 
-// told is a log that passes messages on.
+// toldLog is a log that passes messages on.
 type toldLog struct {
 	slog.Handler
 	lines chan string
