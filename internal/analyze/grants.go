@@ -13,7 +13,7 @@ import (
 
 const everything = "*"
 
-// catalog is all actions that there are, in lower case, with their names.
+// catalog is all actions that need a permission, in lower case, with their names.
 type catalog struct {
 	names map[string]string
 	order []string // in lower case
@@ -29,6 +29,9 @@ func newCatalog() *catalog {
 	}
 	for _, op := range outcrop.Model.Operations { // AWS's tables know nothing of them
 		c.names[strings.ToLower(op.Action)] = op.Action
+	}
+	for _, open := range access.OpenActions() { // which need no permission
+		delete(c.names, strings.ToLower(open))
 	}
 	c.order = slices.Sorted(maps.Keys(c.names))
 	return c
