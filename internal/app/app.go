@@ -121,7 +121,11 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*state, error) {
 	if !exists(rootFile) && exists(database) { // a new root key would open none of its secrets
 		return nil, fmt.Errorf("%s is missing: restore it from a backup; without it none of the keys in %s can be used", rootFile, database)
 	}
-	root, err := keys.LoadRootKey(rootFile)
+	protection, err := cfg.RootKey.protection()
+	if err != nil {
+		return nil, err
+	}
+	root, err := keys.OpenRootKey(ctx, rootFile, protection)
 	if err != nil {
 		return nil, err
 	}

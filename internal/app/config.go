@@ -63,7 +63,9 @@ type Config struct {
 	Engine     Engine `yaml:"engine"`
 	Usage      Usage  `yaml:"usage"`
 	Keys       Keys   `yaml:"keys"`
-	Limits     Limits `yaml:"limits"`
+	// RootKey says how the key is kept that all secrets are sealed under.
+	RootKey RootKey `yaml:"root_key"`
+	Limits  Limits  `yaml:"limits"`
 	// DocumentReader is the command that reads one document (document.Child);
 	// empty means this program with the argument document.Argument, whose main
 	// function must ask document.InChild.
@@ -102,6 +104,38 @@ type Limits struct {
 	// Bodies is how many bytes all request bodies in memory may have together;
 	// default 512 MiB.
 	Bodies int64 `yaml:"bodies"`
+}
+
+// RootKey sets how the root key is kept: by default as a file of mode 0600. At most
+// one way may be set; `outcrop keys protect` goes over to it.
+type RootKey struct {
+	// PassphraseFile holds the passphrase that encrypts the key; white space around
+	// it does not count. Its group and others may not read it.
+	PassphraseFile string `yaml:"passphrase_file"`
+	// Wrap and Unwrap are commands, each a list of words, of a key management system,
+	// see keys.Protection.
+	Wrap   []string `yaml:"wrap"`
+	Unwrap []string `yaml:"unwrap"`
+}
+
+// protection reads what the configuration names.
+func (r RootKey) protection() (keys.Protection, error) {
+	if r.PassphraseFile != "" && len(r.Wrap)+len(r.Unwrap) > 0 {
+		return keys.Protection{}, errors.New("root_key: set either passphrase_file, or wrap and unwrap, not both")
+	}
+	if len(r.Wrap) > 0 && len(r.Unwrap) == 0 {
+		return keys.Protection{}, errors.New("root_key: wrap and unwrap go together")
+	}
+	p := keys.Protection{Wrap: r.Wrap, Unwrap: r.Unwrap}
+	if r.PassphraseFile == "" {
+		return p, nil
+	}
+	text, err := keys.ReadSecretFile(r.PassphraseFile)
+	if err != nil {
+		return p, fmt.Errorf("root_key: passphrase_file: %w", err)
+	}
+	p.Passphrase = text
+	return p, nil
 }
 
 // Keys sets what keys callers may have.

@@ -19,6 +19,7 @@ import (
 	"github.com/outcrop/outcrop/internal/cli"
 	"github.com/outcrop/outcrop/internal/datadir"
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/localca"
 	objectfs "github.com/outcrop/outcrop/internal/object/fs"
 	"github.com/outcrop/outcrop/internal/weights"
@@ -95,6 +96,24 @@ func (p Program) Serve(ctx context.Context, o cli.Options, progress weights.Prog
 		})
 		return nil
 	})
+}
+
+// ProtectKey implements cli.Program.
+func (Program) ProtectKey(ctx context.Context, o cli.Options) (err error) {
+	cfg, err := config(o)
+	if err != nil {
+		return err
+	}
+	unlock, err := datadir.Lock(cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	p, err := cfg.RootKey.protection()
+	if err != nil {
+		return err
+	}
+	return keys.ProtectRootKey(ctx, filepath.Join(cfg.DataDir, keys.RootKeyFile), p)
 }
 
 // firstKey makes the root access key of a new installation; nil on later starts.

@@ -45,6 +45,8 @@ type Program interface {
 	Serve(ctx context.Context, o Options, progress weights.Progress, ready func(Ready)) error
 	// Open gives access to an installation, whether or not a server runs on it.
 	Open(ctx context.Context, o Options) (*Local, error)
+	// ProtectKey protects the root key as the configuration says.
+	ProtectKey(ctx context.Context, o Options) error
 	// Doctor checks an installation.
 	Doctor(ctx context.Context, o Options) []Check
 	// Version tells what was built.

@@ -26,8 +26,27 @@ func newKeys(std IO, p Program, o *Options) *cobra.Command {
 			func(cmd *cobra.Command, l *Local, id string) error { return l.Keys.Enable(cmd.Context(), id) }),
 		newKeysChange(std, p, o, "delete", "Delete a key for good", "deleted",
 			func(cmd *cobra.Command, l *Local, id string) error { return l.Keys.Delete(cmd.Context(), id) }),
+		newKeysProtect(std, p, o),
 	)
 	return cmd
+}
+
+func newKeysProtect(std IO, p Program, o *Options) *cobra.Command {
+	return &cobra.Command{
+		Use: "protect", Short: "Encrypt the root key, as root_key in the configuration says",
+		Long: `All secrets of an installation are sealed under one root key, a file of mode 0600
+in the data directory. With root_key.passphrase_file, or root_key.wrap and
+root_key.unwrap in the configuration, this command encrypts that file; servers
+and commands then open it as the configuration says. Stop the server first.`,
+		Example: "  outcrop keys protect --config outcrop.yaml", Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := p.ProtectKey(cmd.Context(), *o); err != nil {
+				return err
+			}
+			_, err := fmt.Fprintln(std.Out, "The root key is protected. Copies of the old file open everything still: destroy them.")
+			return err
+		},
+	}
 }
 
 // keyView is a key as it is shown; the secret only on creation.

@@ -49,21 +49,11 @@ func LoadRootKey(path string) (*RootKey, error) {
 }
 
 func readRootKey(path string) (*RootKey, error) {
-	f, err := os.Open(path) // #nosec G304 -- the operator's own data directory
-	if err != nil {
-		return nil, fmt.Errorf("open root key: %w", err)
-	}
-	defer func() { _ = f.Close() }()
-	st, err := f.Stat()
+	f, err := openSecret(path)
 	if err != nil {
 		return nil, fmt.Errorf("root key: %w", err)
 	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("root key %s is not a regular file", path)
-	}
-	if mode := st.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("root key %s has mode %04o, so others can reach it; run: chmod 600 %s", path, mode, path)
-	}
+	defer func() { _ = f.Close() }()
 	b, err := io.ReadAll(io.LimitReader(f, rootKeySize+1))
 	if err != nil {
 		return nil, fmt.Errorf("read root key: %w", err)
@@ -74,18 +64,56 @@ func readRootKey(path string) (*RootKey, error) {
 	return newRootKey([rootKeySize]byte(b))
 }
 
-// createRootKey writes a new key beside path and links it into place: a reader
-// sees no file or a whole one, and the first of two writers wins.
+// openSecret opens a file when nobody but its owner can reach it.
+func openSecret(path string) (_ *os.File, err error) {
+	f, err := os.Open(path) // #nosec G304 -- the operator's own data directory
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+		}
+	}()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	if mode := st.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("%s has mode %04o, so others can reach it; run: chmod 600 %s", path, mode, path)
+	}
+	return f, nil
+}
+
+// createRootKey makes a new key.
 func createRootKey(path string) error {
 	var root [rootKeySize]byte
 	_, _ = rand.Read(root[:]) // never fails
+	return writeRootKey(path, root[:])
+}
+
+// writeRootKey writes a new file beside path and links it into place: a reader
+// sees no file or a whole one, and the first of two writers wins.
+func writeRootKey(path string, content []byte) error {
+	return placeRootKey(path, content, os.Link)
+}
+
+// replaceRootKey puts a new file in the place of the one that is there.
+func replaceRootKey(path string, content []byte) error {
+	return placeRootKey(path, content, os.Rename)
+}
+
+func placeRootKey(path string, content []byte, place func(from, to string) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, RootKeyFile+".*.tmp") // O_EXCL, 0600
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(root[:])
+	_, err = f.Write(content)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -95,7 +123,7 @@ func createRootKey(path string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.Link(f.Name(), path); err != nil {
+	if err := place(f.Name(), path); err != nil {
 		return err
 	}
 	return syncDir(dir)
