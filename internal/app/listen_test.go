@@ -75,6 +75,11 @@ type told struct {
 	Hosts                                 []string
 }
 
+// endpointPolicy is an endpoint policy that can be told from others.
+func endpointPolicy(sid string) string {
+	return `{"Statement":[{"Sid":"` + sid + `","Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}]}`
+}
+
 // get asks a door over a connection of its own.
 func get(f *front, door int, tc *tls.Config, header http.Header) (int, told, error) {
 	d := f.doors[door]
@@ -293,7 +298,7 @@ func TestReloadUnderStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	one, two := localca.In(filepath.Join(data, "one")), localca.In(filepath.Join(data, "two"))
-	policy := writeFile(t, "policy.json", `{"v":1}`)
+	policy := writeFile(t, "policy.json", endpointPolicy("one"))
 	var begun sync.WaitGroup
 	begun.Add(conns * perConn)
 	finish := make(chan struct{})
@@ -351,17 +356,17 @@ func TestReloadUnderStreams(t *testing.T) {
 		}
 		return resp.TLS.PeerCertificates[0].Raw, string(b)
 	}
-	if leaf, p := look(); !bytes.Equal(leaf, cert.Certificate[0]) || p != `{"v":1}` {
+	if leaf, p := look(); !bytes.Equal(leaf, cert.Certificate[0]) || p != endpointPolicy("one") {
 		t.Errorf("before: policy %s", p)
 	}
 	for from, to := range map[string]string{two.Cert: one.Cert, two.Key: one.Key} {
 		copyFile(t, from, to)
 	}
-	if err := os.WriteFile(policy, []byte(`{"v":2}`), 0o600); err != nil {
+	if err := os.WriteFile(policy, []byte(endpointPolicy("two")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	f.reload()
-	if leaf, p := look(); !bytes.Equal(leaf, second.Certificate[0]) || p != `{"v":2}` {
+	if leaf, p := look(); !bytes.Equal(leaf, second.Certificate[0]) || p != endpointPolicy("two") {
 		t.Errorf("after the change: policy %s, log %s", p, log)
 	}
 	for _, name := range []string{one.Cert, policy} {
@@ -370,7 +375,7 @@ func TestReloadUnderStreams(t *testing.T) {
 		}
 	}
 	f.reload()
-	if leaf, p := look(); !bytes.Equal(leaf, second.Certificate[0]) || p != `{"v":2}` || !strings.Contains(log.String(), "cannot be used") {
+	if leaf, p := look(); !bytes.Equal(leaf, second.Certificate[0]) || p != endpointPolicy("two") || !strings.Contains(log.String(), "cannot be used") {
 		t.Errorf("after the broken change: policy %s, log %s", p, log)
 	}
 	close(finish)
@@ -490,6 +495,7 @@ func TestListenerErrors(t *testing.T) {
 		"no authority":   {Name: "a", Address: "127.0.0.1:0", TLS: TLS{SelfSigned: true, ClientCA: "/no/such.pem"}},
 		"no policy":      {Name: "a", Address: "127.0.0.1:0", Policy: "/no/such.json"},
 		"broken policy":  {Name: "a", Address: "127.0.0.1:0", Policy: clients},
+		"policy of none": {Name: "a", Address: "127.0.0.1:0", Policy: writeFile(t, "p.json", `{"Statement":[{"Effect":"Perhaps","Action":"*","Resource":"*"}]}`)},
 		"taken":          {Name: "a", Address: "256.0.0.1:1", InsecurePlaintext: true},
 	} {
 		c, err := Config{DataDir: t.TempDir(), Listeners: []Listener{l}}.withDefaults()

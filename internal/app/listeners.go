@@ -1,7 +1,6 @@
 package app
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/outcrop/outcrop/internal/access/policy"
 	"github.com/outcrop/outcrop/internal/network"
 )
 
@@ -248,8 +248,7 @@ func machine() []string {
 	return all
 }
 
-// readPolicy reads an endpoint policy. What it means is decided where calls are
-// authorised; here it only has to be JSON.
+// readPolicy reads an endpoint policy. Errors name the statement and the element.
 func readPolicy(file string) ([]byte, error) {
 	info, err := os.Stat(file)
 	if err == nil && info.Size() > maxPolicy {
@@ -262,8 +261,8 @@ func readPolicy(file string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("endpoint policy: %w", err)
 	}
-	if !json.Valid(b) {
-		return nil, fmt.Errorf("endpoint policy %s: it is not JSON", file)
+	if _, err := policy.Parse(b, policy.Endpoint); err != nil {
+		return nil, fmt.Errorf("endpoint policy %s: %w", file, err)
 	}
 	return b, nil
 }

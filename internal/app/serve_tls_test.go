@@ -84,12 +84,12 @@ func (l toldLog) Enabled(context.Context, slog.Level) bool { return true }
 // SIGHUP reads certificates and policies again.
 func TestHangup(t *testing.T) {
 	t.Parallel()
-	policy := writeFile(t, "policy.json", `{"v":1}`)
+	policy := writeFile(t, "policy.json", endpointPolicy("one"))
 	log := toldLog{slog.DiscardHandler, make(chan string, 10)}
 	f := openDoors(t, Config{DataDir: t.TempDir(), Listeners: []Listener{{Name: "door", Address: "127.0.0.1:0", Policy: policy}}}, nil, slog.New(log))
 	stop := (&Server{front: f}).reloadOnHangup()
 	defer stop()
-	if err := os.WriteFile(policy, []byte(`{"v":2}`), 0o600); err != nil {
+	if err := os.WriteFile(policy, []byte(endpointPolicy("two")), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	me, err := os.FindProcess(os.Getpid())
@@ -102,7 +102,7 @@ func TestHangup(t *testing.T) {
 	if line := <-log.lines; !strings.Contains(line, "again") {
 		t.Errorf("log %q", line)
 	}
-	if _, got, err := get(f, 0, nil, nil); err != nil || got.Policy != `{"v":2}` {
+	if _, got, err := get(f, 0, nil, nil); err != nil || got.Policy != endpointPolicy("two") {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
