@@ -11,6 +11,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -256,6 +257,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()[headerRequestID] = []string{q.ID}
 	err := g.attempt(q)
 	if err != nil {
+		if stopped, ok := errors.AsType[*apierr.Error](context.Cause(q.r.Context())); ok { // why the call was ended
+			err = stopped
+		}
 		g.fail(q, err)
 	}
 	q.drain()
