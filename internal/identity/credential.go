@@ -180,7 +180,8 @@ func (d *Directory) SetCredentialStatus(ctx context.Context, acct, user, id stri
 // ResetCredential gives a credential another key; the old one is refused from the
 // next call on. Id, alias, status and end stay.
 //
-// Errors: NoSuchEntity; AccessDenied (403) where long-term keys are forbidden.
+// Errors: NoSuchEntity; AccessDenied (403) where long-term keys are forbidden;
+// ConcurrentModification 409 when somebody else resets it at the same time.
 func (d *Directory) ResetCredential(ctx context.Context, acct, user, id, region string) (Credential, keys.Created, error) {
 	if err := d.credentialsAllowed(BedrockService); err != nil {
 		return Credential{}, keys.Created{}, err
@@ -204,15 +205,24 @@ func (d *Directory) ResetCredential(ctx context.Context, acct, user, id, region 
 	// From here on a crash leaves two keys with the same id, of which nobody has the
 	// new one; another reset mends that.
 	err = d.change(ctx, func(t *tx) error {
-		if r := find(t.state, &resetKind, acct, old.keyID); r != nil {
-			remove(t, &resetKind, acct, r)
+		for _, r := range all(t.state, &resetKind, acct).byID {
+			switch {
+			case r.Credential != id:
+			case r.Key != old.keyID: // else two keys would live under one id, and one outlive every reset
+				return apiError(codeConcurrent, "The credential is being reset by somebody else.")
+			default:
+				remove(t, &resetKind, acct, r)
+			}
 		}
 		return put(t, &resetKind, acct, &resetKey{Key: made.ID, Credential: id})
 	})
 	if err != nil {
 		return Credential{}, keys.Created{}, errors.Join(err, d.keys.Delete(ctx, made.ID))
 	}
-	if err := d.keys.Delete(ctx, old.keyID); err != nil && !errors.Is(err, keys.ErrNotFound) {
+	switch err := d.keys.Delete(ctx, old.keyID); {
+	case errors.Is(err, keys.ErrNotFound): // somebody deleted the credential meanwhile: the new key goes too
+		return Credential{}, keys.Created{}, errors.Join(goneCredential(err, id), d.keys.Delete(ctx, made.ID))
+	case err != nil:
 		return Credential{}, keys.Created{}, err
 	}
 	d.Announce()

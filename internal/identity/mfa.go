@@ -128,6 +128,10 @@ func (d *Directory) CreateMFADevice(ctx context.Context, acct, path, name string
 		if taken(t.state, &mfaKind, acct, name) != nil {
 			return apiError(codeExists, "MFADevice entity at the same path and name already exists.")
 		}
+		// Source: IAM user guide, "IAM and STS quotas": as many as users.
+		if err := full(t.state, &mfaKind, acct, "VirtualMFADevicesPerAccount", maxUsers); err != nil {
+			return err
+		}
 		return put(t, &mfaKind, acct, m)
 	})
 	return m, seed, err
