@@ -77,7 +77,11 @@ func start(ctx context.Context, o options) (*server, error) {
 		return nil, err
 	}
 	srv := &server{program: o.program, data: o.data, config: config, log: newOutput(), exited: make(chan struct{})}
-	srv.cmd = exec.Command(o.program, "serve", "--listen", "127.0.0.1:0", "--data", o.data, "--config", config)
+	args := []string{"serve", "--data", o.data, "--config", config}
+	if !strings.Contains(o.config, "listeners:") {
+		args = append(args, "--listen", "127.0.0.1:0")
+	}
+	srv.cmd = exec.Command(o.program, args...)
 	srv.cmd.Env = cleanEnv()
 	srv.cmd.Stdout, srv.cmd.Stderr = srv.log, srv.log
 	srv.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C at the tests is not for the server
