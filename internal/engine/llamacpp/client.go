@@ -136,3 +136,10 @@ func broken(ctx context.Context, err error) bool {
 	var se *serverError
 	return err != nil && ctx.Err() == nil && !errors.As(err, &se) && !errors.Is(err, errBadJSON) && !errors.Is(err, errLongLine)
 }
+
+// refused reports whether the server did not take a request as it was, for
+// another reason than its length.
+func refused(err error) bool {
+	se, ok := errors.AsType[*serverError](err)
+	return ok && se.Code == 400 && se.Type != "exceed_context_size_error"
+}

@@ -4,14 +4,12 @@ import (
 	"context"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/prompt"
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
-// Message is message for tests.
-type Message = message
-
 // Sanitized returns the messages of r as the server gets them.
-func (e *Engine) Sanitized(ctx context.Context, t engine.Target, r *llm.Request) []Message {
+func (e *Engine) Sanitized(ctx context.Context, t engine.Target, r *llm.Request) []prompt.Message {
 	run, err := e.runner(ctx, t)
 	if err != nil {
 		return nil
@@ -20,15 +18,15 @@ func (e *Engine) Sanitized(ctx context.Context, t engine.Target, r *llm.Request)
 	return c.chat.Messages
 }
 
-// Prompt is prompt for tests.
-type Prompt = prompt
+// Input is input for tests.
+type Input = input
 
 // Prepared returns what decides the input of r as the server gets it. The
 // weights must have been loaded.
-func (e *Engine) Prepared(ctx context.Context, t engine.Target, r *llm.Request) Prompt {
+func (e *Engine) Prepared(ctx context.Context, t engine.Target, r *llm.Request) Input {
 	run, err := e.runner(ctx, t)
 	if err != nil {
-		return Prompt{}
+		return Input{}
 	}
 	return run.facts.Load().converse(t.Mode, r).chat
 }

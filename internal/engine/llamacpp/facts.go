@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/prompt"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/gguf"
 )
@@ -27,21 +28,19 @@ type facts struct {
 	dims    int   // of an embedding
 	bytes   int64 // estimate of a process's memory
 	pooling string
-	guard   *guard
+	turns   prompt.Turns
 
 	tokenBytes, tokenInk int      // see engine.Info
 	mayKnowTools         bool     // the template speaks of tools
-	reasons              bool     // the template knows thoughts
 	vocabulary           []string // texts of the tokens, by id
 
 	// from the self-test
 	tested bool
-	echo   bool            // a prefill comes back at the beginning of the reply
-	tools  bool            // the template knows tools, calls and results
-	bos    string          // text of the token that the server puts before a plain prompt
-	edges  map[string]edge // by role: literals around content that could matter
-	prefix []int           // special tokens that the tokenizer puts before an input
-	suffix []int           // and after it
+	echo   bool   // a prefill comes back at the beginning of the reply
+	tools  bool   // the template knows tools, calls and results
+	bos    string // text of the token that the server puts before a plain prompt
+	prefix []int  // special tokens that the tokenizer puts before an input
+	suffix []int  // and after it
 }
 
 // readFacts reads the header of a model file and works out sizes.
@@ -71,11 +70,11 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 			limit = min(limit, n)
 		}
 	}
-	fa := &facts{file: file, context: limit, guard: newGuard(h.Tokenizer.SpecialTokens()), edges: map[string]edge{}}
+	fa := &facts{file: file, context: limit, turns: prompt.Turns{Guard: prompt.NewGuard(h.Tokenizer.SpecialTokens())}}
 	fa.vocabulary = h.Tokenizer.Tokens
 	if mode == engine.Chat {
 		template := cmp.Or(file.Template, h.ChatTemplate)
-		fa.reasons, fa.mayKnowTools = reasons(template), strings.Contains(template, "tools")
+		fa.turns.Thoughts, fa.mayKnowTools = reasons(template), strings.Contains(template, "tools")
 	}
 	fa.tokenBytes, fa.tokenInk = h.Tokenizer.Longest()
 	vocab, batch := int64(len(h.Tokenizer.Tokens)), int64(512)
@@ -216,10 +215,10 @@ func findBOS(ctx context.Context, c *client, fa *facts) error {
 func testChat(ctx context.Context, c *client, fa *facts) error {
 	one := 1
 	body := chatBody{
-		prompt:   prompt{Messages: []message{{Role: "user", Content: "Hello"}, {Role: "assistant", Content: probe}}, Format: "none"},
+		input:    input{Messages: []prompt.Message{{Role: "user", Content: "Hello"}, {Role: "assistant", Content: probe}}, Format: "none"},
 		sampling: sampling{Stream: true, MaxTokens: &one}, StreamOptions: &streamOptions{IncludeUsage: true},
 	}
-	if fa.reasons {
+	if fa.turns.Thoughts {
 		body.Options = &templateArgs{}
 	}
 	resp, err := c.post(ctx, "/v1/chat/completions", &body)
@@ -252,72 +251,21 @@ func testChat(ctx context.Context, c *client, fa *facts) error {
 		return fmt.Errorf("the self-test made %d tokens, want 1", made)
 	}
 	fa.echo = strings.HasPrefix(text.String(), probe)
-	return findEdges(ctx, c, fa)
-}
-
-// findEdges learns what the chat template puts around the content of each role,
-// and around what is told of tools.
-func findEdges(ctx context.Context, c *client, fa *facts) error {
-	const system, user, assistant, again, name, about, answer = "qv0z", "qv1z", "qv2z", "qv3z", "qv4z", "qv5z", "qv6z"
-	turn := func(role, text string) message { return message{Role: role, Content: text} }
-	forms := []prompt{
-		{Messages: []message{turn("system", system), turn("user", user), turn("assistant", assistant), turn("user", again)}},
-		{Messages: []message{turn("user", user), turn("assistant", assistant), turn("user", again)}}, // templates without a system turn
-		{Messages: []message{turn("user", user), turn("assistant", assistant)}},                      // a prefill
-	}
-	if fa.tools {
-		call := turn("assistant", "")
-		call.Calls = []toolCall{{ID: "call00001", Type: "function", Function: calledByName{Name: name, Arguments: "{}"}}}
-		result := turn("tool", answer)
-		result.CallID = "call00001"
-		forms = append(forms, prompt{
-			Messages: []message{turn("user", user), call, result},
-			Tools:    []tool{{Type: "function", Function: toolFunction{Name: name, Description: about, Parameters: []byte("{}")}}},
-		})
-	}
-	role := map[string]string{
-		system: "system", user: "user", assistant: "assistant", again: "user", name: "name", about: "tools", answer: "tool",
-	}
-	for i := range forms {
-		form := &forms[i]
-		if fa.reasons {
-			form.Options = &templateArgs{}
+	fa.turns.Edges, err = prompt.FindEdges(fa.turns.Guard, fa.tools, func(f prompt.Form) (string, bool, error) {
+		in := input{Messages: f.Messages, Tools: f.Tools}
+		if fa.turns.Thoughts {
+			in.Options = &templateArgs{}
 		}
 		var out struct {
 			Prompt string `json:"prompt"`
 		}
-		if err := c.call(ctx, "/apply-template", form, &out); err != nil {
-			var se *serverError
-			if errors.As(err, &se) {
-				continue // the template refuses this form; so will generation
-			}
-			return err
+		err := c.call(ctx, "/apply-template", &in, &out)
+		if _, refused := errors.AsType[*serverError](err); refused {
+			return "", false, nil
 		}
-		for text, r := range role {
-			for rest, n := out.Prompt, 0; n >= 0; rest = rest[n:] { // a name stands in several places
-				before, after, ok := strings.Cut(rest, text)
-				if !ok {
-					break
-				}
-				if e, ok := fa.guard.edgeOf(before, after); ok {
-					fa.edges[r+"\x00"+e.before+"\x00"+e.after] = e
-				}
-				n = len(before) + len(text)
-			}
-		}
-	}
-	return nil
-}
-
-// edgesOf returns the edges of a role.
-func (fa *facts) edgesOf(role string) []edge {
-	var out []edge
-	for k, e := range fa.edges {
-		if strings.HasPrefix(k, role+"\x00") {
-			out = append(out, e)
-		}
-	}
-	return out
+		return out.Prompt, err == nil, err
+	})
+	return err
 }
 
 func testEmbed(ctx context.Context, c *client, fa *facts) error {

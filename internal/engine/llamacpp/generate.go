@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/prompt"
 	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -73,7 +74,7 @@ func (g *generation) run(ctx context.Context) error {
 		return err
 	}
 	inst.leave()
-	lease, err := r.slots.Acquire(ctx, ask(g.target, prefixOf(g.eng.seed, g.req), g.req))
+	lease, err := r.slots.Acquire(ctx, ask(g.target, prompt.PrefixOf(g.eng.seed, g.req), g.req))
 	if err != nil {
 		return err
 	}
@@ -155,7 +156,7 @@ func (g *generation) post(ctx context.Context, inst *instance, c *conversation, 
 		}
 		err = readError(resp)
 		_ = resp.Body.Close()
-		if !first || !refused(err) || !c.loosen() {
+		if !first || !refused(err) || !prompt.Loosen(c.chat.Tools) {
 			return nil, err
 		}
 	}
@@ -201,7 +202,7 @@ func (e *Engine) Count(ctx context.Context, t engine.Target, r *llm.Request) (in
 		}
 		const path = "/v1/chat/completions/input_tokens"
 		err := inst.client.call(ctx, path, &c.chat, &out)
-		if refused(err) && c.loosen() {
+		if refused(err) && prompt.Loosen(c.chat.Tools) {
 			err = inst.client.call(ctx, path, &c.chat, &out)
 		}
 		n = out.Tokens

@@ -371,7 +371,7 @@ func (r *runner) spawn(ctx context.Context, host Host, fa *facts, safe bool) (*i
 	}
 	if err == nil {
 		next := *fa
-		next.edges = map[string]edge{}
+		next.turns.Edges = nil
 		test, cancel := context.WithTimeout(ctx, cfg.LoadStall)
 		err = selfTest(test, inst.client, r.key.mode, &next)
 		cancel()

@@ -14,6 +14,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/engine/enginetest"
 	"github.com/outcrop/outcrop/internal/engine/llamacpp"
+	"github.com/outcrop/outcrop/internal/engine/prompt"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/gguf"
 )
@@ -74,7 +75,7 @@ func (b *bare) get(t *testing.T, path string) string {
 }
 
 // ids are the tokens of a conversation as the engine reads it.
-func (b *bare) ids(t *testing.T, msgs []llamacpp.Message) []int {
+func (b *bare) ids(t *testing.T, msgs []prompt.Message) []int {
 	t.Helper()
 	var rendered struct{ Prompt string }
 	b.post(t, "/apply-template", map[string]any{"messages": msgs}, &rendered)

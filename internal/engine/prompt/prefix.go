@@ -1,4 +1,4 @@
-package llamacpp
+package prompt
 
 import (
 	"hash/maphash"
@@ -7,9 +7,9 @@ import (
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
-// prefixOf tells how the prompt of r begins: with its tools and system text, and
+// PrefixOf tells how the prompt of r begins: with its tools and system text, and
 // then with the first turn, or the part of it before a cache point.
-func prefixOf(seed maphash.Seed, r *llm.Request) limit.Prefix {
+func PrefixOf(seed maphash.Seed, r *llm.Request) limit.Prefix {
 	var (
 		h maphash.Hash
 		p limit.Prefix

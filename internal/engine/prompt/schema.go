@@ -1,19 +1,18 @@
-package llamacpp
+package prompt
 
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"slices"
 )
 
-// loosen leaves of the tools' schemas what every server takes, and reports
-// whether there were any. The server refuses a whole request for what it does not
+// Loosen leaves of the tools' schemas what every server takes, and reports
+// whether there were any. A server may refuse a whole request for what it does not
 // know in one schema: a reference to elsewhere, "true" for any value, a type of
 // its own. Calls are held to the original schema by whoever asked for them.
-func (c *conversation) loosen() bool {
-	for i := range c.chat.Tools {
-		f := &c.chat.Tools[i].Function
+func Loosen(tools []Tool) bool {
+	for i := range tools {
+		f := &tools[i].Function
 		d := json.NewDecoder(bytes.NewReader(f.Parameters))
 		d.UseNumber()
 		var schema any
@@ -24,7 +23,7 @@ func (c *conversation) loosen() bool {
 			f.Parameters = b
 		}
 	}
-	return len(c.chat.Tools) > 0
+	return len(tools) > 0
 }
 
 // looser is a schema of the plainest keywords.
@@ -74,11 +73,4 @@ func known(v any) bool {
 		return !slices.ContainsFunc(t, func(v any) bool { _, ok := v.(string); return !ok || !known(v) })
 	}
 	return false
-}
-
-// refused reports whether the server did not take a request as it was, for
-// another reason than its length.
-func refused(err error) bool {
-	se, ok := errors.AsType[*serverError](err)
-	return ok && se.Code == 400 && se.Type != "exceed_context_size_error"
 }

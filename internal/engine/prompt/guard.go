@@ -1,4 +1,4 @@
-package llamacpp
+package prompt
 
 import (
 	"bytes"
@@ -12,24 +12,24 @@ import (
 // tokenizer drops and no special token holds.
 const breakMark = "\u200b"
 
-// guard keeps untrusted text from becoming control tokens. The server parses
+// Guard keeps untrusted text from becoming control tokens. The server parses
 // special tokens in all text it is given, so their strings are broken before it
 // sees them: a zero width space goes in after the first character.
-type guard struct {
+type Guard struct {
 	texts   map[string]struct{} // the special tokens
 	lengths []int               // their lengths in bytes, ascending
 	first   [256]bool           // their first bytes
 	longest int
 }
 
-// edge is what a template puts directly before and after an untrusted text, as
+// Edge is what a template puts directly before and after an untrusted text, as
 // far as it could form a special token together with the text.
-type edge struct{ before, after string }
+type Edge struct{ Before, After string }
 
-// newGuard makes a guard against the given token texts. White space alone is no
+// NewGuard makes a guard against the given token texts. White space alone is no
 // marker and is left out.
-func newGuard(tokens []string) *guard {
-	g := &guard{texts: make(map[string]struct{}, len(tokens))}
+func NewGuard(tokens []string) *Guard {
+	g := &Guard{texts: make(map[string]struct{}, len(tokens))}
 	for _, t := range tokens {
 		if strings.TrimSpace(t) == "" {
 			continue
@@ -47,7 +47,7 @@ func newGuard(tokens []string) *guard {
 
 // at returns the length of the longest special token that begins at s[i:], 0
 // when none does.
-func (g *guard) at(s string, i int) int {
+func (g *Guard) at(s string, i int) int {
 	if !g.first[s[i]] {
 		return 0
 	}
@@ -62,7 +62,7 @@ func (g *guard) at(s string, i int) int {
 }
 
 // hit reports whether s holds a special token.
-func (g *guard) hit(s string) bool {
+func (g *Guard) hit(s string) bool {
 	for i := range len(s) {
 		if g.at(s, i) > 0 {
 			return true
@@ -71,9 +71,9 @@ func (g *guard) hit(s string) bool {
 	return false
 }
 
-// clean returns text without special tokens, also where text meets its edges.
+// Clean returns text without special tokens, also where text meets its edges.
 // A text without any, the normal case, is returned as it is.
-func (g *guard) clean(text string, edges []edge) string {
+func (g *Guard) Clean(text string, edges []Edge) string {
 	// Breaking one token cannot complete another unless tokens hold the mark
 	// themselves; the bound is for those.
 	for range 8 {
@@ -90,7 +90,7 @@ func (g *guard) clean(text string, edges []edge) string {
 
 // breakUp puts the mark into every special token of s, overlapping ones too. A
 // token of one character is replaced by U+FFFD.
-func (g *guard) breakUp(s string) string {
+func (g *Guard) breakUp(s string) string {
 	var b strings.Builder
 	b.Grow(len(s) + 64)
 	for i := 0; i < len(s); {
@@ -111,57 +111,57 @@ func (g *guard) breakUp(s string) string {
 }
 
 // cleanEdge parts text from an edge with which it forms a special token.
-func (g *guard) cleanEdge(text string, e edge) string {
+func (g *Guard) cleanEdge(text string, e Edge) string {
 	if text == "" {
 		return text
 	}
 	near := text // as much of the text as a token that begins before it can hold
 	if len(near) <= g.longest {
-		near += e.after
+		near += e.After
 	}
-	for i := range len(e.before) {
-		if g.at(e.before[i:]+near, 0) > len(e.before)-i {
+	for i := range len(e.Before) {
+		if g.at(e.Before[i:]+near, 0) > len(e.Before)-i {
 			text = breakMark + text
 			break
 		}
 	}
 	end := text[max(0, len(text)-g.longest):]
 	for i := range len(end) {
-		if g.at(end+e.after, i) > len(end)-i {
+		if g.at(end+e.After, i) > len(end)-i {
 			return text + breakMark
 		}
 	}
 	return text
 }
 
-// edgeOf cuts the literals around an untrusted text down to what could form a
+// EdgeOf cuts the literals around an untrusted text down to what could form a
 // special token with it; ok is false when nothing could.
-func (g *guard) edgeOf(before, after string) (edge, bool) {
-	var e edge
-	for n := min(len(before), g.longest-1); n > 0 && e.before == ""; n-- {
+func (g *Guard) EdgeOf(before, after string) (Edge, bool) {
+	var e Edge
+	for n := min(len(before), g.longest-1); n > 0 && e.Before == ""; n-- {
 		end := before[len(before)-n:]
 		for t := range g.texts {
 			if len(t) > n && strings.HasPrefix(t, end) {
-				e.before = end
+				e.Before = end
 				break
 			}
 		}
 	}
-	for n := min(len(after), g.longest-1); n > 0 && e.after == ""; n-- {
+	for n := min(len(after), g.longest-1); n > 0 && e.After == ""; n-- {
 		head := after[:n]
 		for t := range g.texts {
 			if len(t) > n && strings.HasSuffix(t, head) {
-				e.after = head
+				e.After = head
 				break
 			}
 		}
 	}
-	return e, e != edge{}
+	return e, e != Edge{}
 }
 
-// cleanJSON cleans the texts in a JSON text, keys among them, and leaves
+// CleanJSON cleans the texts in a JSON text, keys among them, and leaves
 // everything else as it is.
-func (g *guard) cleanJSON(raw []byte) []byte {
+func (g *Guard) CleanJSON(raw []byte) []byte {
 	var out []byte // nil as long as nothing has changed
 	from := 0
 	for i := 0; i < len(raw); i++ {
@@ -180,7 +180,7 @@ func (g *guard) cleanJSON(raw []byte) []byte {
 		}
 		var text string
 		if json.Unmarshal(raw[i:end+1], &text) == nil {
-			if safe := g.clean(text, nil); safe != text {
+			if safe := g.Clean(text, nil); safe != text {
 				out = appendQuoted(append(out, raw[from:i]...), safe)
 				from = end + 1
 			}
