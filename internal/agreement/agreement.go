@@ -21,6 +21,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/record"
 )
@@ -88,6 +89,9 @@ type Acceptance struct {
 	Terms
 	By string    `json:"by"` // ARN of the principal
 	At time.Time `json:"at"`
+	// Origin is who stands behind the principal, see call.Principal.Origin; "" when By
+	// is all that is known.
+	Origin string `json:"origin,omitempty"`
 }
 
 // Limits bound an agreement. The zero Limits bound nothing.
@@ -289,12 +293,23 @@ func (s *Service) Status(account string, m *catalog.Model, w *catalog.Weights) S
 //
 // Errors: ErrAgreed.
 func (s *Service) Accept(ctx context.Context, account, model, principal string, t Terms) error {
+	return s.accept(ctx, account, model, Acceptance{Terms: t, By: principal})
+}
+
+// AcceptAs is Accept by the caller of a request: whoever stands behind it, through
+// however many roles, may not approve it. Errors: as Accept.
+func (s *Service) AcceptAs(ctx context.Context, account, model string, by *call.Principal, t Terms) error {
+	return s.accept(ctx, account, model, Acceptance{Terms: t, By: by.ARN, Origin: by.Origin()})
+}
+
+func (s *Service) accept(ctx context.Context, account, model string, v Acceptance) error {
 	return s.change(ctx, account, model, func(a *Agreement) error {
-		if last := a.last(); last != nil && last.Digest == t.Digest {
+		if last := a.last(); last != nil && last.Digest == v.Digest {
 			return ErrAgreed
 		}
 		a.GivenUp = nil
-		a.Accepted = append(a.Accepted, Acceptance{Terms: t, By: principal, At: s.cfg.Now().UTC()})
+		v.At = s.cfg.Now().UTC()
+		a.Accepted = append(a.Accepted, v)
 		a.Accepted = a.Accepted[max(0, len(a.Accepted)-maxHistory):]
 		return nil
 	})
@@ -306,6 +321,16 @@ func (s *Service) Accept(ctx context.Context, account, model, principal string, 
 // Errors: ErrNone when nobody of the account accepted terms, ErrSelf when approver
 // did, ErrLimits.
 func (s *Service) Approve(ctx context.Context, account, model, approver string, l Limits) error {
+	return s.approve(ctx, account, model, approver, "", l)
+}
+
+// ApproveAs is Approve by the caller of a request. Errors: as Approve; ErrSelf also
+// for whoever stands behind the acceptance.
+func (s *Service) ApproveAs(ctx context.Context, account, model string, by *call.Principal, l Limits) error {
+	return s.approve(ctx, account, model, by.ARN, by.Origin(), l)
+}
+
+func (s *Service) approve(ctx context.Context, account, model, approver, origin string, l Limits) error {
 	if l.MonthlyTokens < 0 {
 		return fmt.Errorf("%w: %d tokens a month", ErrLimits, l.MonthlyTokens)
 	}
@@ -314,7 +339,7 @@ func (s *Service) Approve(ctx context.Context, account, model, approver string, 
 		switch {
 		case last == nil:
 			return ErrNone
-		case last.By == approver:
+		case last.By == approver, origin != "" && last.Origin == origin:
 			return ErrSelf
 		}
 		a.Approved = &Approved{By: approver, At: s.cfg.Now().UTC(), Digest: last.Digest, Limits: l}

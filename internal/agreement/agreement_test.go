@@ -295,3 +295,21 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+// Whoever accepted terms as a role does not approve them as a user, or as another
+// role.
+func TestNobodyApprovesHisOwnThroughARole(t *testing.T) {
+	t.Parallel()
+	s := open(t, agreement.Config{})
+	m := target()
+	as := func(arn, origin string) *call.Principal {
+		return &call.Principal{Type: call.AssumedRole, Account: dev, ARN: arn, UserID: arn, Session: &call.Session{Origin: origin}}
+	}
+	ok(t, s.AcceptAs(t.Context(), dev, m.Model.ID, as("role/one/ana", "AIDAANA"), agreement.TermsOf(&m.Weights)))
+	for _, approver := range []*call.Principal{as("role/two/bob", "AIDAANA"), as("role/one/ana", "AIDABOB"), {Type: call.User, ARN: "user/ana", UserID: "AIDAANA"}} {
+		if err := s.ApproveAs(t.Context(), dev, m.Model.ID, approver, agreement.Limits{}); !errors.Is(err, agreement.ErrSelf) {
+			t.Errorf("%s of %s: %v", approver.ARN, approver.Origin(), err)
+		}
+	}
+	ok(t, s.ApproveAs(t.Context(), dev, m.Model.ID, as("role/two/bob", "AIDABOB"), agreement.Limits{}))
+}

@@ -25,7 +25,7 @@ type Agreements interface {
 	Status(account string, m *catalog.Model, w *catalog.Weights) agreement.Status
 	// Covers reports whether the limits of an agreement include a region.
 	Covers(account, model, region string) bool
-	Accept(ctx context.Context, account, model, principal string, t agreement.Terms) error
+	AcceptAs(ctx context.Context, account, model string, by *call.Principal, t agreement.Terms) error
 	GiveUp(ctx context.Context, account, model, principal string) error
 	Form(account string) []byte
 	PutForm(ctx context.Context, account string, form []byte) error
@@ -102,7 +102,7 @@ func (s *Service) createAgreement(ctx context.Context, c *call.Call, in *br.Crea
 	case s.cfg.Agreements.Approval(account) != agreement.Automatic && strings.EqualFold(m.Provider, "Anthropic") && s.cfg.Agreements.Form(account) == nil:
 		return nil, apierr.NotFound("Model use case details have not been submitted for this account. Submit them with PutUseCaseForModelAccess and try again.")
 	}
-	err = s.cfg.Agreements.Accept(ctx, account, m.ID, c.Principal.ARN, agreement.TermsOf(&w))
+	err = s.cfg.Agreements.AcceptAs(ctx, account, m.ID, &c.Principal, agreement.TermsOf(&w))
 	if errors.Is(err, agreement.ErrAgreed) {
 		return nil, apierr.Conflict("The account agreed to the terms of %s already.", m.ID)
 	}

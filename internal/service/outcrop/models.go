@@ -57,7 +57,7 @@ func (s *Service) approveModel(ctx context.Context, c *call.Call, in *api.Approv
 	if old, ok := s.cfg.Agreements.Agreement(*in.AccountId, m.ID); ok && old.Approved != nil {
 		limits = old.Approved.Limits
 	}
-	switch err := s.cfg.Agreements.Approve(ctx, *in.AccountId, m.ID, c.Principal.ARN, limits); {
+	switch err := s.cfg.Agreements.ApproveAs(ctx, *in.AccountId, m.ID, &c.Principal, limits); {
 	case errors.Is(err, agreement.ErrNone):
 		return nil, apierr.NotFound("Account %s has not accepted the terms of %s; it does so with CreateFoundationModelAgreement.", *in.AccountId, m.ID)
 	case errors.Is(err, agreement.ErrSelf):
