@@ -49,6 +49,9 @@ const (
 	MaxMFAAge = time.Hour
 	// MaxOpen is how many requests of one account may wait at a time.
 	MaxOpen = 1000
+	// MaxOwn is how many of them may be of one person: nobody alone keeps all others
+	// from asking.
+	MaxOwn = 100
 )
 
 // Request is what somebody asked for. It is never changed; a step makes a new one.

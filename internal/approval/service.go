@@ -163,13 +163,20 @@ func person(p *call.Principal) Person { return Person{ARN: p.ARN, Origin: p.Orig
 
 // add stores a new request.
 func (s *Service) add(ctx context.Context, r *Request) error {
-	now, open := s.now(), 0
+	now, open, own := s.now(), 0, 0
 	for k, o := range s.requests.All() {
-		if k.Account == r.Account && !o.At(now).Final() {
-			open++
+		if k.Account != r.Account || o.At(now).Final() {
+			continue
+		}
+		open++
+		if o.Requester.Origin == r.Requester.Origin {
+			own++
 		}
 	}
-	if open >= MaxOpen {
+	switch {
+	case own >= MaxOwn:
+		return apierr.Throttling("%d access requests of yours wait already. Withdraw some, or have them decided, and try again.", own)
+	case open >= MaxOpen:
 		return apierr.Throttling("%d access requests of this account wait already. Decide or withdraw some and try again.", open)
 	}
 	return s.requests.Change(ctx, requestKey(r.Account, r.ID), func(*Request, bool) (any, error) { return r, nil })

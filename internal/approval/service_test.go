@@ -252,3 +252,19 @@ func TestRequestIsWholeInJSON(t *testing.T) {
 		t.Errorf("%s, %v", b, err)
 	}
 }
+
+// Nobody alone keeps all others from asking.
+func TestOpenRequestsOfOnePerson(t *testing.T) {
+	t.Parallel()
+	s, _, _ := service(t)
+	for range approval.MaxOwn {
+		request(t, s, user("ana"))
+	}
+	_, err := s.Elevate(t.Context(), &call.Call{Principal: *proved("ana", start), Region: "us-east-1"}, role, "one more", "", "", time.Hour)
+	wantCode(t, "one more", err, apierr.CodeThrottling)
+	first := request(t, s, user("bob"))
+	if _, err := s.End(t.Context(), account, s.List(account, approval.Pending, "")[approval.MaxOwn].ID, ""); err != nil || first.State != approval.Pending {
+		t.Fatal(err)
+	}
+	request(t, s, user("ana"))
+}
