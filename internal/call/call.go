@@ -2,6 +2,7 @@
 package call
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 
@@ -152,11 +153,20 @@ type Call struct {
 	Latency    time.Duration // inference, queueing excluded
 	FirstToken time.Duration
 	Inferred   bool // an engine was asked; Usage and Latency hold
+	// Metadata is what the caller said of the call with requestMetadata; nil: nothing.
+	Metadata map[string]string
+	// Fault names the fault rules that were made to go wrong with this call; "" for
+	// none. Answers tell it in the header x-outcrop-fault.
+	Fault string
 
 	// What gateway.finish adds.
 	Status    int
 	ErrorCode string
 }
+
+// ErrHangUp ends a call by closing its connection, without an answer or with what
+// went out of it so far.
+var ErrHangUp = errors.New("call: hang up")
 
 // SetKey gives a condition key of the call its values. name is in lower case.
 func (c *Call) SetKey(name string, values ...string) {

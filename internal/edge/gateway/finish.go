@@ -81,6 +81,11 @@ func (g *Gateway) fail(q *request, err error) {
 	switch {
 	case errors.As(err, new(clientGone)):
 		q.aborted = true
+	case errors.Is(err, call.ErrHangUp):
+		q.aborted = true
+		if !q.wrote {
+			q.Status = statusGone
+		}
 	case !ok && (q.whole() || errors.Is(err, context.Canceled)) && q.r.Context().Err() != nil: // nobody is there to read it
 		q.aborted = true
 		if !q.wrote {
@@ -165,6 +170,9 @@ func (g *Gateway) log(q *request, err error, took time.Duration) {
 	if q.ServedBy != "" {
 		attrs = append(attrs, slog.String("model", q.ModelID), slog.String("served_by", q.ServedBy),
 			slog.Int("input_tokens", q.Usage.InputTokens), slog.Int("output_tokens", q.Usage.OutputTokens))
+	}
+	if q.Fault != "" {
+		attrs = append(attrs, slog.String("fault", q.Fault))
 	}
 	if q.ErrorCode != "" {
 		attrs = append(attrs, slog.String("error_code", q.ErrorCode))

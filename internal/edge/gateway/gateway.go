@@ -455,8 +455,11 @@ func setHeaders(h http.Header, a restjson.Response, contentType string) {
 	}
 }
 
-// modelHeaders discloses which weights answered.
+// modelHeaders discloses which weights answered, and what was made to go wrong.
 func (q *request) modelHeaders() {
+	if q.Fault != "" {
+		q.w.Header()["X-Outcrop-Fault"] = []string{q.Fault}
+	}
 	if q.ServedBy == "" {
 		return
 	}

@@ -80,6 +80,7 @@ func (s *Service) converseResources(ctx context.Context, c *call.Call, in *rt.Co
 	if t := in.ServiceTier; t != nil {
 		service.UseTier(c, word(t.Type))
 	}
+	c.Metadata = in.RequestMetadata
 	return s.use(ctx, c, rt.OpConverse.Operation, in.ModelId)
 }
 
@@ -90,6 +91,7 @@ func (s *Service) converseStreamResources(ctx context.Context, c *call.Call, in 
 	if t := in.ServiceTier; t != nil {
 		service.UseTier(c, word(t.Type))
 	}
+	c.Metadata = in.RequestMetadata
 	return s.use(ctx, c, rt.OpConverseStream.Operation, in.ModelId)
 }
 
