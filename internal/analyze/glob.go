@@ -27,31 +27,59 @@ func matches(pattern, s string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// covers tells whether every text that fits the pattern inner fits outer too.
+// The characters that stand in a pattern for what is special but for * and ?.
+// resourcePattern makes them; no policy has them.
+const (
+	innerStar     = '\x01' // a star that stands for no colon
+	innerQuestion = '\x02' // a ? that stands for no colon
+	escapedStar   = "\x03"
+	escapedQuery  = "\x04"
+	variableMark  = "\x05" // around the name of a policy variable
+	variableWild  = "\x06" // a wildcard within it
+)
+
+// covers tells whether every text that fits the pattern inner fits outer too. The
+// wildcards of inner are taken for characters, which only wildcards of outer fit.
 func covers(outer, inner string) bool {
-	// With the wildcards of inner taken for characters, of which only those of outer
-	// fit, this is a match.
-	o, i, star, mark := 0, 0, -1, 0
-	for i < len(inner) {
-		switch {
-		case o < len(outer) && outer[o] == '*':
-			star, mark = o, i
-			o++
-		case o < len(outer) && inner[i] != '*' && (outer[o] == '?' || outer[o] == inner[i]):
-			o++
-			i++
-		case star >= 0:
-			mark++
-			o, i = star+1, mark
-		default:
+	if outer == everything || outer == inner {
+		return true
+	}
+	reach := make([]bool, len(inner)+1)
+	next := make([]bool, len(inner)+1)
+	reach[0] = true
+	for _, o := range []byte(outer) {
+		clear(next)
+		alive := false
+		for j := range next {
+			before := j > 0 && reach[j-1]
+			switch o {
+			case '*':
+				next[j] = reach[j] || j > 0 && next[j-1]
+			case innerStar:
+				next[j] = reach[j] || j > 0 && next[j-1] && !strings.ContainsRune(":*?", rune(inner[j-1]))
+			case '?':
+				next[j] = before && inner[j-1] != '*' && inner[j-1] != innerStar
+			case innerQuestion:
+				next[j] = before && !strings.ContainsRune(":*?\x01", rune(inner[j-1]))
+			default:
+				next[j] = before && inner[j-1] == o
+			}
+			alive = alive || next[j]
+		}
+		if !alive {
 			return false
 		}
+		reach, next = next, reach
 	}
-	return strings.Trim(outer[o:], "*") == ""
+	return reach[len(inner)]
 }
 
 // overlap tells whether there is a text that fits both patterns.
 func overlap(a, b string) bool {
+	a, b = loosened(a), loosened(b)
+	if n := min(strings.IndexByte(a+"*", '*'), strings.IndexByte(b+"*", '*'), strings.IndexByte(a+"?", '?'), strings.IndexByte(b+"?", '?')); a[:n] != b[:n] {
+		return false
+	}
 	// reach[j] says whether the part of a so far can fit b[:j].
 	reach := make([]bool, len(b)+1)
 	reach[0] = true
@@ -93,11 +121,85 @@ func anyCovers(outer []string, inner string) bool {
 	return slices.ContainsFunc(outer, func(o string) bool { return covers(o, inner) })
 }
 
-// lowered returns patterns in lower case.
+// lowered returns patterns in lower case; nil for nil.
 func lowered(list []string) []string {
+	if list == nil {
+		return nil
+	}
 	out := make([]string, len(list))
 	for i, s := range list {
 		out[i] = strings.ToLower(s)
+	}
+	return out
+}
+
+// loosened is a pattern with plain wildcards in place of all that is special.
+func loosened(p string) string {
+	if !strings.ContainsFunc(p, func(r rune) bool { return r < ' ' }) {
+		return p
+	}
+	parts := strings.Split(p, variableMark)
+	for i := 1; i < len(parts); i += 2 {
+		parts[i] = "*"
+	}
+	return strings.NewReplacer("\x01", "*", "\x02", "?", escapedStar, "?", escapedQuery, "?").Replace(strings.Join(parts, ""))
+}
+
+// resourcePattern reads a pattern of the element Resource: policy variables and
+// escapes, if the version of the policy knows them; wildcards that stay within a
+// part of the ARN; parts that are left out at the end.
+func resourcePattern(p, version string) string {
+	if p == everything {
+		return p
+	}
+	p = strings.Map(func(r rune) rune {
+		if r < ' ' {
+			return 0x7f
+		}
+		return r
+	}, p)
+	if missing := 5 - strings.Count(p, ":"); missing > 0 {
+		p += strings.Repeat(":*", missing)
+	}
+	var b strings.Builder
+	colons := 0
+	for i := 0; i < len(p); i++ {
+		switch c := p[i]; {
+		case version == "2012-10-17" && strings.HasPrefix(p[i:], "${") && strings.IndexByte(p[i:], '}') > 0:
+			n := strings.IndexByte(p[i:], '}')
+			switch name := p[i+2 : i+n]; name {
+			case "*":
+				b.WriteString(escapedStar)
+			case "?":
+				b.WriteString(escapedQuery)
+			case "$":
+				b.WriteByte('$')
+			default:
+				b.WriteString(variableMark + strings.NewReplacer("*", variableWild, "?", variableWild).Replace(strings.ToLower(name)) + variableMark)
+			}
+			i += n
+		case c == '*' && colons < 5 && i+1 < len(p) && p[i+1] != ':':
+			b.WriteByte(innerStar)
+		case c == '?' && colons < 5:
+			b.WriteByte(innerQuestion)
+		default:
+			if c == ':' {
+				colons++
+			}
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// resourcePatterns reads a list of patterns; nil stays nil.
+func resourcePatterns(list []string, version string) []string {
+	if list == nil {
+		return nil
+	}
+	out := make([]string, len(list))
+	for i, p := range list {
+		out[i] = resourcePattern(p, version)
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 
 const everything = "*"
 
-// catalog is all actions that need a permission, in lower case, with their names.
+// catalog is all actions that there are, in lower case, with their names.
 type catalog struct {
 	names map[string]string
 	order []string // in lower case
@@ -30,27 +30,22 @@ func newCatalog() *catalog {
 	for _, op := range outcrop.Model.Operations { // AWS's tables know nothing of them
 		c.names[strings.ToLower(op.Action)] = op.Action
 	}
-	for _, open := range access.OpenActions() { // which need no permission
-		delete(c.names, strings.ToLower(open))
-	}
 	c.order = slices.Sorted(maps.Keys(c.names))
 	return c
 }
 
-// name is an action as it is written in the service's table, or as it came.
-func (c *catalog) name(action string) string {
-	if n, ok := c.names[strings.ToLower(action)]; ok {
-		return n
-	}
-	return action
+// any tells whether a pattern, in lower case, fits some action.
+func (c *catalog) any(pattern string) bool {
+	return slices.ContainsFunc(c.order, func(a string) bool { return matches(pattern, a) })
 }
 
-// rules are statements with the patterns of their actions in lower case.
+// rules are statements with patterns that can be compared.
 type rules []rule
 
 type rule struct {
 	*policy.Statement
-	actions, except []string
+	actions, except      []string // in lower case
+	resources, elsewhere []string // see resourcePattern
 }
 
 func rulesOf(docs ...*policy.Document) rules {
@@ -61,7 +56,11 @@ func rulesOf(docs ...*policy.Document) rules {
 		}
 		all := d.Statements()
 		for i := range all {
-			out = append(out, rule{&all[i], lowered(all[i].Actions), lowered(all[i].NotActions)})
+			s := &all[i]
+			out = append(out, rule{
+				s, lowered(s.Actions), lowered(s.NotActions),
+				resourcePatterns(s.Resources, d.Version()), resourcePatterns(s.NotResources, d.Version()),
+			})
 		}
 	}
 	return out
@@ -137,8 +136,9 @@ func (b *bounds) permit(action string) bool {
 // knows stand as they are written.
 func (b *bounds) granted(c *catalog) []string {
 	var out []string
+	open := lowered(access.OpenActions()) // which need no permission
 	for _, a := range c.order {
-		if b.permit(a) {
+		if !slices.Contains(open, a) && b.permit(a) {
 			out = append(out, c.names[a])
 		}
 	}
