@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -16,9 +17,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock/types"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go"
 
 	"github.com/outcrop/outcrop/internal/access"
 	"github.com/outcrop/outcrop/internal/app"
@@ -316,6 +320,25 @@ func TestEveryRouteKnowsItsCaller(t *testing.T) {
 		}
 	}
 	t.Logf("%d operations, %d requests, %d of them refused", operations, requests, refused)
+}
+
+// TestEndedSession asks with a session that ended a second ago, through the SDK:
+// every API says so in its own word.
+func TestEndedSession(t *testing.T) {
+	t.Parallel()
+	rs := startRoutes(t)
+	for name, s := range map[string]session.Credentials{"": rs.session, "expired": rs.expired} {
+		cfg := rs.AWS(rs.Key)
+		cfg.Credentials = credentials.NewStaticCredentialsProvider(s.AccessKeyID, string(s.Secret.Reveal()), s.Token)
+		_, models := bedrock.NewFromConfig(cfg).ListFoundationModels(t.Context(), &bedrock.ListFoundationModelsInput{})
+		_, who := sts.NewFromConfig(cfg).GetCallerIdentity(t.Context(), &sts.GetCallerIdentityInput{})
+		for want, err := range map[string]error{"ExpiredTokenException": models, "ExpiredToken": who} {
+			e, refused := errors.AsType[smithy.APIError](err)
+			if name == "" && err != nil || name != "" && (!refused || e.ErrorCode() != want) {
+				t.Errorf("%s session: %v, want %s", name, err, want)
+			}
+		}
+	}
 }
 
 // sessionsAreNone tells that IAM does not take sessions of GetSessionToken without
