@@ -302,7 +302,7 @@ func (s *stage) matches(m *Manifest, id string) error {
 		digests[f.Path] = f.SHA256
 	}
 	for _, prefix := range []string{"", projectors} {
-		text, err := os.ReadFile(filepath.Join(s.models, filepath.FromSlash(prefix), id, "manifest.json"))
+		text, err := os.ReadFile(filepath.Join(s.models, filepath.FromSlash(prefix), id, "manifest.json")) // #nosec G304 -- the id was checked, the folder is the operator's own
 		if err != nil && prefix != "" {
 			continue // most weights have no projector
 		}

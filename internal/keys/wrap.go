@@ -48,7 +48,7 @@ const (
 
 // The first bytes of a file that is not the bare key, which has 32 bytes.
 const (
-	magicPassphrase = "outcrop root key, passphrase, 1\n"
+	magicPassphrase = "outcrop root key, passphrase, 1\n" // #nosec G101 -- the name of a format
 	magicCommand    = "outcrop root key, command, 1\n"
 )
 
