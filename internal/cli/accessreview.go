@@ -140,7 +140,7 @@ func newAccessPolicy(std IO, p Program, o *Options) *cobra.Command {
 		Use: "policy PRINCIPAL-ARN", Short: "Make a policy of what a user or role did", Args: exactly("PRINCIPAL-ARN"),
 		Long: `Prints a policy that allows what a user or role did in the last days, on the
 resources that it did it on, and nothing else.`,
-		Example: "  outcrop access policy arn:aws:iam::000000000000:role/app --days 30 > app.json\n  aws iam put-role-policy --role-name app --policy-name used --policy-document file://app.json",
+		Example: "  outcrop access policy arn:aws:iam::000000000000:role/app --days 30",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := checkDays(days); err != nil {
 				return err
