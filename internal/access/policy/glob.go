@@ -123,8 +123,7 @@ func (p *pattern) text(keys Keys) (string, bool) {
 // matchTokens matches without variables. It takes the shortest text for each star
 // and goes back to the last star alone; if that may not stand for colons, then also
 // to the last one that may. Later stars can take what earlier ones leave, so no
-// other way needs to be tried, and the time is bounded by the product of the
-// lengths, times the text between two colons where stars stop at those.
+// other way needs to be tried. What would take long is left to matchBits.
 func matchTokens(tokens []token, s string, fold bool) bool {
 	if n := len(tokens); n > 1 && tokens[n-1].kind == literal {
 		// The end tells most misfits at once.
@@ -135,7 +134,7 @@ func matchTokens(tokens []token, s string, fold bool) bool {
 	}
 	at, pos := 0, 0
 	inner, outer := turn{at: -1}, turn{at: -1}
-	for {
+	for turns := 0; ; {
 		if at == len(tokens) {
 			if pos == len(s) {
 				return true
@@ -177,6 +176,9 @@ func matchTokens(tokens []token, s string, fold bool) bool {
 					continue
 				}
 			}
+		}
+		if turns++; turns > maxTurns {
+			return matchBits(tokens, s, fold)
 		}
 		switch {
 		case inner.at >= 0 && inner.pos < len(s) && s[inner.pos] != ':':
