@@ -5,6 +5,8 @@ import (
 	"log/slog"
 
 	"github.com/outcrop/outcrop/internal/agreement"
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/inference"
 	"github.com/outcrop/outcrop/internal/store"
 )
@@ -15,8 +17,14 @@ func openAgreements(ctx context.Context, st store.Store, account string, log *sl
 	return agreement.Open(ctx, agreement.Config{Records: st, Default: account, Log: log})
 }
 
-// gate puts the agreements before the models: everything that needs a reply comes
-// through it.
+// gate puts the agreements before the models, and behind them what is made to go
+// wrong: everything that needs a reply comes through it.
 func (s *Server) gate(infer *inference.Service) agreement.Gate {
-	return agreement.Gate{Inference: infer, Agreements: s.agreements}
+	return agreement.Gate{Inference: fault.Injector{Inference: infer, Rules: s.faults}, Agreements: s.agreements}
+}
+
+// reporter is an engine that tells of its processes; nil when it has none.
+func reporter(e engine.Engine) engine.Reporter {
+	r, _ := e.(engine.Reporter)
+	return r
 }

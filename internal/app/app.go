@@ -35,6 +35,7 @@ import (
 	"github.com/outcrop/outcrop/internal/family/sonic"
 	"github.com/outcrop/outcrop/internal/family/stability"
 	"github.com/outcrop/outcrop/internal/family/titan"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/idempotency"
 	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/inference"
@@ -179,6 +180,7 @@ type Server struct {
 	resources  *resource.Book
 	workloads  *workloads
 	agreements *agreement.Service
+	faults     *fault.Rules
 	authority  *authority
 
 	ready    atomic.Bool // everything is installed
@@ -225,6 +227,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 		return nil, err
 	}
 	if s.agreements, err = openAgreements(ctx, s.state.store, s.cfg.Account, s.log); err != nil {
+		return nil, err
+	}
+	if s.faults, err = fault.Open(ctx, fault.Config{Records: s.state.store, Log: s.log}); err != nil {
 		return nil, err
 	}
 	if s.authority, err = s.newAuthority(ctx); err != nil {
@@ -311,6 +316,7 @@ func (s *Server) routes(infer agreement.Gate) []service.Route {
 		outcropsvc.New(outcropsvc.Config{
 			Approvals: s.authority.approvals, Directory: st.directory, Sessions: s.authority.sessions, Apply: s.apply,
 			Analyzer: s.authority.analyzer, Agreements: s.agreements, Catalog: st.catalog,
+			Faults: s.faults, Processes: reporter(s.engine),
 		}),
 	} {
 		all = append(all, svc.Routes()...)
@@ -362,6 +368,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms.Go(func() error { return s.gateway.Run(broken) })
 	rooms.Go(func() error { return s.resources.Run(broken) })
 	rooms.Go(func() error { return s.agreements.Run(broken) })
+	rooms.Go(func() error { return s.faults.Run(broken) })
 	rooms.Go(func() error { return s.state.directory.Run(broken) })
 	rooms.Go(func() error { return s.authority.approvals.Run(broken) })
 	rooms.Go(func() error {

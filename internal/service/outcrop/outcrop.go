@@ -12,13 +12,15 @@ import (
 	"github.com/outcrop/outcrop/internal/approval"
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/fault"
 	"github.com/outcrop/outcrop/internal/identity"
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/session"
 	api "github.com/outcrop/outcrop/internal/wire/awsapi/outcrop"
 )
 
-// Config carries what a Service needs. All fields but Now are required.
+// Config carries what a Service needs. All fields are required but Processes and Now.
 type Config struct {
 	Approvals *approval.Service
 	Directory *identity.Directory
@@ -27,6 +29,10 @@ type Config struct {
 	// Agreements and Catalog tell of access to models.
 	Agreements *agreement.Service
 	Catalog    *catalog.Catalog
+	// Faults are what goes wrong on purpose.
+	Faults *fault.Rules
+	// Processes tells how the engine's processes stand; nil: it has none.
+	Processes engine.Reporter
 	// Apply makes a change that was approved, as its caller.
 	Apply func(ctx context.Context, r *approval.Request) error
 	Now   func() time.Time // nil means time.Now
@@ -61,6 +67,10 @@ func (s *Service) Routes() []service.Route {
 		service.BindResource(api.OpCreateRoleFromTemplate, fromTemplate, s.createRole),
 		service.Bind(api.OpListModelAccess, s.listModels),
 		service.Bind(api.OpApproveModelAccess, s.approveModel),
+		service.Bind(api.OpPutFaultRule, s.putFault),
+		service.Bind(api.OpListFaultRules, s.listFaults),
+		service.Bind(api.OpDeleteFaultRule, s.deleteFault),
+		service.Bind(api.OpListModelProcesses, s.listProcesses),
 	}
 }
 

@@ -2,6 +2,31 @@
 
 package outcrop
 
+// FaultTrigger is an enum.
+type FaultTrigger string
+
+// The values of FaultTrigger.
+const (
+	FaultTriggerAlways          FaultTrigger = "ALWAYS"
+	FaultTriggerRequestMetadata FaultTrigger = "REQUEST_METADATA"
+)
+
+// FaultType is an enum.
+type FaultType string
+
+// The values of FaultType.
+const (
+	FaultTypeLatency       FaultType = "LATENCY"
+	FaultTypeThrottling    FaultType = "THROTTLING"
+	FaultTypeTimeout       FaultType = "TIMEOUT"
+	FaultTypeModelError    FaultType = "MODEL_ERROR"
+	FaultTypeNotReady      FaultType = "NOT_READY"
+	FaultTypeUnavailable   FaultType = "UNAVAILABLE"
+	FaultTypeInternalError FaultType = "INTERNAL_ERROR"
+	FaultTypeStreamBreak   FaultType = "STREAM_BREAK"
+	FaultTypeConnectionCut FaultType = "CONNECTION_CUT"
+)
+
 // FindingType is an enum.
 type FindingType string
 
@@ -24,6 +49,20 @@ const (
 	ModelAccessStatePending      ModelAccessState = "PENDING"
 	ModelAccessStateAvailable    ModelAccessState = "AVAILABLE"
 	ModelAccessStateNotAvailable ModelAccessState = "NOT_AVAILABLE"
+)
+
+// ModelProcessState is an enum.
+type ModelProcessState string
+
+// The values of ModelProcessState.
+const (
+	ModelProcessStateCold     ModelProcessState = "COLD"
+	ModelProcessStateLoading  ModelProcessState = "LOADING"
+	ModelProcessStateReady    ModelProcessState = "READY"
+	ModelProcessStateSleeping ModelProcessState = "SLEEPING"
+	ModelProcessStateDraining ModelProcessState = "DRAINING"
+	ModelProcessStateStopped  ModelProcessState = "STOPPED"
+	ModelProcessStateFailed   ModelProcessState = "FAILED"
 )
 
 // RequestKind is an enum.

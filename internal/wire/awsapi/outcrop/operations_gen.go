@@ -72,6 +72,18 @@ var operations = [...]awsapi.Operation{
 		Action: "outcrop:CreateRoleFromTemplate",
 	},
 	{
+		Name: "DeleteFaultRule", Method: "DELETE", URI: "/outcrop/fault-rules/{ruleName}", Status: 200,
+		Input: idDeleteFaultRuleRequest, Output: idDeleteFaultRuleResponse,
+		Errors: []awsapi.ShapeID{
+			idAccessDeniedException,
+			idInternalServerException,
+			idResourceNotFoundException,
+			idThrottlingException,
+			idValidationException,
+		},
+		Action: "outcrop:DeleteFaultRule",
+	},
+	{
 		Name: "EndAccessRequest", Method: "POST", URI: "/outcrop/access-requests/{requestId}/end", Status: 200,
 		Input: idEndAccessRequestInput, Output: idEndAccessRequestOutput,
 		Errors: []awsapi.ShapeID{
@@ -143,6 +155,17 @@ var operations = [...]awsapi.Operation{
 		Pagination: awsapi.Pagination{InputToken: "nextToken", OutputToken: "nextToken", LimitKey: "maxResults", ResultKey: "accessRequests"},
 	},
 	{
+		Name: "ListFaultRules", Method: "GET", URI: "/outcrop/fault-rules", Status: 200,
+		Input: idListFaultRulesInput, Output: idListFaultRulesResponse,
+		Errors: []awsapi.ShapeID{
+			idAccessDeniedException,
+			idInternalServerException,
+			idThrottlingException,
+			idValidationException,
+		},
+		Action: "outcrop:ListFaultRules",
+	},
+	{
 		Name: "ListModelAccess", Method: "GET", URI: "/outcrop/accounts/{accountId}/model-access", Status: 200,
 		Input: idListModelAccessRequest, Output: idListModelAccessResponse,
 		Errors: []awsapi.ShapeID{
@@ -152,6 +175,17 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "outcrop:ListModelAccess",
+	},
+	{
+		Name: "ListModelProcesses", Method: "GET", URI: "/outcrop/model-processes", Status: 200,
+		Input: idListModelProcessesInput, Output: idListModelProcessesResponse,
+		Errors: []awsapi.ShapeID{
+			idAccessDeniedException,
+			idInternalServerException,
+			idThrottlingException,
+			idValidationException,
+		},
+		Action: "outcrop:ListModelProcesses",
 	},
 	{
 		Name: "ListRoleTemplates", Method: "GET", URI: "/outcrop/role-templates", Status: 200,
@@ -174,6 +208,17 @@ var operations = [...]awsapi.Operation{
 			idValidationException,
 		},
 		Action: "outcrop:PutApprovalRule",
+	},
+	{
+		Name: "PutFaultRule", Method: "PUT", URI: "/outcrop/fault-rules/{ruleName}", Status: 200,
+		Input: idPutFaultRuleRequest, Output: idFaultRuleResponse,
+		Errors: []awsapi.ShapeID{
+			idAccessDeniedException,
+			idInternalServerException,
+			idThrottlingException,
+			idValidationException,
+		},
+		Action: "outcrop:PutFaultRule",
 	},
 	{
 		Name: "RejectAccessRequest", Method: "POST", URI: "/outcrop/access-requests/{requestId}/reject", Status: 200,
@@ -209,15 +254,19 @@ var (
 	OpApproveModelAccess           = awsapi.Op[ApproveModelAccessInput, ApproveModelAccessOutput]{Service: &Model, Operation: &operations[1]}
 	OpCreateAccessRequest          = awsapi.Op[CreateAccessRequestInput, CreateAccessRequestOutput]{Service: &Model, Operation: &operations[2]}
 	OpCreateRoleFromTemplate       = awsapi.Op[CreateRoleFromTemplateInput, CreateRoleFromTemplateOutput]{Service: &Model, Operation: &operations[3]}
-	OpEndAccessRequest             = awsapi.Op[EndAccessRequestInput, EndAccessRequestOutput]{Service: &Model, Operation: &operations[4]}
-	OpGenerateLeastPrivilegePolicy = awsapi.Op[GenerateLeastPrivilegePolicyInput, GenerateLeastPrivilegePolicyOutput]{Service: &Model, Operation: &operations[5]}
-	OpGetAccessRequest             = awsapi.Op[GetAccessRequestInput, GetAccessRequestOutput]{Service: &Model, Operation: &operations[6]}
-	OpGetAccessReview              = awsapi.Op[GetAccessReviewInput, GetAccessReviewOutput]{Service: &Model, Operation: &operations[7]}
-	OpGetApprovalRule              = awsapi.Op[GetApprovalRuleInput, GetApprovalRuleOutput]{Service: &Model, Operation: &operations[8]}
-	OpListAccessRequests           = awsapi.Op[ListAccessRequestsInput, ListAccessRequestsOutput]{Service: &Model, Operation: &operations[9]}
-	OpListModelAccess              = awsapi.Op[ListModelAccessInput, ListModelAccessOutput]{Service: &Model, Operation: &operations[10]}
-	OpListRoleTemplates            = awsapi.Op[ListRoleTemplatesInput, ListRoleTemplatesOutput]{Service: &Model, Operation: &operations[11]}
-	OpPutApprovalRule              = awsapi.Op[PutApprovalRuleInput, PutApprovalRuleOutput]{Service: &Model, Operation: &operations[12]}
-	OpRejectAccessRequest          = awsapi.Op[RejectAccessRequestInput, RejectAccessRequestOutput]{Service: &Model, Operation: &operations[13]}
-	OpStartElevatedSession         = awsapi.Op[StartElevatedSessionInput, StartElevatedSessionOutput]{Service: &Model, Operation: &operations[14]}
+	OpDeleteFaultRule              = awsapi.Op[DeleteFaultRuleInput, DeleteFaultRuleOutput]{Service: &Model, Operation: &operations[4]}
+	OpEndAccessRequest             = awsapi.Op[EndAccessRequestInput, EndAccessRequestOutput]{Service: &Model, Operation: &operations[5]}
+	OpGenerateLeastPrivilegePolicy = awsapi.Op[GenerateLeastPrivilegePolicyInput, GenerateLeastPrivilegePolicyOutput]{Service: &Model, Operation: &operations[6]}
+	OpGetAccessRequest             = awsapi.Op[GetAccessRequestInput, GetAccessRequestOutput]{Service: &Model, Operation: &operations[7]}
+	OpGetAccessReview              = awsapi.Op[GetAccessReviewInput, GetAccessReviewOutput]{Service: &Model, Operation: &operations[8]}
+	OpGetApprovalRule              = awsapi.Op[GetApprovalRuleInput, GetApprovalRuleOutput]{Service: &Model, Operation: &operations[9]}
+	OpListAccessRequests           = awsapi.Op[ListAccessRequestsInput, ListAccessRequestsOutput]{Service: &Model, Operation: &operations[10]}
+	OpListFaultRules               = awsapi.Op[ListFaultRulesInput, ListFaultRulesOutput]{Service: &Model, Operation: &operations[11]}
+	OpListModelAccess              = awsapi.Op[ListModelAccessInput, ListModelAccessOutput]{Service: &Model, Operation: &operations[12]}
+	OpListModelProcesses           = awsapi.Op[ListModelProcessesInput, ListModelProcessesOutput]{Service: &Model, Operation: &operations[13]}
+	OpListRoleTemplates            = awsapi.Op[ListRoleTemplatesInput, ListRoleTemplatesOutput]{Service: &Model, Operation: &operations[14]}
+	OpPutApprovalRule              = awsapi.Op[PutApprovalRuleInput, PutApprovalRuleOutput]{Service: &Model, Operation: &operations[15]}
+	OpPutFaultRule                 = awsapi.Op[PutFaultRuleInput, PutFaultRuleOutput]{Service: &Model, Operation: &operations[16]}
+	OpRejectAccessRequest          = awsapi.Op[RejectAccessRequestInput, RejectAccessRequestOutput]{Service: &Model, Operation: &operations[17]}
+	OpStartElevatedSession         = awsapi.Op[StartElevatedSessionInput, StartElevatedSessionOutput]{Service: &Model, Operation: &operations[18]}
 )

@@ -19,15 +19,31 @@ const (
 	idArn
 	idArnList
 	idConflictException
+	idCount
 	idCreateAccessRequestOutput
 	idCreateAccessRequestRequest
 	idCreateRoleFromTemplateRequest
 	idCreateRoleFromTemplateResponse
 	idDate
 	idDays
+	idDeleteFaultRuleRequest
+	idDeleteFaultRuleResponse
 	idDuration
 	idEndAccessRequestInput
 	idEndAccessRequestOutput
+	idFaultAccount
+	idFaultCount
+	idFaultDuration
+	idFaultLatency
+	idFaultRate
+	idFaultRule
+	idFaultRuleList
+	idFaultRuleName
+	idFaultRuleResponse
+	idFaultSeed
+	idFaultTokens
+	idFaultTrigger
+	idFaultType
 	idFinding
 	idFindingList
 	idFindingType
@@ -44,8 +60,12 @@ const (
 	idInternalServerException
 	idListAccessRequestsRequest
 	idListAccessRequestsResponse
+	idListFaultRulesInput
+	idListFaultRulesResponse
 	idListModelAccessRequest
 	idListModelAccessResponse
+	idListModelProcessesInput
+	idListModelProcessesResponse
 	idListRoleTemplatesInput
 	idListRoleTemplatesResponse
 	idMaxResults
@@ -55,10 +75,14 @@ const (
 	idModelAccessResponse
 	idModelAccessState
 	idModelId
+	idModelProcess
+	idModelProcessList
+	idModelProcessState
 	idNextToken
 	idPolicyText
 	idPutApprovalRuleInput
 	idPutApprovalRuleOutput
+	idPutFaultRuleRequest
 	idReason
 	idRejectAccessRequestInput
 	idRejectAccessRequestOutput
@@ -70,6 +94,7 @@ const (
 	idRoleTemplate
 	idRoleTemplateList
 	idSecret
+	idShare
 	idStartElevatedSessionInput
 	idStartElevatedSessionResponse
 	idTemplateName
@@ -124,6 +149,7 @@ var shapes = [...]awsapi.Shape{
 	idConflictException: {Name: "ConflictException", Kind: awsapi.Structure, Error: &awsapi.ErrorFacts{Status: 409}, Members: []awsapi.Member{
 		{Name: "message", Shape: idText},
 	}},
+	idCount: {Name: "Count", Kind: awsapi.Long},
 	idCreateAccessRequestOutput: {Name: "CreateAccessRequestOutput", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "accessRequest", Shape: idAccessRequest, Required: true},
 	}},
@@ -143,9 +169,14 @@ var shapes = [...]awsapi.Shape{
 		{Name: "roleArn", Shape: idArn, Required: true},
 		{Name: "policyArn", Shape: idArn, Required: true},
 	}},
-	idDate:     {Name: "Date", Kind: awsapi.Timestamp},
-	idDays:     {Name: "Days", Kind: awsapi.Integer, HasMin: true, Min: 1, HasMax: true, Max: 365},
-	idDuration: {Name: "Duration", Kind: awsapi.Integer, HasMin: true, Min: 900, HasMax: true, Max: 28800},
+	idDate: {Name: "Date", Kind: awsapi.Timestamp},
+	idDays: {Name: "Days", Kind: awsapi.Integer, HasMin: true, Min: 1, HasMax: true, Max: 365},
+	idDeleteFaultRuleRequest: {Name: "DeleteFaultRuleRequest", Kind: awsapi.Structure, Members: []awsapi.Member{
+		{Name: "ruleName", Shape: idFaultRuleName, Location: awsapi.InURI, Required: true},
+		{Name: "accountId", Shape: idFaultAccount, Location: awsapi.InQuery},
+	}},
+	idDeleteFaultRuleResponse: {Name: "DeleteFaultRuleResponse", Kind: awsapi.Structure},
+	idDuration:                {Name: "Duration", Kind: awsapi.Integer, HasMin: true, Min: 900, HasMax: true, Max: 28800},
 	idEndAccessRequestInput: {Name: "EndAccessRequestInput", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "requestId", Shape: idRequestId, Location: awsapi.InURI, Required: true},
 		{Name: "comment", Shape: idReason},
@@ -153,6 +184,37 @@ var shapes = [...]awsapi.Shape{
 	idEndAccessRequestOutput: {Name: "EndAccessRequestOutput", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "accessRequest", Shape: idAccessRequest, Required: true},
 	}},
+	idFaultAccount:  {Name: "FaultAccount", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 12, Pattern: "[0-9]{12}|\\*"},
+	idFaultCount:    {Name: "FaultCount", Kind: awsapi.Integer, HasMin: true, Min: 1, HasMax: true, Max: 1000000},
+	idFaultDuration: {Name: "FaultDuration", Kind: awsapi.Integer, HasMin: true, Min: 60, HasMax: true, Max: 2592000},
+	idFaultLatency:  {Name: "FaultLatency", Kind: awsapi.Integer, HasMin: true, Min: 0, HasMax: true, Max: 900000},
+	idFaultRate:     {Name: "FaultRate", Kind: awsapi.Double, HasMin: true, Min: 0.0001, HasMax: true, Max: 1},
+	idFaultRule: {Name: "FaultRule", Kind: awsapi.Structure, Members: []awsapi.Member{
+		{Name: "ruleName", Shape: idFaultRuleName, Required: true},
+		{Name: "accountId", Shape: idFaultAccount, Required: true},
+		{Name: "modelId", Shape: idModelId},
+		{Name: "fault", Shape: idFaultType, Required: true},
+		{Name: "trigger", Shape: idFaultTrigger, Required: true},
+		{Name: "rate", Shape: idFaultRate, Required: true},
+		{Name: "latencyMilliseconds", Shape: idFaultLatency},
+		{Name: "afterTokens", Shape: idFaultTokens},
+		{Name: "maxFaults", Shape: idFaultCount},
+		{Name: "seed", Shape: idFaultSeed},
+		{Name: "createdBy", Shape: idArn, Required: true},
+		{Name: "createdAt", Shape: idDate, Required: true, TimestampFormat: "iso8601"},
+		{Name: "expiresAt", Shape: idDate, Required: true, TimestampFormat: "iso8601"},
+		{Name: "callCount", Shape: idCount, Required: true},
+		{Name: "faultCount", Shape: idCount, Required: true},
+	}},
+	idFaultRuleList: {Name: "FaultRuleList", Kind: awsapi.List, Elem: idFaultRule},
+	idFaultRuleName: {Name: "FaultRuleName", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 64, Pattern: "[a-zA-Z0-9-]+"},
+	idFaultRuleResponse: {Name: "FaultRuleResponse", Kind: awsapi.Structure, Members: []awsapi.Member{
+		{Name: "faultRule", Shape: idFaultRule, Required: true},
+	}},
+	idFaultSeed:    {Name: "FaultSeed", Kind: awsapi.Long},
+	idFaultTokens:  {Name: "FaultTokens", Kind: awsapi.Integer, HasMin: true, Min: 1, HasMax: true, Max: 100000},
+	idFaultTrigger: {Name: "FaultTrigger", Kind: awsapi.String, Enum: []string{"ALWAYS", "REQUEST_METADATA"}},
+	idFaultType:    {Name: "FaultType", Kind: awsapi.String, Enum: []string{"LATENCY", "THROTTLING", "TIMEOUT", "MODEL_ERROR", "NOT_READY", "UNAVAILABLE", "INTERNAL_ERROR", "STREAM_BREAK", "CONNECTION_CUT"}},
 	idFinding: {Name: "Finding", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "findingId", Shape: idText, Required: true},
 		{Name: "type", Shape: idFindingType, Required: true},
@@ -211,11 +273,19 @@ var shapes = [...]awsapi.Shape{
 		{Name: "accessRequests", Shape: idAccessRequestList, Required: true},
 		{Name: "nextToken", Shape: idNextToken},
 	}},
+	idListFaultRulesInput: {Name: "ListFaultRulesInput", Kind: awsapi.Structure},
+	idListFaultRulesResponse: {Name: "ListFaultRulesResponse", Kind: awsapi.Structure, Members: []awsapi.Member{
+		{Name: "faultRules", Shape: idFaultRuleList, Required: true},
+	}},
 	idListModelAccessRequest: {Name: "ListModelAccessRequest", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "accountId", Shape: idAccountId, Location: awsapi.InURI, Required: true},
 	}},
 	idListModelAccessResponse: {Name: "ListModelAccessResponse", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "models", Shape: idModelAccessList, Required: true},
+	}},
+	idListModelProcessesInput: {Name: "ListModelProcessesInput", Kind: awsapi.Structure},
+	idListModelProcessesResponse: {Name: "ListModelProcessesResponse", Kind: awsapi.Structure, Members: []awsapi.Member{
+		{Name: "processes", Shape: idModelProcessList, Required: true},
 	}},
 	idListRoleTemplatesInput: {Name: "ListRoleTemplatesInput", Kind: awsapi.Structure},
 	idListRoleTemplatesResponse: {Name: "ListRoleTemplatesResponse", Kind: awsapi.Structure, Members: []awsapi.Member{
@@ -242,13 +312,45 @@ var shapes = [...]awsapi.Shape{
 	}},
 	idModelAccessState: {Name: "ModelAccessState", Kind: awsapi.String, Enum: []string{"PENDING", "AVAILABLE", "NOT_AVAILABLE"}},
 	idModelId:          {Name: "ModelId", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 2048},
-	idNextToken:        {Name: "NextToken", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 2048},
-	idPolicyText:       {Name: "PolicyText", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 6144},
+	idModelProcess: {Name: "ModelProcess", Kind: awsapi.Structure, Members: []awsapi.Member{
+		{Name: "weightsId", Shape: idText, Required: true},
+		{Name: "mode", Shape: idText, Required: true},
+		{Name: "state", Shape: idModelProcessState, Required: true},
+		{Name: "progress", Shape: idShare},
+		{Name: "since", Shape: idDate, Required: true, TimestampFormat: "iso8601"},
+		{Name: "processId", Shape: idCount},
+		{Name: "memoryEstimateBytes", Shape: idCount},
+		{Name: "memoryBytes", Shape: idCount},
+		{Name: "slots", Shape: idCount, Required: true},
+		{Name: "busySlots", Shape: idCount, Required: true},
+		{Name: "queueLength", Shape: idCount, Required: true},
+		{Name: "restarts", Shape: idCount, Required: true},
+		{Name: "safeMode", Shape: idFlag},
+		{Name: "build", Shape: idText},
+		{Name: "failure", Shape: idText},
+	}},
+	idModelProcessList:  {Name: "ModelProcessList", Kind: awsapi.List, Elem: idModelProcess},
+	idModelProcessState: {Name: "ModelProcessState", Kind: awsapi.String, Enum: []string{"COLD", "LOADING", "READY", "SLEEPING", "DRAINING", "STOPPED", "FAILED"}},
+	idNextToken:         {Name: "NextToken", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 2048},
+	idPolicyText:        {Name: "PolicyText", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 6144},
 	idPutApprovalRuleInput: {Name: "PutApprovalRuleInput", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "actions", Shape: idActionList, Required: true},
 	}},
 	idPutApprovalRuleOutput: {Name: "PutApprovalRuleOutput", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "actions", Shape: idActionList, Required: true},
+	}},
+	idPutFaultRuleRequest: {Name: "PutFaultRuleRequest", Kind: awsapi.Structure, Members: []awsapi.Member{
+		{Name: "ruleName", Shape: idFaultRuleName, Location: awsapi.InURI, Required: true},
+		{Name: "accountId", Shape: idFaultAccount},
+		{Name: "modelId", Shape: idModelId},
+		{Name: "fault", Shape: idFaultType, Required: true},
+		{Name: "trigger", Shape: idFaultTrigger},
+		{Name: "rate", Shape: idFaultRate},
+		{Name: "latencyMilliseconds", Shape: idFaultLatency},
+		{Name: "afterTokens", Shape: idFaultTokens},
+		{Name: "maxFaults", Shape: idFaultCount},
+		{Name: "seed", Shape: idFaultSeed},
+		{Name: "durationSeconds", Shape: idFaultDuration},
 	}},
 	idReason: {Name: "Reason", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 1000},
 	idRejectAccessRequestInput: {Name: "RejectAccessRequestInput", Kind: awsapi.Structure, Members: []awsapi.Member{
@@ -273,6 +375,7 @@ var shapes = [...]awsapi.Shape{
 	}},
 	idRoleTemplateList: {Name: "RoleTemplateList", Kind: awsapi.List, Elem: idRoleTemplate},
 	idSecret:           {Name: "Secret", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 4096, Sensitive: true},
+	idShare:            {Name: "Share", Kind: awsapi.Double},
 	idStartElevatedSessionInput: {Name: "StartElevatedSessionInput", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "requestId", Shape: idRequestId, Location: awsapi.InURI, Required: true},
 	}},

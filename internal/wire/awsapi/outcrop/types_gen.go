@@ -81,6 +81,16 @@ type CreateRoleFromTemplateOutput struct {
 	PolicyArn *string // required, 20 to 2048 characters
 }
 
+// DeleteFaultRuleInput is the input of DeleteFaultRule.
+type DeleteFaultRuleInput struct {
+	RuleName  *string // required, 1 to 64 characters, in the path
+	AccountId *string // 1 to 12 characters, query accountId
+}
+
+// DeleteFaultRuleOutput is the output of DeleteFaultRule.
+type DeleteFaultRuleOutput struct {
+}
+
 // EndAccessRequestInput is the input of EndAccessRequest.
 type EndAccessRequestInput struct {
 	RequestId *string // required, 16 to 40 characters, in the path
@@ -90,6 +100,30 @@ type EndAccessRequestInput struct {
 // EndAccessRequestOutput is the output of EndAccessRequest.
 type EndAccessRequestOutput struct {
 	AccessRequest *AccessRequest // required
+}
+
+// FaultRule is a structure of the API.
+type FaultRule struct {
+	RuleName            *string       // required, 1 to 64 characters
+	AccountId           *string       // required, 1 to 12 characters
+	ModelId             *string       // 1 to 2048 characters
+	Fault               *FaultType    // required
+	Trigger             *FaultTrigger // required
+	Rate                *float64      // required, 0.0001 to 1
+	LatencyMilliseconds *int32        // 0 to 900000
+	AfterTokens         *int32        // 1 to 100000
+	MaxFaults           *int32        // 1 to 1000000
+	Seed                *int64
+	CreatedBy           *string    // required, 20 to 2048 characters
+	CreatedAt           *time.Time // required
+	ExpiresAt           *time.Time // required
+	CallCount           *int64     // required
+	FaultCount          *int64     // required
+}
+
+// PutFaultRuleOutput is the output of PutFaultRule.
+type PutFaultRuleOutput struct {
+	FaultRule *FaultRule // required
 }
 
 // Finding is a structure of the API.
@@ -171,6 +205,15 @@ type ListAccessRequestsOutput struct {
 	NextToken      *string         // 1 to 2048 characters
 }
 
+// ListFaultRulesInput is the input of ListFaultRules.
+type ListFaultRulesInput struct {
+}
+
+// ListFaultRulesOutput is the output of ListFaultRules.
+type ListFaultRulesOutput struct {
+	FaultRules []FaultRule // required
+}
+
 // ListModelAccessInput is the input of ListModelAccess.
 type ListModelAccessInput struct {
 	AccountId *string // required, 12 to 12 characters, in the path
@@ -179,6 +222,15 @@ type ListModelAccessInput struct {
 // ListModelAccessOutput is the output of ListModelAccess.
 type ListModelAccessOutput struct {
 	Models []ModelAccess // required
+}
+
+// ListModelProcessesInput is the input of ListModelProcesses.
+type ListModelProcessesInput struct {
+}
+
+// ListModelProcessesOutput is the output of ListModelProcesses.
+type ListModelProcessesOutput struct {
+	Processes []ModelProcess // required
 }
 
 // ListRoleTemplatesInput is the input of ListRoleTemplates.
@@ -213,6 +265,25 @@ type ApproveModelAccessOutput struct {
 	Model *ModelAccess // required
 }
 
+// ModelProcess is a structure of the API.
+type ModelProcess struct {
+	WeightsId           *string            // required, 0 to 4096 characters
+	Mode                *string            // required, 0 to 4096 characters
+	State               *ModelProcessState // required
+	Progress            *float64
+	Since               *time.Time // required
+	ProcessId           *int64
+	MemoryEstimateBytes *int64
+	MemoryBytes         *int64
+	Slots               *int64 // required
+	BusySlots           *int64 // required
+	QueueLength         *int64 // required
+	Restarts            *int64 // required
+	SafeMode            *bool
+	Build               *string // 0 to 4096 characters
+	Failure             *string // 0 to 4096 characters
+}
+
 // PutApprovalRuleInput is the input of PutApprovalRule.
 type PutApprovalRuleInput struct {
 	Actions []string // required, 0 to 100 items
@@ -221,6 +292,21 @@ type PutApprovalRuleInput struct {
 // PutApprovalRuleOutput is the output of PutApprovalRule.
 type PutApprovalRuleOutput struct {
 	Actions []string // required, 0 to 100 items
+}
+
+// PutFaultRuleInput is the input of PutFaultRule.
+type PutFaultRuleInput struct {
+	RuleName            *string    // required, 1 to 64 characters, in the path
+	AccountId           *string    // 1 to 12 characters
+	ModelId             *string    // 1 to 2048 characters
+	Fault               *FaultType // required
+	Trigger             *FaultTrigger
+	Rate                *float64 // 0.0001 to 1
+	LatencyMilliseconds *int32   // 0 to 900000
+	AfterTokens         *int32   // 1 to 100000
+	MaxFaults           *int32   // 1 to 1000000
+	Seed                *int64
+	DurationSeconds     *int32 // 60 to 2592000
 }
 
 // RejectAccessRequestInput is the input of RejectAccessRequest.

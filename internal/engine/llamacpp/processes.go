@@ -1,0 +1,29 @@
+package llamacpp
+
+import "github.com/outcrop/outcrop/internal/engine"
+
+var _ engine.Reporter = (*Engine)(nil)
+
+// Processes implements engine.Reporter.
+func (e *Engine) Processes() []engine.Process {
+	all := e.Status()
+	out := make([]engine.Process, 0, len(all))
+	for i := range all {
+		s := &all[i]
+		p := engine.Process{
+			Weights: s.Weights, Mode: s.Mode, State: engine.State(s.State), Progress: s.Progress, Since: s.Since,
+			PID: s.PID, Memory: s.RSS, Slots: e.cfg.slots(s.Mode), Busy: s.Busy, Waiting: s.Waiting,
+			Restarts: s.Restarts, Safe: s.Safe, Build: s.Build, Err: s.Err,
+		}
+		e.mu.RLock()
+		r := e.runners[key{s.Weights, s.Mode}]
+		e.mu.RUnlock()
+		if r != nil {
+			if fa := r.facts.Load(); fa != nil {
+				p.Estimate = fa.bytes
+			}
+		}
+		out = append(out, p)
+	}
+	return out
+}
