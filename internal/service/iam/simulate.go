@@ -18,9 +18,11 @@ import (
 )
 
 const (
-	maxSimulated  = 1000   // actions of one simulation, and resources
-	maxPolicies   = 100    // policies that a simulation brings along
-	maxEvaluated  = 20_000 // decisions of one answer; the rest comes with the next page
+	maxSimulated  = 1000      // actions of one simulation, and resources
+	maxPolicies   = 100       // policies that a simulation brings along
+	maxEvaluated  = 20_000    // decisions of one answer; the rest comes with the next page
+	maxReading    = 64 << 20  // bytes of policies that are read for one answer
+	maxReadOnce   = 128 << 20 // bytes of policies that are read for one action
 	everything    = "*"
 	sourceIAM     = api.PolicySourceType("IAM Policy")
 	sourceTarget  = api.PolicySourceType("Resource Policy")
@@ -189,7 +191,12 @@ func rolePrincipal(acct, roleARN, id, name string) call.Principal {
 
 // run answers for a page of the actions.
 func (s *Service) run(ctx context.Context, m *simulation, marker *string, most *int32) ([]api.EvaluationResult, *string, *bool, error) {
-	n := int32(max(1, maxEvaluated/max(1, len(m.resources)))) // #nosec G115 -- at most maxEvaluated
+	resources := max(1, len(m.resources))
+	once := resources * m.size() // bytes of policies that are read for one action
+	if once > maxReadOnce {
+		return nil, nil, nil, badInput("PolicyInputList, ResourceArns: %d bytes of policies times %d resources are more than %d; simulate fewer at a time", m.size(), resources, maxReadOnce)
+	}
+	n := int32(max(1, min(maxEvaluated/resources, maxReading/max(1, once)))) // #nosec G115 -- at most maxEvaluated
 	if most != nil {
 		n = min(n, *most)
 	}
@@ -331,6 +338,15 @@ func (m *simulation) missing(d access.Decision) []string {
 		}
 	}
 	return kept(d.Missing, func(name string) bool { return shown[strings.ToLower(name)] })
+}
+
+// size is how long the texts of all policies are together, in bytes.
+func (m *simulation) size() int {
+	n := 0
+	for _, d := range m.documents() {
+		n += len(d.Text())
+	}
+	return n
 }
 
 // documents are the policies whose details a caller may see.

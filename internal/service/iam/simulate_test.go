@@ -357,3 +357,25 @@ func TestSimulateErrors(t *testing.T) {
 		t.Errorf("context keys of a resource's policy: %v, %v", out, err)
 	}
 }
+
+// TestSimulateSize: a simulation keeps no core busy for long. What is too much for
+// one answer comes with the next, and what is too much for one action is refused.
+func TestSimulateSize(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	many := make([]string, 2000)
+	for i := range many {
+		many[i] = allow("s3:*", "*")
+	}
+	in := api.SimulateCustomPolicyInput{PolicyInputList: slices.Repeat([]string{document(many...)}, 30), ResourceArns: []string{titan}}
+	for i := range 100 {
+		in.ActionNames = append(in.ActionNames, fmt.Sprintf("bedrock:Action%d", i))
+	}
+	out, err := do(w.root(acctA), api.OpSimulateCustomPolicy, &in)
+	must(t, err)
+	if n := len(out.EvaluationResults); n == 0 || n > 40 || !*out.IsTruncated || out.Marker == nil {
+		t.Errorf("%d results in one answer", n)
+	}
+	in.ResourceArns = slices.Repeat([]string{titan}, 1000)
+	refused(t, w.root(acctA), "InvalidInput", api.OpSimulateCustomPolicy, &in)
+}
