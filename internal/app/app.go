@@ -47,6 +47,7 @@ import (
 	"github.com/outcrop/outcrop/internal/profile"
 	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/service"
+	analyzersvc "github.com/outcrop/outcrop/internal/service/accessanalyzer"
 	bedrocksvc "github.com/outcrop/outcrop/internal/service/bedrock"
 	runtimesvc "github.com/outcrop/outcrop/internal/service/bedrockruntime"
 	iamsvc "github.com/outcrop/outcrop/internal/service/iam"
@@ -318,6 +319,7 @@ func (s *Server) routes(infer agreement.Gate) []service.Route {
 			Analyzer: s.authority.analyzer, Agreements: s.agreements, Catalog: st.catalog,
 			Faults: s.faults, Processes: reporter(s.engine),
 		}),
+		analyzersvc.New(analyzersvc.Config{Analyzer: s.authority.analyzer, Registry: s.authority.registry, Tags: s.resources}),
 	} {
 		all = append(all, svc.Routes()...)
 	}

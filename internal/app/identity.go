@@ -36,6 +36,7 @@ type authority struct {
 	reasons   reasons
 	sts       *stssvc.Service
 	analyzer  *analyze.Analyzer
+	registry  *analyze.Registry
 }
 
 // newAuthority brings the rooms of identity and access together.
@@ -53,16 +54,21 @@ func (s *Server) newAuthority(ctx context.Context) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	registry, err := analyze.OpenRegistry(ctx, st.store, nil)
+	if err != nil {
+		return nil, err
+	}
 	r := newReasons(st.root)
 	a := &authority{
 		sessions:  sessions,
 		approvals: approvals,
 		analyzer:  analyze.New(analyze.Config{Directory: st.directory, Resources: s.resources}),
+		registry:  registry,
 		reasons:   r,
 		callers:   identity.Callers{Keys: st.keys, Sessions: sessions, Directory: st.directory, Elevations: approvals},
 		access: access.New(access.Config{
 			Principals: st.directory,
-			Resources:  map[string]access.Resources{"iam": st.directory, "organizations": st.directory.OrganizationResources(), "bedrock": s.resources},
+			Resources:  map[string]access.Resources{"iam": st.directory, "organizations": st.directory.OrganizationResources(), "bedrock": s.resources, "access-analyzer": s.resources},
 			Seal:       r.seal,
 		}),
 	}
