@@ -3,6 +3,7 @@ package outcrop
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/call"
@@ -34,6 +35,11 @@ func (s *Service) putFault(ctx context.Context, c *call.Call, in *api.PutFaultRu
 		Model: value(in.ModelId), Trigger: fault.Trigger(value(in.Trigger)), Rate: value(in.Rate),
 		Latency: time.Duration(value(in.LatencyMilliseconds)) * time.Millisecond,
 		After:   int(value(in.AfterTokens)), Max: int(value(in.MaxFaults)),
+	}
+	if r.Model != "" && !strings.Contains(r.Model, "*") { // a misspelt id would be about nothing, without a word
+		if _, err := s.cfg.Catalog.Resolve(ctx, r.Model, c.Region, c.Principal.Account); err != nil {
+			return nil, apierr.Validation("modelId: there is no model %q; \"*\" stands for any text", r.Model)
+		}
 	}
 	if in.DurationSeconds != nil {
 		r.Expires = s.cfg.Now().Add(time.Duration(*in.DurationSeconds) * time.Second)
