@@ -319,6 +319,21 @@ def one_time_codes_in_policies():
     return f"{', '.join(callers)}: {got}"
 
 
+@case
+def five_wrong_codes_lock_a_device():
+    ana = User("lock-ana")
+    made = iam.create_virtual_mfa_device(VirtualMFADeviceName="lock-ana")["VirtualMFADevice"]
+    seed, serial, now = made["Base32StringSeed"], made["SerialNumber"], time.time()
+    iam.enable_mfa_device(UserName="lock-ana", SerialNumber=serial, AuthenticationCode1=code(seed, now - 30), AuthenticationCode2=code(seed, now))
+    good = code(seed, now + 30)
+    wrong = "000000" if good != "000000" else "000001"
+    for _ in range(5):
+        contains(refused("AccessDenied", ana.sts.get_session_token, SerialNumber=serial, TokenCode=wrong), "MultiFactorAuthentication failed")
+    refused("AccessDenied", ana.sts.get_session_token, SerialNumber=serial, TokenCode=good)
+    ana.sts.get_session_token()  # what needs no code goes on
+    refused("AccessDenied", User("lock-ben").sts.get_session_token, SerialNumber=serial, TokenCode=good)
+
+
 CLASSES = ["public", "internal", "confidential", "restricted"]
 
 
