@@ -182,7 +182,7 @@ func page[T any](items []T, token *string, most *int32) ([]T, *string, error) {
 	}
 	items = items[min(from, len(items)):]
 	if len(items) <= n {
-		return slices.Concat([]T{}, items), nil, nil // never absent
+		return append([]T{}, items...), nil, nil // never absent
 	}
 	next := base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(from + n)))
 	return items[:n], &next, nil
