@@ -25,16 +25,17 @@ func reason(d *policy.Document, i int, format string, args ...any) Reason {
 func NewAccess(old, changed *policy.Document) []Reason {
 	var out []Reason
 	before, after := rulesOf(old), rulesOf(changed)
+	e := newEffort()
 	for i := range after {
 		if after[i].Effect != policy.Allow {
 			continue
 		}
-		if gained := gains(before, &after[i], after); gained != "" {
+		if gained := gains(e, before, &after[i], after); gained != "" {
 			out = append(out, reason(changed, i, "New access in the statement with index %d: %s.", i, gained))
 		}
 	}
 	for i := range before {
-		if before[i].Effect == policy.Deny && !deniedStill(&before[i], after) {
+		if before[i].Effect == policy.Deny && !deniedStill(e, &before[i], after) {
 			out = append(out, Reason{Statement: -1, Text: fmt.Sprintf("New access: the statement with index %d of the existing policy denies what the new one does not deny.", i)})
 		}
 	}
@@ -43,11 +44,11 @@ func NewAccess(old, changed *policy.Document) []Reason {
 
 // gains names the first pair of action and resource that a rule allows and no rule
 // of before does.
-func gains(before rules, s *rule, after rules) string {
+func gains(e *effort, before rules, s *rule, after rules) string {
 	for _, a := range s.actionSpans() {
 		for _, r := range s.resourceSpans() {
 			p := pair{a, r, s}
-			if !p.allowedBy(before) && !p.deniedBy(after) {
+			if !p.allowedBy(e, before) && !p.deniedBy(e, after) {
 				return a.words + " on " + r.words
 			}
 		}
@@ -83,28 +84,28 @@ func spans(list, not, words, notWords []string) []span {
 }
 
 // within tells whether all of a span lies within a list, or outside of not.
-func (s span) within(list, not []string) bool {
+func (s span) within(e *effort, list, not []string) bool {
 	switch {
 	case not != nil && s.but != nil: // it leaves out at least what not leaves out
-		return !slices.ContainsFunc(not, func(n string) bool { return !anyCovers(s.but, n) })
+		return !slices.ContainsFunc(not, func(n string) bool { return !e.anyCovers(s.but, n) })
 	case not != nil:
-		return !slices.ContainsFunc(not, func(n string) bool { return overlap(n, s.pattern) })
+		return !slices.ContainsFunc(not, func(n string) bool { return e.overlap(n, s.pattern) })
 	case list == nil:
 		return true
 	}
-	return anyCovers(list, s.pattern)
+	return e.anyCovers(list, s.pattern)
 }
 
 // meets tells whether a pattern and a list, or everything but not, may have
 // something in common.
-func (s span) meets(list, not []string) bool {
+func (s span) meets(e *effort, list, not []string) bool {
 	switch {
 	case not != nil:
-		return !anyCovers(not, s.pattern)
+		return !e.anyCovers(not, s.pattern)
 	case list == nil:
 		return true
 	}
-	return slices.ContainsFunc(list, func(p string) bool { return overlap(p, s.pattern) })
+	return slices.ContainsFunc(list, func(p string) bool { return e.overlap(p, s.pattern) })
 }
 
 // pair is an action and a resource under the principals and conditions of a rule.
@@ -115,29 +116,29 @@ type pair struct {
 
 // allowedBy tells whether one rule allows all of the pair to everybody whom the
 // statement lets in.
-func (p *pair) allowedBy(l rules) bool {
+func (p *pair) allowedBy(e *effort, l rules) bool {
 	return slices.ContainsFunc(l, func(r rule) bool {
-		return r.Effect == policy.Allow && p.action.within(r.actions, r.except) && p.resource.within(r.resources, r.elsewhere) &&
+		return r.Effect == policy.Allow && p.action.within(e, r.actions, r.except) && p.resource.within(e, r.resources, r.elsewhere) &&
 			wider(r.Principals, p.of.Principals) && conditionsWithin(r.Conditions, p.of.Conditions)
 	})
 }
 
 // deniedBy tells whether one rule denies all of the pair to everybody.
-func (p *pair) deniedBy(l rules) bool {
+func (p *pair) deniedBy(e *effort, l rules) bool {
 	return slices.ContainsFunc(l, func(r rule) bool {
-		return r.Effect == policy.Deny && p.action.within(r.actions, r.except) && p.resource.within(r.resources, r.elsewhere) &&
+		return r.Effect == policy.Deny && p.action.within(e, r.actions, r.except) && p.resource.within(e, r.resources, r.elsewhere) &&
 			r.NotPrincipals == nil && wider(r.Principals, p.of.Principals) && len(r.Conditions) == 0
 	})
 }
 
 // deniedStill tells whether what a rule denies is denied by rules, by each part of
 // it under the same conditions or fewer.
-func deniedStill(d *rule, l rules) bool {
+func deniedStill(e *effort, d *rule, l rules) bool {
 	for _, a := range d.actionSpans() {
 		for _, res := range d.resourceSpans() {
 			if !slices.ContainsFunc(l, func(r rule) bool {
 				same := samePrincipals(r.NotPrincipals, d.NotPrincipals) && (d.NotPrincipals != nil || wider(r.Principals, d.Principals))
-				return r.Effect == policy.Deny && a.within(r.actions, r.except) && res.within(r.resources, r.elsewhere) &&
+				return r.Effect == policy.Deny && a.within(e, r.actions, r.except) && res.within(e, r.resources, r.elsewhere) &&
 					same && conditionsWithin(r.Conditions, d.Conditions)
 			}) {
 				return false
@@ -207,19 +208,19 @@ type Access struct{ Actions, Resources []string }
 // any of its resources. Conditions count as met.
 func Granted(d *policy.Document, want Access) []Reason {
 	var out []Reason
-	l := rulesOf(d)
+	l, e := rulesOf(d), newEffort()
 	for i := range l {
 		if l[i].Effect != policy.Allow {
 			continue
 		}
-		if what := grantedBy(&l[i], l, want); what != "" {
+		if what := grantedBy(e, &l[i], l, want); what != "" {
 			out = append(out, reason(d, i, "The statement with index %d allows %s.", i, what))
 		}
 	}
 	return out
 }
 
-func grantedBy(r *rule, all rules, want Access) string {
+func grantedBy(e *effort, r *rule, all rules, want Access) string {
 	actions, resources := want.Actions, want.Resources
 	if len(actions) == 0 {
 		actions = []string{everything}
@@ -230,7 +231,7 @@ func grantedBy(r *rule, all rules, want Access) string {
 	for _, a := range actions {
 		for _, res := range resources {
 			p := pair{span{pattern: strings.ToLower(a)}, span{pattern: resourcePattern(res, "")}, r}
-			if p.action.meets(r.actions, r.except) && p.resource.meets(r.resources, r.elsewhere) && !p.deniedBy(all) {
+			if p.action.meets(e, r.actions, r.except) && p.resource.meets(e, r.resources, r.elsewhere) && !p.deniedBy(e, all) {
 				return a + " on " + res
 			}
 		}

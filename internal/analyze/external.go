@@ -199,9 +199,9 @@ func about(n, s *policy.Statement) bool {
 	if n.NotActions != nil || n.NotResources != nil || s.NotActions != nil && !slices.Contains(n.Actions, everything) {
 		return false
 	}
-	outer := lowered(n.Actions)
+	e, outer := newEffort(), lowered(n.Actions)
 	for _, a := range s.Actions {
-		if !anyCovers(outer, strings.ToLower(a)) {
+		if !e.anyCovers(outer, strings.ToLower(a)) {
 			return false
 		}
 	}
@@ -209,7 +209,7 @@ func about(n, s *policy.Statement) bool {
 		return true
 	}
 	for _, r := range s.Resources {
-		if !anyCovers(n.Resources, r) {
+		if !e.anyCovers(n.Resources, r) {
 			return false
 		}
 	}

@@ -38,12 +38,58 @@ const (
 	variableWild  = "\x06" // a wildcard within it
 )
 
-// covers tells whether every text that fits the pattern inner fits outer too. The
-// wildcards of inner are taken for characters, which only wildcards of outer fit.
-func covers(outer, inner string) bool {
+// maxEffort bounds the steps that one comparison of policies may take: far more
+// than policies need that people write, and some 50 ms at most.
+const maxEffort = 20_000_000
+
+// effort compares patterns until it has taken too many steps. Then it answers what
+// is safe: that nothing is covered and that everything overlaps. It is not safe for
+// concurrent use.
+type effort struct {
+	left  int
+	known map[[2]string]bool // answers of covers
+}
+
+func newEffort() *effort { return &effort{left: maxEffort, known: map[[2]string]bool{}} }
+
+// spend takes the steps of a comparison; false: there are none left.
+func (e *effort) spend(a, b string) bool {
+	e.left -= (len(a) + 1) * (len(b) + 1)
+	return e.left >= 0
+}
+
+// covers tells whether every text that fits the pattern inner surely fits outer too.
+func (e *effort) covers(outer, inner string) bool {
 	if outer == everything || outer == inner {
 		return true
 	}
+	if !strings.ContainsAny(outer, "*?\x01\x02") {
+		return false
+	}
+	pair := [2]string{outer, inner}
+	answer, ok := e.known[pair]
+	if !ok {
+		answer = e.spend(outer, inner) && covers(outer, inner)
+		e.known[pair] = answer
+	}
+	return answer
+}
+
+// overlap tells whether there may be a text that fits both patterns.
+func (e *effort) overlap(a, b string) bool {
+	a, b = loosened(a), loosened(b)
+	n := min(strings.IndexByte(a+"*", '*'), strings.IndexByte(b+"*", '*'), strings.IndexByte(a+"?", '?'), strings.IndexByte(b+"?", '?'))
+	return a[:n] == b[:n] && (!e.spend(a, b) || overlap(a, b))
+}
+
+// anyCovers tells whether one of the patterns covers inner.
+func (e *effort) anyCovers(outer []string, inner string) bool {
+	return slices.ContainsFunc(outer, func(o string) bool { return e.covers(o, inner) })
+}
+
+// covers tells whether every text that fits the pattern inner fits outer too. The
+// wildcards of inner are taken for characters, which only wildcards of outer fit.
+func covers(outer, inner string) bool {
 	reach := make([]bool, len(inner)+1)
 	next := make([]bool, len(inner)+1)
 	reach[0] = true
@@ -74,12 +120,9 @@ func covers(outer, inner string) bool {
 	return reach[len(inner)]
 }
 
-// overlap tells whether there is a text that fits both patterns.
+// overlap tells whether there is a text that fits both patterns, which have plain
+// wildcards alone.
 func overlap(a, b string) bool {
-	a, b = loosened(a), loosened(b)
-	if n := min(strings.IndexByte(a+"*", '*'), strings.IndexByte(b+"*", '*'), strings.IndexByte(a+"?", '?'), strings.IndexByte(b+"?", '?')); a[:n] != b[:n] {
-		return false
-	}
 	// reach[j] says whether the part of a so far can fit b[:j].
 	reach := make([]bool, len(b)+1)
 	reach[0] = true
@@ -87,14 +130,14 @@ func overlap(a, b string) bool {
 	for i := range len(a) {
 		next := make([]bool, len(b)+1)
 		for j := range reach {
+			if a[i] == '*' { // it takes any part of b
+				next[j] = reach[j] || j > 0 && next[j-1]
+				continue
+			}
 			if !reach[j] {
 				continue
 			}
 			switch {
-			case a[i] == '*':
-				for k := j; k < len(next); k++ { // it takes any part of b
-					next[k] = true
-				}
 			case j < len(b) && b[j] == '*':
 				next[j] = true
 			case j < len(b) && (a[i] == '?' || b[j] == '?' || a[i] == b[j]):
@@ -114,11 +157,6 @@ func spread(reach []bool, b string) {
 			reach[j+1] = true
 		}
 	}
-}
-
-// anyCovers tells whether one of the patterns covers inner.
-func anyCovers(outer []string, inner string) bool {
-	return slices.ContainsFunc(outer, func(o string) bool { return covers(o, inner) })
 }
 
 // lowered returns patterns in lower case; nil for nil.

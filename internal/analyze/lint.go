@@ -37,16 +37,18 @@ type Issue struct {
 
 // linter collects the issues of one policy.
 type linter struct {
-	text   []byte
-	known  *catalog
-	issues []Issue
+	text    []byte
+	outline *node
+	known   *catalog
+	effort  *effort
+	issues  []Issue
 }
 
 func (l *linter) add(w Weight, code string, path []any, format string, args ...any) {
-	begin, end, depth := locate(l.text, path)
+	at, depth := l.outline.find(path)
 	l.issues = append(l.issues, Issue{
 		Weight: w, Code: code, Text: fmt.Sprintf(format, args...), Path: path[:depth],
-		Begin: positionOf(l.text, begin), End: positionOf(l.text, end),
+		Begin: positionOf(l.text, at.begin), End: positionOf(l.text, at.end),
 	})
 }
 
@@ -54,7 +56,7 @@ func (l *linter) add(w Weight, code string, path []any, format string, args ...a
 // condition keys exist, and whether it allows more than it should. Of a policy that
 // cannot be read only the first error is told.
 func Lint(text []byte, kind policy.Kind) []Issue {
-	l := &linter{text: text, known: newCatalog()}
+	l := &linter{text: text, outline: outline(text), known: newCatalog(), effort: newEffort()}
 	d, err := policy.Parse(text, kind)
 	if err != nil {
 		if bad, ok := errors.AsType[*policy.Error](err); ok {
@@ -157,7 +159,7 @@ func (l *linter) statement(i int, s *policy.Statement, kind policy.Kind) {
 			list = lowered(list)
 		}
 		for j, p := range list {
-			if k := slices.IndexFunc(list, func(o string) bool { return covers(o, p) && o != p }); k >= 0 {
+			if k := slices.IndexFunc(list, func(o string) bool { return o != p && l.effort.covers(o, p) }); k >= 0 {
 				l.add(Suggestion, "REDUNDANT_"+strings.ToUpper(e.name), at(e.name, j), "%s is a part of %s in the same statement.", e.list[j], e.list[k])
 			} else if slices.Index(list, p) < j {
 				l.add(Suggestion, "REDUNDANT_"+strings.ToUpper(e.name), at(e.name, j), "%s stands in the statement twice.", e.list[j])
@@ -231,11 +233,11 @@ func (l *linter) wide(s *policy.Statement, at []any) {
 	restricted := slices.ContainsFunc(s.Conditions, func(c policy.Condition) bool { return strings.EqualFold(c.Key, "iam:PassedToService") })
 	switch {
 	case restricted:
-	case s.NotActions != nil && !anyCovers(lowered(s.NotActions), pass):
+	case s.NotActions != nil && !l.effort.anyCovers(lowered(s.NotActions), pass):
 		l.add(SecurityWarning, "PASS_ROLE_WITH_NOT_ACTION_AND_STAR_IN_RESOURCE", path, "The statement lets pass every role to every service. Name the roles, or ask for iam:PassedToService.")
 	case slices.ContainsFunc(low, func(a string) bool { return strings.Trim(a, "*") == "" }):
 		l.add(SecurityWarning, "PASS_ROLE_WITH_STAR_IN_ACTION_AND_RESOURCE", path, "The statement allows everything, and so lets pass every role to every service. Name actions and resources.")
-	case anyCovers(low, pass):
+	case l.effort.anyCovers(low, pass):
 		l.add(SecurityWarning, "PASS_ROLE_WITH_STAR_IN_RESOURCE", path, "The statement lets pass every role to every service. Name the roles, or ask for iam:PassedToService.")
 	}
 	for j, a := range s.Actions {

@@ -22,60 +22,84 @@ func positionOf(text []byte, offset int) Position {
 	}
 }
 
-// locate finds a value in a JSON text: path holds names of members and indices of
-// lists. The index 0 of what is no list is the thing itself, as in policies. It
-// goes as deep as there is something, and says how deep.
-func locate(text []byte, path []any) (begin, end, depth int) {
-	trimmed := bytes.TrimSpace(text)
-	begin = bytes.Index(text, trimmed)
-	end = begin + len(trimmed)
-	raw := trimmed
-	for ; depth < len(path); depth++ {
-		name, isName := path[depth].(string)
-		index, isIndex := path[depth].(int)
-		isList := len(raw) > 0 && raw[0] == '['
-		if isIndex && index == 0 && !isList {
-			continue
-		}
-		var b, e int
-		ok := false
-		switch {
-		case isName:
-			b, e, ok = child(raw, '{', func(_ int, n string) bool { return n == name })
-		case isList:
-			b, e, ok = child(raw, '[', func(i int, _ string) bool { return i == index })
-		}
-		if !ok {
-			return begin, end, depth
-		}
-		begin, end, raw = begin+b, begin+e, raw[b:e]
-	}
-	return begin, end, depth
+// node is a value of a JSON text and where it stands.
+type node struct {
+	begin, end int
+	members    map[string]*node // of an object; of members with one name the first
+	items      []*node          // of a list
 }
 
-// child finds a member of an object, or an item of a list.
-func child(raw []byte, open json.Delim, is func(index int, name string) bool) (begin, end int, ok bool) {
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	if t, err := dec.Token(); err != nil || t != open {
-		return 0, 0, false
+// outline finds the values of a JSON text. A text that is no JSON has one value, or
+// as many as can be read.
+func outline(text []byte) *node {
+	trimmed := bytes.TrimSpace(text)
+	n := &node{begin: bytes.Index(text, trimmed)}
+	n.end = n.begin + len(trimmed)
+	n.read(trimmed, 0)
+	return n
+}
+
+// read finds what is within a value.
+func (n *node) read(raw []byte, depth int) {
+	if depth > maxOutline || len(raw) == 0 || raw[0] != '{' && raw[0] != '[' {
+		return
 	}
-	for i := 0; dec.More(); i++ {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if _, err := dec.Token(); err != nil {
+		return
+	}
+	for dec.More() {
 		name := ""
-		if open == '{' {
+		if raw[0] == '{' {
 			t, err := dec.Token()
 			if err != nil {
-				return 0, 0, false
+				return
 			}
 			name, _ = t.(string)
 		}
 		var v json.RawMessage
 		if dec.Decode(&v) != nil {
-			return 0, 0, false
+			return
 		}
-		if is(i, name) {
-			end = int(dec.InputOffset())
-			return end - len(v), end, true
+		end := int(dec.InputOffset())
+		c := &node{begin: n.begin + end - len(v), end: n.begin + end}
+		c.read(v, depth+1)
+		if raw[0] == '[' {
+			n.items = append(n.items, c)
+			continue
+		}
+		if n.members == nil {
+			n.members = map[string]*node{}
+		}
+		if n.members[name] == nil {
+			n.members[name] = c
 		}
 	}
-	return 0, 0, false
+}
+
+// maxOutline is how deep an outline goes: as deep as policies.
+const maxOutline = 6
+
+// find finds a value: path holds names of members and indices of lists. The index 0
+// of what is no list is the thing itself, as in policies. It goes as deep as there
+// is something, and says how deep.
+func (n *node) find(path []any) (found *node, depth int) {
+	for ; depth < len(path); depth++ {
+		var next *node
+		switch step := path[depth].(type) {
+		case string:
+			next = n.members[step]
+		case int:
+			if step < len(n.items) {
+				next = n.items[step]
+			} else if step == 0 {
+				next = n
+			}
+		}
+		if next == nil {
+			return n, depth
+		}
+		n = next
+	}
+	return n, depth
 }
