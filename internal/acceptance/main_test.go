@@ -113,6 +113,7 @@ func startProduct(t testing.TB) *product {
 func (p *product) account(t testing.TB) *client {
 	t.Helper()
 	account := accountID(int(p.accounts.Add(1)))
+	p.AutoApprove(t, account)
 	cfg := p.AWS(p.NewKey(t, account, keys.SigV4))
 	return &client{Client: bedrockruntime.NewFromConfig(cfg), account: account, cfg: cfg}
 }

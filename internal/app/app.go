@@ -332,6 +332,9 @@ func (s *Server) Endpoint() string { return s.front.endpoint() }
 // Keys gives access to the server's keys.
 func (s *Server) Keys() *keys.Service { return s.state.keys }
 
+// Agreements gives access to who may use which model.
+func (s *Server) Agreements() *agreement.Service { return s.agreements }
+
 // Install brings the engine and the default models to this machine. It does
 // nothing when they are there.
 func (s *Server) Install(ctx context.Context, p weights.Progress) error {

@@ -20,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/bedrockruntime"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
+	"github.com/outcrop/outcrop/internal/agreement"
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
@@ -166,6 +167,14 @@ func (s *Server) Disable(t testing.TB, id string) {
 	t.Helper()
 	if err := s.app.Keys().Disable(context.Background(), id); err != nil {
 		t.Fatalf("disable a key: %v", err)
+	}
+}
+
+// AutoApprove lets an account use every model, as the first account may.
+func (s *Server) AutoApprove(t testing.TB, account string) {
+	t.Helper()
+	if err := s.app.Agreements().SetApproval(context.Background(), account, agreement.Automatic); err != nil {
+		t.Fatalf("approve the models of %s: %v", account, err)
 	}
 }
 
