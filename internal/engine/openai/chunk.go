@@ -1,0 +1,327 @@
+package openai
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"github.com/outcrop/outcrop/internal/engine/reply"
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+// chunk is what one event of a stream says, of chats and of completions.
+type chunk struct {
+	text    string   // text that the model made
+	thought string   // reasoning that it made
+	finish  string   // why the reply ended, "" while it goes on
+	logprob *float64 // of the tokens of text, when asked for
+	calls   []callDelta
+	usage   *llm.Usage // of the whole request so far
+	seen    bool       // something beside the greeting: the prompt is taken in
+	done    bool       // "[DONE]"
+	failure *serverError
+}
+
+// callDelta is a piece of a call. The first of each call has its name.
+type callDelta struct {
+	Index    int `json:"index"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"`
+	} `json:"function"`
+}
+
+// event is an event with all that the servers may say.
+type event struct {
+	Choices []struct {
+		Text   *string `json:"text"` // of completions
+		Finish *string `json:"finish_reason"`
+		Delta  struct {
+			Content   *string     `json:"content"`
+			Thought   *string     `json:"reasoning_content"`
+			Reasoning *string     `json:"reasoning"` // vLLM's later word for it
+			Calls     []callDelta `json:"tool_calls"`
+		} `json:"delta"`
+		Logprobs *struct {
+			Content []struct {
+				Logprob float64 `json:"logprob"`
+			} `json:"content"`
+			Tokens []*float64 `json:"token_logprobs"` // of completions
+		} `json:"logprobs"`
+	} `json:"choices"`
+	Usage *struct {
+		Prompt     int `json:"prompt_tokens"`
+		Completion int `json:"completion_tokens"`
+		Details    *struct {
+			Cached int `json:"cached_tokens"`
+		} `json:"prompt_tokens_details"`
+	} `json:"usage"`
+	Error json.RawMessage `json:"error"`
+
+	// llama.cpp
+	Progress *struct {
+		Total     int `json:"total"`
+		Cached    int `json:"cache"`
+		Processed int `json:"processed"`
+	} `json:"prompt_progress"`
+	Timings *struct {
+		Cached    int `json:"cache_n"`
+		Prompt    int `json:"prompt_n"` // read, less the cached ones
+		Predicted int `json:"predicted_n"`
+	} `json:"timings"`
+}
+
+// parse reads the data of one event. Nearly every event is one piece of text;
+// those are read without encoding/json.
+func (c *chunk) parse(data []byte) error {
+	*c = chunk{}
+	if bytes.Equal(data, []byte("[DONE]")) {
+		c.done = true
+		return nil
+	}
+	if c.quick(data) {
+		return nil
+	}
+	*c = chunk{}
+	var ev event
+	if json.Unmarshal(data, &ev) != nil {
+		return fmt.Errorf("event of the server's stream: %w", errBadJSON)
+	}
+	if len(ev.Error) > 0 && !bytes.Equal(ev.Error, []byte("null")) {
+		c.failure = serverErrorOf(0, data)
+		return nil
+	}
+	c.take(&ev)
+	return nil
+}
+
+func (c *chunk) take(ev *event) {
+	add := func(to *string, s *string) {
+		if s != nil {
+			*to += *s
+		}
+	}
+	sum := func(p float64) {
+		if c.logprob == nil {
+			c.logprob = new(float64)
+		}
+		*c.logprob += p
+	}
+	for i := range ev.Choices {
+		ch := &ev.Choices[i]
+		c.seen = true
+		add(&c.text, ch.Text)
+		add(&c.text, ch.Delta.Content)
+		add(&c.thought, ch.Delta.Thought)
+		if ch.Delta.Thought == nil { // a server may say it under both names
+			add(&c.thought, ch.Delta.Reasoning)
+		}
+		add(&c.finish, ch.Finish)
+		c.calls = append(c.calls, ch.Delta.Calls...)
+		if ch.Logprobs != nil {
+			for _, p := range ch.Logprobs.Content {
+				sum(p.Logprob)
+			}
+			for _, p := range ch.Logprobs.Tokens {
+				if p != nil {
+					sum(*p)
+				}
+			}
+		}
+	}
+	switch {
+	case ev.Usage != nil:
+		c.usage = &llm.Usage{InputTokens: ev.Usage.Prompt, OutputTokens: ev.Usage.Completion}
+		if ev.Usage.Details != nil {
+			c.usage.ReusedTokens = ev.Usage.Details.Cached
+		}
+	case ev.Progress != nil:
+		c.usage = &llm.Usage{InputTokens: ev.Progress.Total, ReusedTokens: ev.Progress.Cached}
+		c.seen = ev.Progress.Processed > 0
+	case ev.Timings != nil && ev.Timings.Predicted > 0:
+		t := ev.Timings
+		c.usage = &llm.Usage{InputTokens: t.Cached + t.Prompt, OutputTokens: t.Predicted, ReusedTokens: t.Cached}
+	}
+}
+
+// quick reads an event that holds text or thoughts and nothing else of use; false
+// leaves it to encoding/json.
+func (c *chunk) quick(data []byte) bool {
+	s := scanner{b: data}
+	if !s.next('{') {
+		return false
+	}
+	for first := true; s.key(first); first = false {
+		ok := false
+		switch string(s.name) {
+		case "choices":
+			ok = c.quickChoices(&s)
+		case "usage", "error", "timings", "prompt_progress":
+			ok = s.null()
+		default:
+			ok = s.skip()
+		}
+		if !ok {
+			return false
+		}
+	}
+	return s.next('}') && s.space() == len(data)
+}
+
+// quickChoices reads a list of one choice.
+func (c *chunk) quickChoices(s *scanner) bool {
+	if !s.next('[') || !s.next('{') {
+		return false
+	}
+	for first := true; s.key(first); first = false {
+		ok := false
+		switch string(s.name) {
+		case "delta":
+			ok = c.quickDelta(s)
+		case "text":
+			c.text, ok = s.text()
+		case "finish_reason", "logprobs":
+			ok = s.null()
+		default:
+			ok = s.skip()
+		}
+		if !ok {
+			return false
+		}
+	}
+	c.seen = true
+	return s.next('}') && s.next(']')
+}
+
+func (c *chunk) quickDelta(s *scanner) bool {
+	if !s.next('{') {
+		return false
+	}
+	for first := true; s.key(first); first = false {
+		ok := false
+		switch string(s.name) {
+		case "content":
+			c.text, ok = s.text()
+		case "reasoning_content":
+			c.thought, ok = s.text()
+		case "reasoning", "tool_calls":
+			ok = s.null()
+		default:
+			ok = s.skip()
+		}
+		if !ok {
+			return false
+		}
+	}
+	return s.next('}')
+}
+
+// scanner walks through JSON. It takes more than JSON allows, which does no harm.
+type scanner struct {
+	b    []byte
+	i    int
+	name []byte // of the last key
+}
+
+// space skips white space and returns where the scanner stands.
+func (s *scanner) space() int {
+	for s.i < len(s.b) && (s.b[s.i] == ' ' || s.b[s.i] == '\t' || s.b[s.i] == '\r') {
+		s.i++
+	}
+	return s.i
+}
+
+// next takes one character.
+func (s *scanner) next(c byte) bool {
+	if s.space() < len(s.b) && s.b[s.i] == c {
+		s.i++
+		return true
+	}
+	return false
+}
+
+// key takes the next key of an object with its colon; false before the end.
+func (s *scanner) key(first bool) bool {
+	if !first && !s.next(',') || !s.next('"') {
+		return false
+	}
+	n := bytes.IndexByte(s.b[s.i:], '"')
+	if n < 0 {
+		return false
+	}
+	s.name = s.b[s.i : s.i+n]
+	s.i += n + 1
+	return s.next(':')
+}
+
+func (s *scanner) null() bool {
+	if s.space(); !bytes.HasPrefix(s.b[s.i:], []byte("null")) {
+		return false
+	}
+	s.i += len("null")
+	return true
+}
+
+// text takes a string, or null for an empty one.
+func (s *scanner) text() (string, bool) {
+	if s.null() {
+		return "", true
+	}
+	if !s.next('"') {
+		return "", false
+	}
+	text, n, ok := reply.Unquote(s.b[s.i:])
+	s.i += n + 1
+	return text, ok
+}
+
+// skip takes any value.
+func (s *scanner) skip() bool {
+	depth := 0
+	for s.space() < len(s.b) {
+		switch s.b[s.i] {
+		case '"':
+			if !s.skipString() {
+				return false
+			}
+			if depth == 0 {
+				return true
+			}
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			if depth--; depth < 0 {
+				return false
+			}
+			if depth == 0 {
+				s.i++
+				return true
+			}
+		default:
+			if depth > 0 {
+				break
+			}
+			from := s.i
+			for s.i < len(s.b) && bytes.IndexByte([]byte(",}] \t\r"), s.b[s.i]) < 0 {
+				s.i++
+			}
+			return s.i > from
+		}
+		s.i++
+	}
+	return false
+}
+
+func (s *scanner) skipString() bool {
+	for s.i++; s.i < len(s.b); s.i++ {
+		switch s.b[s.i] {
+		case '\\':
+			s.i++
+		case '"':
+			s.i++
+			return true
+		}
+	}
+	return false
+}

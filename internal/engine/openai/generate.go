@@ -1,0 +1,338 @@
+package openai
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/prompt"
+	"github.com/outcrop/outcrop/internal/engine/reply"
+	"github.com/outcrop/outcrop/internal/limit"
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+// Generate runs one reply. See engine.Engine; beside an error stands an event
+// whose Usage tells what was counted until then.
+//
+// OutputTokens of a reply that a stop text ended are the server's own count where
+// it tells one with every event (llama-server, vLLM, SGLang), else the number of
+// events with content.
+func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) llm.Events {
+	return func(yield func(llm.Event, error) bool) {
+		g := generation{eng: e, target: t, req: r, yield: yield}
+		if err := g.run(ctx); err != nil && (g.out == nil || !g.out.Left()) {
+			yield(llm.Event{Usage: g.usage}, err)
+		}
+	}
+}
+
+// generation is one call of Generate.
+type generation struct {
+	eng    *Engine
+	target engine.Target
+	req    *llm.Request
+	yield  func(llm.Event, error) bool
+
+	up     *upstream
+	out    *reply.Writer
+	stops  *engine.Stopper // nil without stop texts
+	usage  llm.Usage
+	told   bool   // the usage is the server's
+	finish string // why the server ended the reply
+}
+
+// bytesPerToken is the least that text comes to in most languages: what is set
+// aside for a prompt before its tokens are known.
+const bytesPerToken = 3
+
+// run returns the error to yield.
+func (g *generation) run(ctx context.Context) error {
+	up, fa, err := g.eng.find(ctx, g.target)
+	if err != nil {
+		return err
+	}
+	g.up = up
+	c, err := fa.converse(g.target.Mode, g.req)
+	if err != nil {
+		return err
+	}
+	ask := limit.Ask{Scope: g.target.Scope, Tier: limit.TierOf(g.target.Tier), Prefix: prompt.PrefixOf(g.eng.seed, g.req)}
+	ask.Tokens = ask.Prefix.Size/bytesPerToken + *cmp.Or(g.req.Params.MaxTokens, new(0))
+	lease, err := up.slots.Acquire(ctx, ask)
+	if err != nil {
+		return err
+	}
+	defer func() { up.slots.Release(lease, g.usage.InputTokens-g.usage.ReusedTokens+g.usage.OutputTokens) }()
+
+	w, end := g.eng.watch(ctx, up.c.FirstByte)
+	defer end() // closes the connection too, which frees the server
+	g.stops = engine.NewStopper(g.req)
+	cfg := reply.Config{Yield: g.yield, Stops: g.stops, Lazy: c.calls || c.thinks}
+	if fa.echo {
+		cfg.Echo = c.prefill
+	}
+	g.out = reply.New(cfg)
+	q := request{fa: fa, r: g.req, salt: g.eng.salt(g.target.Scope), lease: lease, own: up.c.Exclusive, stops: g.stops != nil}
+	resp, err := g.post(w.ctx, &q, &c)
+	if err == nil {
+		if at := resp.Header.Get("X-Gateway-Destination-Endpoint-Served"); at != "" {
+			up.log.Debug("served", "endpoint", at)
+		}
+		err = g.read(w, reply.NewStream(resp.Body), lease)
+		_ = resp.Body.Close() // read only
+	}
+	if err == nil || g.out.Left() {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if broken(err) {
+		up.suspect()
+	}
+	return up.failure(w.ctx, replied(g.out.Begun()), err)
+}
+
+// post sends a conversation, a second time with looser schemas when the server
+// does not take them as they are.
+func (g *generation) post(ctx context.Context, q *request, c *conversation) (*http.Response, error) {
+	more := g.eng.routing(g.up, g.target)
+	path, body := q.body(c)
+	resp, err := g.up.client.post(ctx, path, body, more)
+	if refused(err) && prompt.Loosen(c.chat.Tools) {
+		path, body = q.body(c)
+		return g.up.client.post(ctx, path, body, more)
+	}
+	return resp, err
+}
+
+// maxEvents bounds the events of a reply: servers send at least one token with
+// nearly every one.
+func maxEvents(r *llm.Request) int { return 4*(*cmp.Or(r.Params.MaxTokens, new(0))) + 4096 }
+
+// maxText bounds the bytes of a reply.
+func maxText(r *llm.Request) int { return 256*(*cmp.Or(r.Params.MaxTokens, new(0))) + 64<<10 }
+
+// read passes the reply on until its end.
+func (g *generation) read(w *watch, s *reply.Stream, lease limit.Lease) error {
+	var (
+		c              chunk
+		opened, kept   bool
+		events, length int
+	)
+	for {
+		data, err := s.Next()
+		if err == nil {
+			err = c.parse(data)
+		} else if errors.Is(err, io.EOF) {
+			if g.finish != "" && g.told { // some servers leave the end mark away
+				return g.end("")
+			}
+			err = errCutOff
+		}
+		if err != nil {
+			return err
+		}
+		w.pause() // our reader's time is not the server's
+		if c.failure != nil {
+			return c.failure
+		}
+		length += len(c.text) + len(c.thought)
+		if events++; events > maxEvents(g.req) || length > maxText(g.req) {
+			return errEndless
+		}
+		g.note(&c)
+		if c.seen && !kept {
+			kept = true
+			g.up.slots.Keep(lease)
+		}
+		if !opened {
+			opened = true
+			if !g.out.Start(g.usage) {
+				return nil
+			}
+		}
+		if hit, err := g.pass(&c); err != nil || g.out.Left() {
+			return err
+		} else if hit != "" { // the server would go on: breaking off frees it
+			return g.end(hit)
+		}
+		if c.done {
+			s.Rest()
+			return g.end("")
+		}
+		w.resume(g.up.c.Idle)
+	}
+}
+
+// note takes in what a chunk says beside its content.
+func (g *generation) note(c *chunk) {
+	switch {
+	case c.usage != nil:
+		if c.usage.OutputTokens > 0 || g.usage.OutputTokens == 0 {
+			g.usage, g.told = *c.usage, c.usage.OutputTokens > 0
+		}
+	case c.text != "" || c.thought != "" || len(c.calls) > 0:
+		g.usage.OutputTokens++ // exact at the end only: a chunk is nearly always one token
+		g.told = false
+	}
+	g.finish = cmp.Or(c.finish, g.finish)
+}
+
+// pass passes the content of a chunk on and returns the stop text that it
+// completed.
+func (g *generation) pass(c *chunk) (hit string, err error) {
+	if c.thought != "" && !g.out.Think(c.thought) {
+		return "", nil
+	}
+	if c.text != "" {
+		if hit = g.out.Say(c.text, c.logprob); hit != "" || g.out.Left() {
+			return hit, nil
+		}
+	}
+	for i := range c.calls {
+		d := &c.calls[i]
+		if !g.out.Call(d.Index, d.Function.Name, d.Function.Arguments) {
+			return "", nil
+		}
+	}
+	return "", nil
+}
+
+// end sends the closing events.
+func (g *generation) end(hit string) error {
+	switch {
+	case hit != "":
+		g.out.End(g.stops.Reason(hit), hit, g.usage)
+		return nil
+	case g.finish == "":
+		return errCutOff
+	case !g.told:
+		return errNoUsage
+	case g.finish == "abort" || g.finish == "error":
+		return errEnded
+	}
+	g.out.End(g.reason(), "", g.usage)
+	return nil
+}
+
+// reason says why the server ended the reply.
+func (g *generation) reason() llm.StopReason {
+	switch g.finish {
+	case "length":
+		if n := g.req.Params.MaxTokens; n != nil && g.usage.OutputTokens < *n {
+			return llm.ContextWindowExceeded
+		}
+		return llm.MaxTokens
+	case "content_filter":
+		return llm.ContentFiltered
+	}
+	if g.out.Called() {
+		return llm.ToolUse
+	}
+	return llm.EndTurn // the end token, or a stop text of the template
+}
+
+// watch ends a request that the server does not go on with.
+type watch struct {
+	ctx    context.Context
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+}
+
+// watch begins to watch a request: its first event may take first. It ends with
+// ctx and with the engine too, and its cause says why.
+func (e *Engine) watch(ctx context.Context, first time.Duration) (*watch, func()) {
+	inner, cancel := context.WithCancelCause(ctx)
+	unhook := context.AfterFunc(e.base, func() { cancel(errStopping) })
+	w := &watch{ctx: inner, cancel: cancel, timer: time.AfterFunc(first, func() { cancel(errStalled) })}
+	return w, func() {
+		unhook()
+		w.timer.Stop()
+		cancel(nil)
+	}
+}
+
+// pause stops the clock while the server is not waited for.
+func (w *watch) pause() { w.timer.Stop() }
+
+// resume gives the server d until the next event.
+func (w *watch) resume(d time.Duration) { w.timer.Reset(d) }
+
+// Count returns the input tokens of r as Generate would report them. It takes no
+// slot. Where a server cannot count, it answers r by one token, whose usage tells
+// the number.
+func (e *Engine) Count(ctx context.Context, t engine.Target, r *llm.Request) (int, error) {
+	up, fa, err := e.find(ctx, t)
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	err = e.with(ctx, up, func(ctx context.Context) (err error) {
+		n, err = up.count(ctx, fa, t, r, e.salt(t.Scope))
+		return err
+	})
+	return n, err
+}
+
+func (u *upstream) count(ctx context.Context, fa *facts, t engine.Target, r *llm.Request, salt string) (int, error) {
+	c, err := fa.converse(t.Mode, r)
+	if err != nil {
+		return 0, err
+	}
+	switch {
+	case !fa.counts():
+		one := *r
+		one.Params = llm.Params{MaxTokens: new(1)}
+		one.Grammar, one.Logprobs = "", false
+		_, used, err := u.once(ctx, fa, &one, salt)
+		return used.InputTokens, err
+	case c.plain && fa.kind == VLLM:
+		ids, err := u.tokenizeVLLM(ctx, fa, c.text, true)
+		return len(ids), err
+	case c.plain:
+		ids, err := u.tokenize(ctx, c.text, true, true)
+		return len(ids), err
+	}
+	var out struct {
+		Input int `json:"input_tokens"` // llama-server
+		Count int `json:"count"`        // vLLM
+	}
+	path := "/v1/chat/completions/input_tokens"
+	ask := func() any { return &c.chat }
+	if fa.kind == VLLM {
+		path = "/tokenize"
+		ask = func() any {
+			return struct {
+				Model string `json:"model"`
+				input
+			}{fa.model, c.chat}
+		}
+	}
+	err = u.client.call(ctx, path, ask(), &out)
+	if refused(err) && prompt.Loosen(c.chat.Tools) {
+		err = u.client.call(ctx, path, ask(), &out)
+	}
+	return out.Input + out.Count, err
+}
+
+// with runs requests that are no generation.
+func (e *Engine) with(ctx context.Context, u *upstream, do func(context.Context) error) error {
+	w, end := e.watch(ctx, u.c.FirstByte)
+	defer end()
+	err := do(w.ctx)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if broken(err) {
+		u.suspect()
+	}
+	return u.failure(w.ctx, false, err)
+}
