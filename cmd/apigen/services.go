@@ -33,6 +33,7 @@ func services() []service {
 		{name: "iam", pkg: "iam"},
 		{name: "organizations", pkg: "organizations"},
 		{name: "outcrop", pkg: "outcrop", own: true},
+		{name: "service-quotas", pkg: "servicequotas"},
 		{name: "sts", pkg: "sts"},
 	}
 }

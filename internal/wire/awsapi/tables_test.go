@@ -17,6 +17,7 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/awsapi/iam"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/organizations"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/outcrop"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/servicequotas"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/sts"
 )
 
@@ -34,7 +35,7 @@ func newGoOp[In, Out any](op awsapi.Op[In, Out]) goOp {
 func models() []*awsapi.Service {
 	return []*awsapi.Service{
 		&bedrock.Model, &bedrockagent.Model, &bedrockagentruntime.Model, &bedrockruntime.Model, &sts.Model,
-		&iam.Model, &organizations.Model, &accessanalyzer.Model, &outcrop.Model,
+		&iam.Model, &organizations.Model, &accessanalyzer.Model, &outcrop.Model, &servicequotas.Model,
 	}
 }
 
@@ -54,7 +55,7 @@ func TestOperationCounts(t *testing.T) {
 	t.Parallel()
 	want := map[string]int{
 		"bedrock": 108, "bedrock-agent": 86, "bedrock-agent-runtime": 35, "bedrock-runtime": 11, "sts": 11,
-		"iam": 180, "organizations": 63, "accessanalyzer": 39, "outcrop": 19,
+		"iam": 180, "organizations": 63, "accessanalyzer": 39, "outcrop": 19, "service-quotas": 26,
 	}
 	for _, s := range models() {
 		if len(s.Operations) != want[s.Name] {
