@@ -478,4 +478,19 @@ def the_rest_of_iam():
     assert datetime.timedelta(minutes=-1) < age < datetime.timedelta(minutes=2), age
 
 
+@case
+def the_rest_of_organizations():
+    org = boto3.client("organizations")
+    root = org.list_roots()["Roots"][0]["Id"]
+    unit = org.create_organizational_unit(ParentId=root, Name="Rest")["OrganizationalUnit"]
+    equal([u["Id"] for u in org.list_organizational_units_for_parent(ParentId=root)["OrganizationalUnits"]], [unit["Id"]])
+    prod = session(*json.loads(os.environ["ACCOUNTS"])["prod"][1:])
+    every = org.create_policy(Name="nothing", Description="", Type="SERVICE_CONTROL_POLICY", Content=policy(deny("*")))["Policy"]["PolicySummary"]["Id"]
+    org.attach_policy(PolicyId=every, TargetId=json.loads(os.environ["ACCOUNTS"])["prod"][0])
+    contains(ask(prod, TITAN), "explicit deny in a service control policy")
+    equal(org.disable_policy_type(RootId=root, PolicyType="SERVICE_CONTROL_POLICY")["Root"]["PolicyTypes"], [])
+    equal(ask(prod, TITAN), "")  # policies of a type that is off bind nobody
+    org.enable_policy_type(RootId=root, PolicyType="SERVICE_CONTROL_POLICY")
+
+
 main()
