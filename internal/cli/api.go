@@ -66,6 +66,21 @@ func withAPI(ctx context.Context, std IO, p Program, o *Options, f func(*apiClie
 
 // send signs a request for an AWS service and returns the body of its answer.
 func (c *apiClient) send(ctx context.Context, service, method, path, contentType string, body []byte) ([]byte, error) {
+	resp, err := c.open(ctx, service, method, path, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("read the server's answer: %w", err)
+	}
+	return b, nil
+}
+
+// open signs a request for an AWS service and returns its answer when that is no
+// error. The caller closes its body.
+func (c *apiClient) open(ctx context.Context, service, method, path, contentType string, body []byte) (*http.Response, error) {
 	r, err := http.NewRequestWithContext(ctx, method, c.endpoint+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("address the server: %w", err)
@@ -83,18 +98,14 @@ func (c *apiClient) send(ctx context.Context, service, method, path, contentType
 	if err != nil {
 		return nil, fmt.Errorf("talk to the server: %w", err)
 	}
-	defer resp.Body.Close()
 	if resp.StatusCode >= http.StatusBadRequest {
+		defer resp.Body.Close()
 		if service == "sts" {
 			return nil, queryError(resp)
 		}
 		return nil, serverError(resp)
 	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, fmt.Errorf("read the server's answer: %w", err)
-	}
-	return b, nil
+	return resp, nil
 }
 
 // call calls an operation of Outcrop's own API. in and out may be nil.

@@ -178,7 +178,7 @@ open-weight models.`,
 	root.AddCommand(
 		newServe(std, p, &o), newEnv(std, p, &o), newModels(std, p, &o), newKeys(std, p, &o), newAccounts(std, p, &o), newAccess(std, p, &o), newObjects(std, p, &o),
 		newBundle(std, p, &o), newDoctor(std, p, &o), newVersion(std, p), newChat(std, p, &o),
-		newFaults(std, p, &o), newPs(std, p, &o),
+		newFaults(std, p, &o), newPs(std, p, &o), newCompare(std, p, &o),
 	)
 	return root
 }
