@@ -245,6 +245,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.engine, err = newEngine(s.cfg, s.state.catalog, s.state.weights); err != nil {
 		return nil, err
 	}
+	if s.engine, err = s.withUpstreams(s.engine); err != nil {
+		return nil, err
+	}
 	h, err := s.handler()
 	if err != nil {
 		return nil, err
@@ -374,6 +377,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms.Go(func() error { return s.resources.Run(broken) })
 	rooms.Go(func() error { return s.agreements.Run(broken) })
 	rooms.Go(func() error { return s.faults.Run(broken) })
+	rooms.Go(func() error { return s.state.keys.Run(broken) })
 	rooms.Go(func() error { return s.state.directory.Run(broken) })
 	rooms.Go(func() error { return s.authority.approvals.Run(broken) })
 	rooms.Go(func() error {

@@ -6,11 +6,14 @@ import (
 )
 
 const (
-	// cacheTTL is how long a looked-up key is believed. It bounds how long a key
-	// lives on after another process disabled or deleted it.
-	cacheTTL  = time.Second
-	maxHits   = 4096 // known keys in the cache
-	maxMisses = 1024 // unknown ids; apart, so that strangers push no key out
+	// cacheTTL is how long a looked-up key is believed after it was read, or after the
+	// store has told that no key changed. It bounds how long a key lives on after
+	// another process disabled or deleted it.
+	cacheTTL = time.Second
+	// followEvery is how often Run asks whether another process changed a key.
+	followEvery = cacheTTL / 4
+	maxHits     = 4096 // known keys in the cache
+	maxMisses   = 1024 // unknown ids; apart, so that strangers push no key out
 )
 
 // opened is a key with its secret unsealed.
@@ -24,24 +27,43 @@ type cached struct {
 	until time.Time
 }
 
-// cache remembers look-ups for cacheTTL, counted from before the store was asked.
-// It is safe for concurrent use.
+// cache remembers look-ups for cacheTTL, counted from before the store was asked,
+// and longer while the store tells that nothing changed. It is safe for concurrent
+// use.
 type cache struct {
 	mu     sync.RWMutex
 	hits   map[string]cached
 	misses map[string]time.Time
-	epoch  uint64 // grows when this process changes a key
+	epoch  uint64 // grows when this process changes a key, and when another one did
+	// checked is when the store last told that what stands here is true.
+	checked  time.Time
+	revision int64 // of the keys, at checked
+}
+
+// confirm takes the store's revision, asked for at a moment: what was read before a
+// change is dropped, all else is good for cacheTTL from then on.
+func (c *cache) confirm(at time.Time, revision int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if revision != c.revision {
+		c.epoch++
+		clear(c.hits)
+		clear(c.misses)
+		c.revision = revision
+	}
+	c.checked = at
 }
 
 // get returns what is known of id: the key, or that there is none.
 func (c *cache) get(id string, now time.Time) (o opened, found, known bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	if h, ok := c.hits[id]; ok && now.Before(h.until) {
+	confirmed := now.Before(c.checked.Add(cacheTTL))
+	if h, ok := c.hits[id]; ok && (confirmed || now.Before(h.until)) {
 		return h.opened, true, true
 	}
 	until, ok := c.misses[id]
-	return opened{}, false, ok && now.Before(until)
+	return opened{}, false, ok && (confirmed || now.Before(until))
 }
 
 // at returns the epoch that a look-up starts in.

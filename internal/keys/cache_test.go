@@ -2,6 +2,7 @@ package keys_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -42,6 +43,64 @@ func TestDisabledElsewhere(t *testing.T) {
 	if err := look(); err != nil {
 		t.Errorf("after it was enabled: %v", err)
 	}
+}
+
+// TestFollow shows that a key in use is read again only when keys have changed, and
+// that a change of another process is known with the next look.
+func TestFollow(t *testing.T) {
+	t.Parallel()
+	st, root, c := new(keystest.Store), rootKey(t), &clock{start}
+	server := keys.New(keys.Config{Store: st, Root: root, Now: c.now})
+	command := keys.New(keys.Config{Store: st, Root: root, Now: c.now})
+	ctx := t.Context()
+	k, other := create(t, command, keys.SigV4), create(t, command, keys.SigV4)
+	look := func(id string) error { _, _, err := server.LookupSigV4(ctx, id); return err }
+	follow := func() {
+		t.Helper()
+		if err := server.Follow(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	follow()
+	if err := errors.Join(look(k.ID), look(other.ID)); err != nil {
+		t.Fatal(err)
+	}
+	wantCode(t, look("AKIAAAAAAAAAAAAAAAAA"), apierr.CodeUnrecognizedClient)
+	reads := st.Reads()
+	for range 20 { // ten seconds, a look every half
+		c.t = c.t.Add(500 * time.Millisecond)
+		follow()
+		if err := look(k.ID); err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, look("AKIAAAAAAAAAAAAAAAAA"), apierr.CodeUnrecognizedClient)
+	}
+	if st.Reads() != reads {
+		t.Errorf("a key in use was read %d times", st.Reads()-reads)
+	}
+	if err := command.Disable(ctx, k.ID); err != nil {
+		t.Fatal(err)
+	}
+	follow()
+	wantCode(t, look(k.ID), apierr.CodeUnrecognizedClient)
+	if err := look(other.ID); err != nil {
+		t.Error(err)
+	}
+	// When the store cannot be asked, nothing is believed for longer than a second.
+	if err := command.Disable(ctx, other.ID); err != nil {
+		t.Fatal(err)
+	}
+	st.Fail = func(method string) error {
+		if method == "KeysRevision" {
+			return errors.New("disk on fire")
+		}
+		return nil
+	}
+	if err := server.Follow(ctx); err == nil {
+		t.Error("trouble with the store was not told")
+	}
+	c.t = c.t.Add(time.Second)
+	wantCode(t, look(other.ID), apierr.CodeUnrecognizedClient)
 }
 
 func TestUnknownKeysAreRemembered(t *testing.T) {

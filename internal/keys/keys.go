@@ -60,6 +60,9 @@ type Store interface {
 	ListKeys(ctx context.Context) ([]Stored, error) // by creation time, oldest first
 	SetKeyStatus(ctx context.Context, id string, s Status) error
 	DeleteKey(ctx context.Context, id string) error
+	// KeysRevision grows with every change of a key by any process, so that a cache
+	// finds out cheaply whether it is still true. A use is no change.
+	KeysRevision(ctx context.Context) (int64, error)
 	// SetKeyUse notes the last use of a key; it never makes it older.
 	SetKeyUse(ctx context.Context, id string, u Use) error
 }

@@ -53,6 +53,33 @@ func New(cfg Config) *Service {
 	return s
 }
 
+// Run takes over what other processes change, until ctx ends, so that a key in use
+// is read from the store only when keys have changed. Trouble with the store is
+// tried again, and makes keys be read again meanwhile.
+func (s *Service) Run(ctx context.Context) error {
+	tick := time.NewTicker(followEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			_ = s.Follow(ctx)
+		}
+	}
+}
+
+// Follow takes over what other processes have changed. It costs one small query.
+func (s *Service) Follow(ctx context.Context) error {
+	at := s.now()
+	revision, err := s.store.KeysRevision(ctx)
+	if err != nil {
+		return fmt.Errorf("follow keys: %w", err)
+	}
+	s.cache.confirm(at, revision)
+	return nil
+}
+
 // Key is a key without its secret.
 type Key struct {
 	ID      string // "AKIA..." or "ACCA...", 20 characters

@@ -37,8 +37,8 @@ func (p Protection) none() bool { return p.Passphrase.IsZero() && len(p.Unwrap) 
 const (
 	// passphraseRounds is the work of one guess. Source: OWASP Password Storage Cheat
 	// Sheet, PBKDF2-HMAC-SHA256 (2023): 600,000.
-	passphraseRounds = 1_000_000
-	minRounds        = 600_000
+	passphraseRounds = 600_000
+	minRounds        = passphraseRounds
 	maxRounds        = 50_000_000
 	saltSize         = 16
 	maxWrapped       = 64 << 10

@@ -113,7 +113,7 @@ func TestWrongProtection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, at := range []int{len(good) - 1, len(good) - 40, len("outcrop root key, passphrase, 1\n"), len(good) - 60} {
+	for _, at := range []int{len(good) - 1, len("outcrop root key, passphrase, 1\n")} { // the sealed key, the work
 		bad := bytes.Clone(good)
 		bad[at] ^= 1
 		if err := os.WriteFile(path, bad, 0o600); err != nil {

@@ -18,9 +18,10 @@ type Store struct {
 	// error is the call's.
 	Fail func(method string) error
 
-	mu    sync.Mutex
-	rows  map[string]keys.Stored
-	reads int
+	mu      sync.Mutex
+	rows    map[string]keys.Stored
+	reads   int
+	changes int64
 }
 
 // Reads tells how often GetKey was called.
@@ -41,6 +42,7 @@ func (s *Store) PutKey(ctx context.Context, k keys.Stored) error {
 		}
 		k.Sealed = slices.Clone(k.Sealed)
 		s.rows[k.ID] = k
+		s.changes++
 		return nil
 	})
 }
@@ -83,8 +85,18 @@ func (s *Store) SetKeyStatus(ctx context.Context, id string, status keys.Status)
 		}
 		k.Status = status
 		s.rows[id] = k
+		s.changes++
 		return nil
 	})
+}
+
+// KeysRevision counts the changes.
+func (s *Store) KeysRevision(ctx context.Context) (n int64, err error) {
+	err = s.do(ctx, "KeysRevision", func() error {
+		n = s.changes
+		return nil
+	})
+	return n, err
 }
 
 // SetKeyUse notes the last use of a key.
@@ -105,6 +117,7 @@ func (s *Store) DeleteKey(ctx context.Context, id string) error {
 			return keys.ErrNotFound
 		}
 		delete(s.rows, id)
+		s.changes++
 		return nil
 	})
 }

@@ -94,3 +94,12 @@ func (d *DB) SetKeyUse(ctx context.Context, id string, u keys.Use) error {
 	}
 	return nil
 }
+
+// KeysRevision implements keys.Store.
+func (d *DB) KeysRevision(ctx context.Context) (int64, error) {
+	var n int64
+	if err := d.read.QueryRowContext(ctx, `SELECT revision FROM keys_revision`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("read revision of keys: %w", err)
+	}
+	return n, nil
+}

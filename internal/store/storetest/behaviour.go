@@ -191,6 +191,7 @@ func everyCall(st store.Store) map[string]func(context.Context) error {
 		"GetKey":        func(ctx context.Context) error { _, err := st.GetKey(ctx, "K"); return err },
 		"ListKeys":      func(ctx context.Context) error { _, err := st.ListKeys(ctx); return err },
 		"SetKeyStatus":  func(ctx context.Context) error { return st.SetKeyStatus(ctx, "K", keys.Inactive) },
+		"KeysRevision":  func(ctx context.Context) error { _, err := st.KeysRevision(ctx); return err },
 		"SetKeyUse":     func(ctx context.Context) error { return st.SetKeyUse(ctx, "K", keys.Use{At: at(1)}) },
 		"DeleteKey":     func(ctx context.Context) error { return st.DeleteKey(ctx, "K") },
 		"PutUsage":      func(ctx context.Context) error { return st.PutUsage(ctx, []meter.Record{usage("f", accountA, 1)}) },

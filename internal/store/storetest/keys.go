@@ -36,6 +36,35 @@ func testKeys(t *testing.T, s Suite) {
 		same(t, "GetKey of an owned key", got, owned)
 		must(t, st.SetKeyUse(t.Context(), "AKIANOSUCHKEY0000000", owned.Used)) // deleted meanwhile
 	})
+	t.Run("revision", func(t *testing.T) {
+		t.Parallel()
+		place := s.Place(t)
+		here, there := s.open(t, place), s.open(t, place)
+		ctx, k := t.Context(), key("AKIAAAAAAAAAAAAAAAAA", accountA, 1)
+		last, err := here.KeysRevision(ctx)
+		must(t, err)
+		for name, change := range []func() error{
+			func() error { return there.PutKey(ctx, k) },
+			func() error { return there.SetKeyStatus(ctx, k.ID, keys.Inactive) },
+			func() error { return here.SetKeyStatus(ctx, k.ID, keys.Active) },
+			func() error { return there.DeleteKey(ctx, k.ID) },
+		} {
+			must(t, change())
+			now, err := here.KeysRevision(ctx)
+			must(t, err)
+			if now <= last {
+				t.Errorf("change %d leaves the revision at %d", name, now)
+			}
+			last = now
+		}
+		must(t, there.PutKey(ctx, k))
+		last, err = here.KeysRevision(ctx)
+		must(t, err)
+		must(t, there.SetKeyUse(ctx, k.ID, keys.Use{At: at(5), Region: regionA, Service: "sts"}))
+		if now, err := here.KeysRevision(ctx); err != nil || now != last {
+			t.Errorf("a use moves the revision from %d to %d, %v", last, now, err)
+		}
+	})
 	t.Run("taken id", func(t *testing.T) {
 		t.Parallel()
 		st := s.fresh(t)
