@@ -39,7 +39,7 @@ const (
 )
 
 // maxEffort bounds the steps that one comparison of policies may take: far more
-// than policies need that people write, and some 50 ms at most.
+// than policies need that people write, and less than 100 ms.
 const maxEffort = 20_000_000
 
 // effort compares patterns until it has taken too many steps. Then it answers what

@@ -113,3 +113,31 @@ func FuzzLint(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkHostile compares and checks a policy that is made to take long: many
+// actions, and resources full of stars.
+func BenchmarkHostile(b *testing.B) {
+	var list []string
+	for i := range 900 {
+		list = append(list, fmt.Sprintf(`"a:%x"`, i))
+	}
+	stars := func(s string) string { return `"arn:aws:x:::` + strings.Repeat(s, 2500) }
+	text := []byte(`{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":[` + strings.Join(list, ",") + `],"Resource":[` + stars("*a") + `c",` + stars("a*") + `b"]}}`)
+	d, err := policy.Parse(text, policy.Identity)
+	must(b, err)
+	b.Run("compare", func(b *testing.B) {
+		for b.Loop() {
+			analyze.NewAccess(d, d)
+		}
+	})
+	b.Run("granted", func(b *testing.B) {
+		for b.Loop() {
+			analyze.Granted(d, analyze.Access{Resources: []string{"arn:aws:x:::" + strings.Repeat("*b", 1000)}})
+		}
+	})
+	b.Run("lint", func(b *testing.B) {
+		for b.Loop() {
+			analyze.Lint(text, policy.Identity)
+		}
+	})
+}
