@@ -46,6 +46,9 @@ type Config struct {
 	Egress Egress `yaml:"egress"`
 	// OIDCIssuers are identity providers whose tokens are believed. Default none.
 	OIDCIssuers []OIDCIssuer `yaml:"oidc_issuers"`
+	// Upstreams are servers that run models; weights of the catalogue name them as
+	// their source. Default none.
+	Upstreams []Upstream `yaml:"upstreams"`
 	// Workloads are programs of this machine that get credentials. Default none.
 	Workloads Workloads `yaml:"workloads"`
 	// Account owns the first access key; 12 digits.
@@ -231,6 +234,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Account = cmp.Or(c.Account, keys.DefaultAccount)
 	if err := c.checkListeners(); err != nil {
+		return c, err
+	}
+	if err := checkUpstreams(c.Upstreams); err != nil {
 		return c, err
 	}
 	if c.out == nil {

@@ -43,6 +43,8 @@ type Egress struct {
 	// OIDC are identity providers whose documents may be read; nil means those that
 	// oidc_issuers names.
 	OIDC []string
+	// Upstream are servers that run models; nil means those that upstreams names.
+	Upstream []string
 }
 
 // UnmarshalYAML reads `off`, `on` or the lists.
@@ -53,21 +55,22 @@ func (e *Egress) UnmarshalYAML(unmarshal func(any) error) error {
 	}
 	if word, ok := value.(string); ok {
 		if word != "off" && word != "on" {
-			return fmt.Errorf("egress: %q is neither off nor on nor lists such as {models: [catalogue, pip], oidc: []}", word)
+			return fmt.Errorf("egress: %q is neither off nor on nor lists such as {models: [catalogue, pip], oidc: [], upstream: []}", word)
 		}
 		e.Off = word == "off"
 		return nil
 	}
 	var lists struct {
-		Models []string `yaml:"models"`
-		OIDC   []string `yaml:"oidc"`
+		Models   []string `yaml:"models"`
+		OIDC     []string `yaml:"oidc"`
+		Upstream []string `yaml:"upstream"`
 	}
 	if err := unmarshal(&lists); err != nil {
 		return err
 	}
-	e.Models, e.OIDC = lists.Models, lists.OIDC
+	e.Models, e.OIDC, e.Upstream = lists.Models, lists.OIDC, lists.Upstream
 	if m, ok := value.(map[string]any); ok {
-		for name, list := range map[string]*[]string{"models": &e.Models, "oidc": &e.OIDC} {
+		for name, list := range map[string]*[]string{"models": &e.Models, "oidc": &e.OIDC, "upstream": &e.Upstream} {
 			if _, set := m[name]; set && *list == nil {
 				*list = []string{} // nowhere, unlike nil
 			}
@@ -84,7 +87,7 @@ func (e Egress) has(word string) bool {
 // lists are the destinations that are written out.
 func (e Egress) lists() (map[network.Purpose][]network.Destination, error) {
 	all := map[network.Purpose][]network.Destination{}
-	for p, list := range map[network.Purpose][]string{network.Models: e.Models, network.OIDC: e.OIDC} {
+	for p, list := range map[network.Purpose][]string{network.Models: e.Models, network.OIDC: e.OIDC, network.Upstream: e.Upstream} {
 		for _, text := range list {
 			if p == network.Models && (text == fromCatalog || text == fromPip) {
 				continue

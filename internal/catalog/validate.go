@@ -130,6 +130,14 @@ func (w *Weights) check(word *regexp.Regexp) error {
 	if err := w.Source.check(); err != nil {
 		return fmt.Errorf("source.%w", err)
 	}
+	if w.Remote() {
+		switch {
+		case w.Default, w.Terms, w.Projector != nil:
+			return fmt.Errorf("default, terms and projector: not with source.upstream, which has no file")
+		case w.Mode != "chat" && w.Mode != "completion" && w.Mode != modeEmbed:
+			return fmt.Errorf("mode: want chat, completion or embed with source.upstream, not %q", w.Mode)
+		}
+	}
 	if w.Projector == nil {
 		return nil
 	}
@@ -150,13 +158,13 @@ func (w *Weights) check(word *regexp.Regexp) error {
 
 func (s *Source) check() error {
 	n := 0
-	for _, set := range []bool{s.File != "", s.URL != "", s.HuggingFace != nil, s.PyPI != nil} {
+	for _, set := range []bool{s.File != "", s.URL != "", s.HuggingFace != nil, s.PyPI != nil, s.Upstream != ""} {
 		if set {
 			n++
 		}
 	}
 	if n != 1 {
-		return fmt.Errorf("file, url, huggingface, pypi: want exactly one of them, not %d", n)
+		return fmt.Errorf("file, url, huggingface, pypi, upstream: want exactly one of them, not %d", n)
 	}
 	if s.Format != GGUF && s.Format != Safetensors {
 		return fmt.Errorf("format: want gguf or safetensors, not %q", s.Format)
@@ -171,6 +179,12 @@ func (s *Source) check() error {
 		return fmt.Errorf("url: want an https URL")
 	case s.URL != "" && s.SHA256 == "":
 		return fmt.Errorf("sha256: missing, and a url needs one")
+	}
+	switch {
+	case s.Upstream == "" && s.Model != "":
+		return fmt.Errorf("model: only beside upstream")
+	case s.Upstream != "" && (s.SHA256 != "" || s.Format != GGUF):
+		return fmt.Errorf("sha256, format: not beside upstream, which has no file")
 	}
 	if h := s.HuggingFace; h != nil {
 		owner, name, ok := strings.Cut(h.Repo, "/")

@@ -58,6 +58,9 @@ func listModels(w io.Writer, l *Local, asJSON bool) error {
 	views := []modelView{}
 	for _, m := range l.Catalog.List(catalog.Filter{}) {
 		_, ok := l.Weights.Path(m.Weights)
+		if w, known := l.Catalog.WeightsByID(m.Weights); known && w.Remote() {
+			ok = true
+		}
 		views = append(views, modelView{m.ID, m.Provider, m.Output, m.Weights, m.StandIn, ok})
 	}
 	if asJSON {
@@ -100,6 +103,7 @@ func listWeights(w io.Writer, l *Local, asJSON bool) error {
 		if n, ok := size[c.ID]; ok {
 			v.Size, v.Installed = n, true
 		}
+		v.Installed = v.Installed || c.Remote()
 		views = append(views, v)
 	}
 	if asJSON {

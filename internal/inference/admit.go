@@ -13,7 +13,8 @@ import (
 
 // limit is how many tokens one request may use, input and output together.
 func (s *Service) limit(w catalog.Weights) int {
-	if s.cfg.MaxContext > 0 && (w.ContextTokens == 0 || s.cfg.MaxContext < w.ContextTokens) {
+	if s.cfg.MaxContext > 0 && !w.Remote() && // whose memory is not ours
+		(w.ContextTokens == 0 || s.cfg.MaxContext < w.ContextTokens) {
 		return s.cfg.MaxContext
 	}
 	return w.ContextTokens

@@ -25,10 +25,12 @@ const (
 	Models Purpose = "models"
 	// OIDC are the documents and keys of identity providers.
 	OIDC Purpose = "oidc"
+	// Upstream are servers that run models for this one.
+	Upstream Purpose = "upstream"
 )
 
 // Purposes are all there are.
-func Purposes() []Purpose { return []Purpose{Models, OIDC} }
+func Purposes() []Purpose { return []Purpose{Models, OIDC, Upstream} }
 
 // ErrEgress: a connection was refused because no entry of the allow-list covers
 // it.

@@ -1,0 +1,79 @@
+// Package route is the engine of engines: it sends each request to the one that
+// runs its weights.
+package route
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+// Engine implements engine.Engine by others.
+type Engine struct {
+	byWeights map[string]engine.Engine
+	rest      engine.Engine
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// New returns an Engine that sends requests for the weights that byWeights names
+// to their engines, and all others to rest. The maps and engines belong to it: its
+// Run runs them.
+func New(rest engine.Engine, byWeights map[string]engine.Engine) *Engine {
+	return &Engine{byWeights: byWeights, rest: rest}
+}
+
+func (e *Engine) of(t engine.Target) engine.Engine {
+	if one, ok := e.byWeights[t.Weights]; ok {
+		return one
+	}
+	return e.rest
+}
+
+// Generate implements engine.Engine.
+func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) llm.Events {
+	return e.of(t).Generate(ctx, t, r)
+}
+
+// Count implements engine.Engine.
+func (e *Engine) Count(ctx context.Context, t engine.Target, r *llm.Request) (int, error) {
+	return e.of(t).Count(ctx, t, r)
+}
+
+// Embed implements engine.Engine.
+func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest) (*llm.EmbedResponse, error) {
+	return e.of(t).Embed(ctx, t, r)
+}
+
+// Info implements engine.Engine.
+func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error) {
+	return e.of(t).Info(ctx, t)
+}
+
+// Run runs every engine once. When one fails, the others are stopped too; all
+// have cleaned up when it returns.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	all := []engine.Engine{e.rest}
+	for _, one := range e.byWeights {
+		if !slices.Contains(all, one) {
+			all = append(all, one)
+		}
+	}
+	errs := make([]error, len(all))
+	var wg sync.WaitGroup
+	for i, one := range all {
+		wg.Go(func() {
+			if errs[i] = one.Run(ctx); errs[i] != nil {
+				cancel()
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
