@@ -18,6 +18,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/apptest"
+	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/coverage"
 )
@@ -54,7 +55,7 @@ func bare(t *testing.T, srv *apptest.Server, s *awsapi.Service, op *awsapi.Opera
 	case s.Protocol == "json":
 		kind = "application/x-amz-json-" + s.JSONVersion
 	case s.Name == "accessanalyzer":
-		value = "arn:aws:access-analyzer:us-east-1:123456789012:analyzer%2Fx"
+		value = "arn:aws:access-analyzer:us-east-1:" + keys.DefaultAccount + ":analyzer%2Fx"
 	}
 	if op.Method == http.MethodGet {
 		body = ""
