@@ -491,6 +491,8 @@ def the_rest_of_organizations():
     equal(org.disable_policy_type(RootId=root, PolicyType="SERVICE_CONTROL_POLICY")["Root"]["PolicyTypes"], [])
     equal(ask(prod, TITAN), "")  # policies of a type that is off bind nobody
     org.enable_policy_type(RootId=root, PolicyType="SERVICE_CONTROL_POLICY")
+    equal(org.list_targets_for_policy(PolicyId=every)["Targets"], [])  # they are detached
+    equal(ask(prod, TITAN), "")
 
 
 main()
