@@ -3,6 +3,7 @@ package gateway
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/restjson"
@@ -41,7 +42,10 @@ func (restCodec) writeError(q *request, e *apierr.Error) {
 
 // retryAfter tells clients when to come back where that is known.
 func retryAfter(h http.Header, e *apierr.Error) {
-	if e.Code == apierr.CodeThrottling || e.Code == apierr.CodeServiceUnavailable {
+	switch {
+	case e.RetryAfter > 0:
+		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+	case e.Code == apierr.CodeThrottling || e.Code == apierr.CodeServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 )
 
 // The exception names that Bedrock models or that its front door answers with.
@@ -49,7 +50,10 @@ type Error struct {
 	// them texts, such as the Reason of Organizations' InvalidInputException. The
 	// JSON protocols send them; XML has no place for them.
 	Fields map[string]string
-	Err    error // cause: logged, never sent
+	// RetryAfter is when a client should come back, sent in whole seconds; 0 means
+	// that nobody knows.
+	RetryAfter time.Duration
+	Err        error // cause: logged, never sent
 }
 
 // Error returns code and message; the cause is left out on purpose.
