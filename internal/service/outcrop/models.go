@@ -51,7 +51,7 @@ func (s *Service) approveModel(ctx context.Context, c *call.Call, in *api.Approv
 		return nil, apierr.NotFound("modelId: there is no such model")
 	}
 	if agreement.Exempt(&m) {
-		return nil, apierr.Conflict("modelId: %s needs no agreement", m.ID)
+		return nil, conflict("modelId: %s needs no agreement", m.ID)
 	}
 	limits := agreement.Limits{}
 	if old, ok := s.cfg.Agreements.Agreement(*in.AccountId, m.ID); ok && old.Approved != nil {
@@ -67,7 +67,7 @@ func (s *Service) approveModel(ctx context.Context, c *call.Call, in *api.Approv
 	}
 	a, ok := s.cfg.Agreements.Agreement(*in.AccountId, m.ID)
 	if !ok {
-		return nil, apierr.Conflict("The agreement was changed meanwhile.")
+		return nil, conflict("The agreement was changed meanwhile.")
 	}
 	return &api.ApproveModelAccessOutput{Model: s.modelAccess(&a)}, nil
 }

@@ -3,6 +3,7 @@ package outcrop
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/call"
@@ -71,12 +72,17 @@ func (s *Service) createRole(ctx context.Context, c *call.Call, in *api.CreateRo
 	return &api.CreateRoleFromTemplateOutput{RoleArn: new(r.ARN()), PolicyArn: &t.Policies[0]}, nil
 }
 
+// conflict is the ConflictException of this API.
+func conflict(format string, args ...any) error {
+	return apierr.New(apierr.CodeConflict, http.StatusConflict, format, args...)
+}
+
 // ownError turns an error of IAM into one that this API has.
 func ownError(err error) error {
 	e := apierr.From(err)
 	switch e.Code {
 	case "EntityAlreadyExists":
-		return apierr.Conflict("roleName: %s", e.Message)
+		return conflict("roleName: %s", e.Message)
 	case "MalformedPolicyDocument":
 		return apierr.Validation("trustedPrincipal: %s", e.Message)
 	case "NoSuchEntity":
