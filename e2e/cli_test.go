@@ -240,6 +240,7 @@ func TestHelp(t *testing.T) {
 	for _, args := range [][]string{
 		{}, {"serve"}, {"env"}, {"models"}, {"models", "list"}, {"models", "pull"}, {"models", "show"}, {"models", "rm"}, {"models", "import"},
 		{"keys"}, {"keys", "create"}, {"keys", "list"}, {"keys", "disable"}, {"keys", "delete"}, {"doctor"}, {"version"}, {"chat"},
+		{"compare"}, {"ps"}, {"faults"}, {"faults", "put"}, {"faults", "list"}, {"faults", "rm"},
 	} {
 		cmd := exec.CommandContext(t.Context(), s.outcrop, append(args, "--help")...)
 		cmd.Env = cleanEnv()
