@@ -3,7 +3,9 @@ package apptest_test
 import (
 	"database/sql"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/bedrock"
@@ -18,13 +20,13 @@ import (
 	"github.com/outcrop/outcrop/internal/secret"
 )
 
-// TestDecisionsReadNoDatabase takes the tables with users, policies, tags,
+// TestDecisionsReadNoDatabase takes the tables with keys, users, policies, tags,
 // resource policies, agreements and inference profiles away from a running server.
-// A user's calls through a tagged profile are decided as before: all of it stands in
-// memory. A key alone is read again, once a second at most.
+// A user's calls through a tagged profile are known and decided as before, for longer
+// than anything is believed without a word of the store: all of it stands in memory.
 func TestDecisionsReadNoDatabase(t *testing.T) {
 	t.Parallel()
-	replies := make([]scripted.Reply, 200)
+	replies := make([]scripted.Reply, 10)
 	for i := range replies {
 		replies[i] = scripted.Reply{Text: "hello"}
 	}
@@ -69,7 +71,17 @@ func TestDecisionsReadNoDatabase(t *testing.T) {
 			t.Errorf("%s: the tag is not asked for", when)
 		}
 	}
+	// denied asks again and again for a while; what is closed stays so.
+	denied := func(when string, long time.Duration) {
+		t.Helper()
+		for begin := time.Now(); time.Since(begin) < long; {
+			if err := ask(closed); err == nil || !strings.Contains(err.Error(), "AccessDeniedException") {
+				t.Fatalf("%s, after %v: %v", when, time.Since(begin), err)
+			}
+		}
+	}
 	both("before")
+	denied("before", 600*time.Millisecond) // the store has told by now that a key was made
 	db, err := sql.Open("sqlite", "file:"+filepath.Join(srv.Data, "outcrop.db")+"?_pragma=busy_timeout(5000)")
 	if err != nil {
 		t.Fatal(err)
@@ -77,16 +89,15 @@ func TestDecisionsReadNoDatabase(t *testing.T) {
 	defer db.Close() // the server has its own
 	rename := func(from, to string) {
 		t.Helper()
-		for _, table := range []string{"records", "inference_profiles"} {
+		for _, table := range []string{"access_keys", "records", "inference_profiles"} {
 			if _, err := db.ExecContext(t.Context(), "ALTER TABLE "+from+table+" RENAME TO "+to+table); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
 	rename("", "hidden_")
-	for range 50 {
-		both("without the tables")
-	}
+	denied("without the tables", 1500*time.Millisecond)
+	both("without the tables")
 	if _, err := identities.CreateUser(t.Context(), &iam.CreateUserInput{UserName: aws.String("bob")}); err == nil {
 		t.Error("a user is made without the tables: the test hides nothing")
 	}
