@@ -59,7 +59,7 @@ The caller is whoever this shell's AWS_ACCESS_KEY_ID belongs to, or the root of
 the installation's own account when it is not set.`,
 		Example: "  outcrop access request arn:aws:iam::000000000000:role/admin --reason 'disk full' --duration 1h\n  outcrop access list\n  outcrop access approve req-EXAMPLE --mfa-serial arn:aws:iam::000000000000:mfa/bob --code 123456",
 	})
-	cmd.AddCommand(newAccessRequest(std, p, o), newAccessList(std, p, o), newAccessShow(std, p, o), newAccessSession(std, p, o), newAccessRule(std, p, o), newAccessRoles(std, p, o), newAccessAnalyze(std, p, o), newAccessPolicy(std, p, o),
+	cmd.AddCommand(newAccessRequest(std, p, o), newAccessList(std, p, o), newAccessShow(std, p, o), newAccessSession(std, p, o), newAccessRule(std, p, o), newAccessRoles(std, p, o), newAccessAnalyze(std, p, o), newAccessPolicy(std, p, o), newAccessModels(std, p, o), newAccessApproveModel(std, p, o),
 		newAccessDecide(std, p, o, "approve", "Agree to a request of somebody else; a change is then made at once"),
 		newAccessDecide(std, p, o, "reject", "Refuse a request of somebody else"),
 		newAccessDecide(std, p, o, "end", "Take a request back, or end an elevated session at once"),

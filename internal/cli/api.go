@@ -162,3 +162,19 @@ func queryError(resp *http.Response) error {
 	}
 	return fmt.Errorf("%s: %s", m.Error.Code, strings.TrimSpace(m.Error.Message))
 }
+
+// account asks whose account the client calls from.
+func (c *apiClient) account(ctx context.Context) (string, error) {
+	form := url.Values{"Action": {"GetCallerIdentity"}, "Version": {"2011-06-15"}}
+	b, err := c.send(ctx, "sts", http.MethodPost, "/", "application/x-www-form-urlencoded", []byte(form.Encode()))
+	if err != nil {
+		return "", err
+	}
+	var answer struct {
+		Account string `xml:"GetCallerIdentityResult>Account"`
+	}
+	if err := xml.Unmarshal(b, &answer); err != nil || answer.Account == "" {
+		return "", errors.New("the server's answer names no account")
+	}
+	return answer.Account, nil
+}
