@@ -43,19 +43,21 @@ func TestHostileStreams(t *testing.T) {
 		code   string
 		gone   bool // the server must notice that we left
 	}{
-		"nothing":           {func(http.ResponseWriter, *http.Request) {}, "", apierr.CodeModelError, false},
-		"garbage":           {func(w http.ResponseWriter, _ *http.Request) { send(w, "\x00\xff quotes the prompt") }, "", apierr.CodeModelError, false},
-		"garbage later":     {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, "{]") }, "tok ", apierr.CodeModelStreamError, false},
-		"half JSON":         {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, tokenEvent[:40]) }, "tok ", apierr.CodeModelStreamError, false},
-		"half a line":       {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent); fmt.Fprint(w, `data: {"cho`) }, "tok ", apierr.CodeModelStreamError, false},
-		"no end":            {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, tokenEvent) }, "tok tok ", apierr.CodeModelStreamError, false},
-		"end without why":   {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, usageEvent, "[DONE]") }, "tok ", apierr.CodeModelStreamError, false},
-		"no usage":          {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, stopEvent, "[DONE]") }, "tok ", apierr.CodeModelStreamError, false},
-		"wrong types":       {func(w http.ResponseWriter, _ *http.Request) { send(w, `{"choices":{"delta":7}}`) }, "", apierr.CodeModelError, false},
-		"deep nesting":      {func(w http.ResponseWriter, _ *http.Request) { send(w, `{"x":`+strings.Repeat("[", 500_000)) }, "", apierr.CodeModelError, false},
-		"an error at first": {func(w http.ResponseWriter, _ *http.Request) { send(w, `{"error":{"message":"quotes the prompt","code":429}}`) }, "", apierr.CodeThrottling, false},
-		"an error later":    {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, `{"error":"quotes the prompt"}`) }, "tok ", apierr.CodeModelStreamError, false},
-		"a page":            {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>quotes the prompt</html>\n") }, "", apierr.CodeModelError, false},
+		"nothing":         {func(http.ResponseWriter, *http.Request) {}, "", apierr.CodeModelError, false},
+		"garbage":         {func(w http.ResponseWriter, _ *http.Request) { send(w, "\x00\xff quotes the prompt") }, "", apierr.CodeModelError, false},
+		"garbage later":   {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, "{]") }, "tok ", apierr.CodeModelStreamError, false},
+		"half JSON":       {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, tokenEvent[:40]) }, "tok ", apierr.CodeModelStreamError, false},
+		"half a line":     {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent); fmt.Fprint(w, `data: {"cho`) }, "tok ", apierr.CodeModelStreamError, false},
+		"no end":          {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, tokenEvent) }, "tok tok ", apierr.CodeModelStreamError, false},
+		"end without why": {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, usageEvent, "[DONE]") }, "tok ", apierr.CodeModelStreamError, false},
+		"no usage":        {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, stopEvent, "[DONE]") }, "tok ", apierr.CodeModelStreamError, false},
+		"wrong types":     {func(w http.ResponseWriter, _ *http.Request) { send(w, `{"choices":{"delta":7}}`) }, "", apierr.CodeModelError, false},
+		"deep nesting":    {func(w http.ResponseWriter, _ *http.Request) { send(w, `{"x":`+strings.Repeat("[", 500_000)) }, "", apierr.CodeModelError, false},
+		"an error at first": {func(w http.ResponseWriter, _ *http.Request) {
+			send(w, `{"error":{"message":"quotes the prompt","code":429}}`)
+		}, "", apierr.CodeThrottling, false},
+		"an error later": {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, `{"error":"quotes the prompt"}`) }, "tok ", apierr.CodeModelStreamError, false},
+		"a page":         {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>quotes the prompt</html>\n") }, "", apierr.CodeModelError, false},
 		"a line of 100 MB": {func(w http.ResponseWriter, r *http.Request) {
 			send(w, tokenEvent)
 			fmt.Fprint(w, "data: ")
