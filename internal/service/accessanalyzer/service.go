@@ -116,13 +116,6 @@ func given(arn *string) []string {
 	return []string{*arn}
 }
 
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
 // tagsOf lists tags by their keys.
 func tagsOf(in map[string]string) []resource.Tag {
 	var out []resource.Tag
