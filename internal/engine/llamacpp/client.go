@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/engine/reply"
 )
 
 // maxAnswer bounds the answers that are read whole: 8 vectors of 16,384 numbers
@@ -134,7 +136,7 @@ func readError(resp *http.Response) error {
 // from the end of ctx.
 func broken(ctx context.Context, err error) bool {
 	var se *serverError
-	return err != nil && ctx.Err() == nil && !errors.As(err, &se) && !errors.Is(err, errBadJSON) && !errors.Is(err, errLongLine)
+	return err != nil && ctx.Err() == nil && !errors.As(err, &se) && !errors.Is(err, errBadJSON) && !errors.Is(err, reply.ErrStream)
 }
 
 // refused reports whether the server did not take a request as it was, for

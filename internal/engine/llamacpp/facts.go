@@ -74,7 +74,7 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 	fa.vocabulary = h.Tokenizer.Tokens
 	if mode == engine.Chat {
 		template := cmp.Or(file.Template, h.ChatTemplate)
-		fa.turns.Thoughts, fa.mayKnowTools = reasons(template), strings.Contains(template, "tools")
+		fa.turns.Thoughts, fa.mayKnowTools = prompt.Thinks(template), strings.Contains(template, "tools")
 	}
 	fa.tokenBytes, fa.tokenInk = h.Tokenizer.Longest()
 	vocab, batch := int64(len(h.Tokenizer.Tokens)), int64(512)
@@ -101,17 +101,6 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 	}
 	fa.bytes = st.Size() + kv + batch*4*(outputs/4+16*int64(h.EmbeddingLength)) + program
 	return fa, nil
-}
-
-// reasons tells whether a chat template knows thoughts. Only then is the server
-// asked to look for them: the text of all other weights stays as it is.
-func reasons(template string) bool {
-	for _, word := range []string{"reasoning_content", "enable_thinking", "thinking", "<think>", "[THINK]", "<|channel|>"} {
-		if strings.Contains(template, word) {
-			return true
-		}
-	}
-	return false
 }
 
 // batch is how many tokens of prompts are read at a time. An embedding must fit

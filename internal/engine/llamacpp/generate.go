@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/prompt"
+	"github.com/outcrop/outcrop/internal/engine/reply"
 	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -31,7 +31,7 @@ func seed(s *int64) *uint32 {
 func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) llm.Events {
 	return func(yield func(llm.Event, error) bool) {
 		g := generation{eng: e, target: t, req: r, yield: yield}
-		if err := g.run(ctx); err != nil && !g.left {
+		if err := g.run(ctx); err != nil && (g.out == nil || !g.out.Left()) {
 			yield(llm.Event{Usage: g.usage}, err)
 		}
 	}
@@ -43,19 +43,13 @@ type generation struct {
 	target engine.Target
 	req    *llm.Request
 	yield  func(llm.Event, error) bool
-	left   bool // the reader ended the range
 
-	runner  *runner
-	usage   llm.Usage
-	begin   time.Time
-	first   time.Duration
-	kept    bool            // the slot is known to hold this prompt
-	opened  bool            // Start went out
-	stops   *engine.Stopper // nil without stop texts
-	finish  string          // the server's finish_reason or stop_type
-	echo    string          // what the reply may begin with and should not
-	blocks  blocks
-	logprob *float64 // of tokens whose text is held back
+	runner *runner
+	out    *reply.Writer
+	usage  llm.Usage
+	kept   bool            // the slot is known to hold this prompt
+	stops  *engine.Stopper // nil without stop texts
+	finish string          // the server's finish_reason or stop_type
 }
 
 // run returns the error to yield. It asks the server at most twice: the second
@@ -112,12 +106,12 @@ func (g *generation) ask(ctx context.Context, inst *instance, lease limit.Lease)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c := inst.facts.converse(g.target.Mode, g.req)
-	if inst.facts.echo {
-		g.echo = c.prefill
-	}
 	g.stops = engine.NewStopper(g.req)
-	g.blocks = blocks{index: -1, lazy: c.calls || c.thinks}
-	g.begin = time.Now()
+	cfg := reply.Config{Yield: g.yield, Stops: g.stops, Lazy: c.calls || c.thinks}
+	if inst.facts.echo {
+		cfg.Echo = c.prefill
+	}
+	g.out = reply.New(cfg)
 	resp, err := g.post(ctx, inst, &c, lease)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -131,7 +125,7 @@ func (g *generation) ask(ctx context.Context, inst *instance, lease limit.Lease)
 	}
 	defer resp.Body.Close() // closing it early is how a reply is broken off
 	err = g.read(newStream(resp.Body), inst, lease)
-	if err != nil && !g.left {
+	if err != nil && !g.out.Left() {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
 		}
@@ -179,7 +173,7 @@ func (g *generation) failure(inst *instance, err error) error {
 		status = se.Code
 	}
 	e := apierr.ModelError("The model failed before it replied. Try again.")
-	if g.first > 0 {
+	if g.out != nil && g.out.Begun() {
 		e = apierr.ModelStreamError("The model failed in the middle of the reply.")
 	}
 	e.OriginalStatus, e.Err = status, err

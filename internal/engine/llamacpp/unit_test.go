@@ -1,9 +1,7 @@
 package llamacpp
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -14,42 +12,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"pgregory.net/rapid"
-
+	"github.com/outcrop/outcrop/internal/engine/reply"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
-
-func TestUnquote(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		`plain"`: "plain", `"`: "", `a\nb\t\"\\\/\b\f\r"`: "a\nb\t\"\\/\b\f\r", `\u00e9\u6771"`: "é東", `\ud83d\ude00x"`: "😀x", `東"`: "東",
-	} {
-		if got, n, ok := unquote([]byte(in + "}}]")); !ok || got != want || in[n] != '"' {
-			t.Errorf("%s: %q %d %v", in, got, n, ok)
-		}
-	}
-	for _, in := range []string{``, `open`, `\`, `\x"`, `\u12"`, `\ud83d"`, `\ud83dxx"`, `\ud83d\u0041"`, "\xff\"", `a\n` + "\xff\""} {
-		if got, _, ok := unquote([]byte(in)); ok {
-			t.Errorf("%q gave %q", in, got)
-		}
-	}
-}
-
-// Whatever encoding/json writes, the fast path reads.
-func TestUnquoteAny(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		want := rapid.String().Draw(t, "text")
-		b, err := json.Marshal(want)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, n, ok := unquote(b[1:])
-		if !ok || got != want || n != len(b)-2 {
-			t.Fatalf("%s: %q %d %v", b, got, n, ok)
-		}
-	})
-}
 
 func TestStream(t *testing.T) {
 	t.Parallel()
@@ -85,7 +50,7 @@ func TestStream(t *testing.T) {
 		t.Errorf("cut line: %v", err)
 	}
 	endless := newStream(io.MultiReader(strings.NewReader("data: "), zeros{}))
-	if err := endless.next(&c); !errors.Is(err, errLongLine) {
+	if err := endless.next(&c); !errors.Is(err, reply.ErrStream) {
 		t.Errorf("endless line: %v", err)
 	}
 }
@@ -98,13 +63,13 @@ func BenchmarkStream(b *testing.B) {
 	line := `data: {"choices":[{"finish_reason":null,"index":0,"delta":{"content":" token"}}],"created":1795312040,"id":"chatcmpl-o2yp6BxJrS6HPwJMpy3I50taGsC0ceXi","model":"smollm2-135m-instruct","system_fingerprint":"b0-unknown","object":"chat.completion.chunk"}` + "\n\n"
 	text := strings.Repeat(line, 1000)
 	src := strings.NewReader(text)
-	s := &stream{r: bufio.NewReader(src)}
+	s := newStream(src)
 	var c chunk
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := s.next(&c); err != nil {
 			src.Reset(text)
-			s.r.Reset(src)
+			s = newStream(src)
 		}
 	}
 }
@@ -315,55 +280,6 @@ func TestSeed(t *testing.T) {
 	for in, want := range map[int64]uint32{0: 0, 7: 7, 1<<32 - 1: 1<<32 - 2, -1: 0, 1 << 32: 1} {
 		if got := seed(&in); *got != want {
 			t.Errorf("%d: %d, want %d", in, *got, want)
-		}
-	}
-}
-
-func TestWindows(t *testing.T) {
-	t.Parallel()
-	fa := &facts{context: 6, prefix: []int{1}, suffix: []int{2}}
-	ids := func(n int) []int {
-		out := []int{1}
-		for i := range n {
-			out = append(out, 100+i)
-		}
-		return append(out, 2)
-	}
-	for n, want := range map[int][]float64{0: {1}, 4: {1}, 5: {4, 1}, 8: {4, 4}, 9: {4, 4, 1}} {
-		ws := fa.windows(3, ids(n))
-		var next int
-		for i, w := range ws {
-			if w.text != 3 || len(w.ids) > 6 || w.ids[0] != 1 || w.ids[len(w.ids)-1] != 2 || len(ws) != len(want) || w.weight != want[i] {
-				t.Fatalf("%d tokens: %+v", n, ws)
-			}
-			for _, id := range w.ids[1 : len(w.ids)-1] {
-				if id != 100+next {
-					t.Fatalf("%d tokens: %+v", n, ws)
-				}
-				next++
-			}
-		}
-		if next != n {
-			t.Errorf("%d tokens: %d in windows", n, next)
-		}
-	}
-}
-
-func TestBatch(t *testing.T) {
-	t.Parallel()
-	of := func(sizes ...int) []window {
-		var out []window
-		for _, n := range sizes {
-			out = append(out, window{ids: make([]int, n)})
-		}
-		return out
-	}
-	for _, c := range []struct {
-		all  []window
-		want int
-	}{{of(), 0}, {of(5000, 1), 1}, {of(1000, 1000, 100), 2}, {of(1, 1, 1, 1, 1, 1, 1, 1, 1, 1), 8}} {
-		if got := len(batch(c.all)); got != c.want {
-			t.Errorf("%d windows of %d in a batch, want %d", got, len(c.all), c.want)
 		}
 	}
 }
