@@ -14,10 +14,10 @@ type drawn struct {
 	name string        // for Call.Fault
 }
 
-// draw decides what goes wrong with a call to a model. Rules are asked in the order
-// of their names: what they let wait adds up, and the first that ends the call is
-// the last one asked.
-func (r *Rules) draw(c *call.Call, model string) drawn {
+// draw decides what goes wrong with a call to a model, of the faults that fit it.
+// Rules are asked in the order of their names: what they let wait adds up, and the
+// first that ends the call is the last one asked.
+func (r *Rules) draw(c *call.Call, model string, fits func(Type) bool) drawn {
 	now := r.now.Load()
 	if now == nil {
 		return drawn{}
@@ -25,7 +25,7 @@ func (r *Rules) draw(c *call.Call, model string) drawn {
 	var d drawn
 	at := r.cfg.Now()
 	for _, l := range *now {
-		if !l.about(c, model, at) || !l.hit() {
+		if !fits(l.Type) || !l.about(c, model, at) || !l.hit() {
 			continue
 		}
 		if d.name != "" {

@@ -76,6 +76,18 @@ func Types() []Type {
 // broken says that the fault comes after the reply began.
 func (t Type) broken() bool { return t == StreamBreak || t == ConnectionCut }
 
+// anywhere says that operations with a reply can have every fault.
+func anywhere(Type) bool { return true }
+
+// counting says that CountTokens can have the fault: it asks for no reply.
+func (t Type) counting() bool {
+	switch t {
+	case Latency, Throttling, Unavailable, InternalError:
+		return true
+	}
+	return false
+}
+
 // Trigger says which calls a rule is about.
 type Trigger string
 

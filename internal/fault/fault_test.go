@@ -176,7 +176,6 @@ func TestWholeAnswers(t *testing.T) {
 			"embed":   func(c *call.Call) error { _, err := b.Embed(ctx, c, tg, &llm.EmbedRequest{}, 0); return err },
 			"rank":    func(c *call.Call) error { _, err := b.Rank(ctx, c, tg, &llm.RankRequest{}); return err },
 			"picture": func(c *call.Call) error { _, err := b.Picture(ctx, c, tg, &llm.PictureRequest{}); return err },
-			"count":   func(c *call.Call) error { _, err := b.Count(ctx, c, tg, &llm.Request{}); return err },
 		}
 		for name, op := range ops {
 			err := op(by(account, ""))
@@ -193,6 +192,29 @@ func TestWholeAnswers(t *testing.T) {
 		}
 		if b.model.calls != len(ops) {
 			t.Errorf("%d calls reached the model", b.model.calls)
+		}
+	}
+}
+
+// CountTokens has no exceptions of replies.
+func TestCount(t *testing.T) {
+	t.Parallel()
+	want := map[fault.Type]string{
+		fault.Throttling: apierr.CodeThrottling, fault.Unavailable: apierr.CodeServiceUnavailable, fault.InternalError: apierr.CodeInternal,
+	}
+	for _, typ := range fault.Types() {
+		b := newBench(t, fault.Rule{Name: "f", Type: typ, Latency: time.Millisecond})
+		c := by(account, "")
+		n, err := b.Count(t.Context(), c, target(haiku), &llm.Request{})
+		code := ""
+		if err != nil {
+			code = apierr.From(err).Code
+		}
+		if told := typ == fault.Latency || want[typ] != ""; code != want[typ] || (err == nil) != (n == 7) || (c.Fault != "") != told {
+			t.Errorf("%s: %d, %v, told %q", typ, n, err, c.Fault)
+		}
+		if calls := b.Rules.List(account)[0].Calls; (calls == 1) != (c.Fault != "") {
+			t.Errorf("%s: %d calls counted", typ, calls)
 		}
 	}
 }
@@ -469,5 +491,27 @@ func TestNoCost(t *testing.T) {
 	b.put(fault.Rule{Name: "f", Account: other, Type: fault.Throttling})
 	if n := testing.AllocsPerRun(100, func() { _, _ = b.Count(t.Context(), c, tg, r) }); n != 0 {
 		t.Errorf("%v allocations with another account's rule", n)
+	}
+}
+
+// BenchmarkNoRule is what every call pays for the rules that it does not meet.
+func BenchmarkNoRule(b *testing.B) {
+	for name, whose := range map[string]string{"none": "", "of another account": other} {
+		b.Run(name, func(b *testing.B) {
+			rules, err := fault.Open(b.Context(), fault.Config{Records: &recordtest.Store{}})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if whose != "" {
+				if _, err := rules.Put(b.Context(), fault.Rule{Name: "f", Account: whose, Type: fault.Throttling}); err != nil {
+					b.Fatal(err)
+				}
+			}
+			i := fault.Injector{Inference: &healthy{}, Rules: rules}
+			c, tg, r := by(account, ""), target(haiku), &llm.Request{}
+			for b.Loop() {
+				_, _ = i.Count(b.Context(), c, tg, r)
+			}
+		})
 	}
 }

@@ -33,7 +33,7 @@ func (i Injector) Generate(ctx context.Context, c *call.Call, t catalog.Target, 
 		return i.Inference.Generate(ctx, c, t, r)
 	}
 	return func(yield func(llm.Event, error) bool) {
-		d := i.Rules.draw(c, t.Model.ID)
+		d := i.Rules.draw(c, t.Model.ID, anywhere)
 		if err := d.before(ctx, c); err != nil {
 			yield(llm.Event{}, err)
 			return
@@ -115,11 +115,11 @@ func (l *live) err() error {
 
 // whole is before for calls whose answer does not come in pieces: what breaks off
 // is an error of the model.
-func (i Injector) whole(ctx context.Context, c *call.Call, t *catalog.Target) error {
+func (i Injector) whole(ctx context.Context, c *call.Call, t *catalog.Target, fits func(Type) bool) error {
 	if i.Rules.now.Load() == nil {
 		return nil
 	}
-	d := i.Rules.draw(c, t.Model.ID)
+	d := i.Rules.draw(c, t.Model.ID, fits)
 	if err := d.before(ctx, c); err != nil || d.rule == nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (i Injector) whole(ctx context.Context, c *call.Call, t *catalog.Target) er
 
 // Embed implements Inference.
 func (i Injector) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error) {
-	if err := i.whole(ctx, c, &t); err != nil {
+	if err := i.whole(ctx, c, &t, anywhere); err != nil {
 		return nil, err
 	}
 	return i.Inference.Embed(ctx, c, t, r, dims)
@@ -139,7 +139,7 @@ func (i Injector) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *
 
 // Rank implements Inference.
 func (i Injector) Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
-	if err := i.whole(ctx, c, &t); err != nil {
+	if err := i.whole(ctx, c, &t, anywhere); err != nil {
 		return nil, err
 	}
 	return i.Inference.Rank(ctx, c, t, r)
@@ -147,15 +147,16 @@ func (i Injector) Rank(ctx context.Context, c *call.Call, t catalog.Target, r *l
 
 // Picture implements Inference.
 func (i Injector) Picture(ctx context.Context, c *call.Call, t catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error) {
-	if err := i.whole(ctx, c, &t); err != nil {
+	if err := i.whole(ctx, c, &t, anywhere); err != nil {
 		return nil, err
 	}
 	return i.Inference.Picture(ctx, c, t, r)
 }
 
-// Count implements Inference.
+// Count implements Inference. It waits, is throttled or finds nobody, as CountTokens
+// models it; no fault of a reply concerns it.
 func (i Injector) Count(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) (int, error) {
-	if err := i.whole(ctx, c, &t); err != nil {
+	if err := i.whole(ctx, c, &t, Type.counting); err != nil {
 		return 0, err
 	}
 	return i.Inference.Count(ctx, c, t, r)
