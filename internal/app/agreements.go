@@ -17,10 +17,10 @@ func openAgreements(ctx context.Context, st store.Store, account string, log *sl
 	return agreement.Open(ctx, agreement.Config{Records: st, Default: account, Log: log})
 }
 
-// gate puts the agreements before the models, and behind them what is made to go
-// wrong: everything that needs a reply comes through it.
+// gate puts agreements and quotas before the models, and behind them what is made
+// to go wrong: everything that needs a reply comes through it.
 func (s *Server) gate(infer *inference.Service) agreement.Gate {
-	return agreement.Gate{Inference: fault.Injector{Inference: infer, Rules: s.faults}, Agreements: s.agreements}
+	return agreement.Gate{Inference: s.limited(fault.Injector{Inference: infer, Rules: s.faults}), Agreements: s.agreements}
 }
 
 // reporter is an engine that tells of its processes; nil when it has none.

@@ -45,6 +45,7 @@ import (
 	objectfs "github.com/outcrop/outcrop/internal/object/fs"
 	"github.com/outcrop/outcrop/internal/picture"
 	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/quota"
 	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/service"
 	analyzersvc "github.com/outcrop/outcrop/internal/service/accessanalyzer"
@@ -53,6 +54,7 @@ import (
 	iamsvc "github.com/outcrop/outcrop/internal/service/iam"
 	organizationssvc "github.com/outcrop/outcrop/internal/service/organizations"
 	outcropsvc "github.com/outcrop/outcrop/internal/service/outcrop"
+	quotassvc "github.com/outcrop/outcrop/internal/service/servicequotas"
 	"github.com/outcrop/outcrop/internal/store"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
 	"github.com/outcrop/outcrop/internal/weights"
@@ -65,6 +67,7 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/awsapi/iam"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/organizations"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/outcrop"
+	"github.com/outcrop/outcrop/internal/wire/awsapi/servicequotas"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/sts"
 )
 
@@ -72,7 +75,7 @@ import (
 func Services() []*awsapi.Service {
 	return []*awsapi.Service{
 		&bedrock.Model, &bedrockruntime.Model, &bedrockagent.Model, &bedrockagentruntime.Model,
-		&iam.Model, &sts.Model, &organizations.Model, &accessanalyzer.Model,
+		&iam.Model, &sts.Model, &organizations.Model, &accessanalyzer.Model, &servicequotas.Model,
 		&outcrop.Model,
 	}
 }
@@ -182,6 +185,7 @@ type Server struct {
 	workloads  *workloads
 	agreements *agreement.Service
 	faults     *fault.Rules
+	quotas     *quota.Service
 	authority  *authority
 
 	ready    atomic.Bool // everything is installed
@@ -231,6 +235,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 		return nil, err
 	}
 	if s.faults, err = fault.Open(ctx, fault.Config{Records: s.state.store, Log: s.log}); err != nil {
+		return nil, err
+	}
+	if s.quotas, err = openQuotas(ctx, s.state.store, s.log); err != nil {
 		return nil, err
 	}
 	if s.authority, err = s.newAuthority(ctx); err != nil {
@@ -322,6 +329,7 @@ func (s *Server) routes(infer agreement.Gate) []service.Route {
 			Analyzer: s.authority.analyzer, Agreements: s.agreements, Catalog: st.catalog,
 			Faults: s.faults, Processes: reporter(s.engine),
 		}),
+		quotassvc.New(quotassvc.Config{Quotas: s.quotas, Models: st.catalog}),
 		analyzersvc.New(analyzersvc.Config{Analyzer: s.authority.analyzer, Registry: s.authority.registry, Tags: s.resources}),
 	} {
 		all = append(all, svc.Routes()...)
@@ -377,6 +385,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms.Go(func() error { return s.resources.Run(broken) })
 	rooms.Go(func() error { return s.agreements.Run(broken) })
 	rooms.Go(func() error { return s.faults.Run(broken) })
+	rooms.Go(func() error { return s.quotas.Run(broken) })
 	rooms.Go(func() error { return s.state.keys.Run(broken) })
 	rooms.Go(func() error { return s.state.directory.Run(broken) })
 	rooms.Go(func() error { return s.authority.approvals.Run(broken) })

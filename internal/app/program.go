@@ -22,6 +22,7 @@ import (
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/localca"
 	objectfs "github.com/outcrop/outcrop/internal/object/fs"
+	"github.com/outcrop/outcrop/internal/quota"
 	"github.com/outcrop/outcrop/internal/weights"
 	"github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
 )
@@ -210,6 +211,7 @@ func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
 	l.Agreements = func(ctx context.Context) (*agreement.Service, error) {
 		return openAgreements(ctx, s.store, cfg.Account, nil)
 	}
+	l.Quotas = func(ctx context.Context) (*quota.Service, error) { return openQuotas(ctx, s.store, nil) }
 	return l, nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/object"
 	"github.com/outcrop/outcrop/internal/progress"
+	"github.com/outcrop/outcrop/internal/quota"
 	"github.com/outcrop/outcrop/internal/weights"
 )
 
@@ -76,6 +77,8 @@ type Credentials struct {
 type Local struct {
 	// Agreements opens who may use which model.
 	Agreements func(ctx context.Context) (*agreement.Service, error)
+	// Quotas opens what accounts and principals may use of models.
+	Quotas func(ctx context.Context) (*quota.Service, error)
 
 	Catalog  *catalog.Catalog
 	Weights  *weights.Store
@@ -178,7 +181,7 @@ open-weight models.`,
 	root.AddCommand(
 		newServe(std, p, &o), newEnv(std, p, &o), newModels(std, p, &o), newKeys(std, p, &o), newAccounts(std, p, &o), newAccess(std, p, &o), newObjects(std, p, &o),
 		newBundle(std, p, &o), newDoctor(std, p, &o), newVersion(std, p), newChat(std, p, &o),
-		newFaults(std, p, &o), newPs(std, p, &o), newCompare(std, p, &o),
+		newFaults(std, p, &o), newPs(std, p, &o), newCompare(std, p, &o), newQuotas(std, p, &o),
 	)
 	return root
 }
