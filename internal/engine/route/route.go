@@ -3,9 +3,11 @@
 package route
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/outcrop/outcrop/internal/engine"
@@ -18,7 +20,10 @@ type Engine struct {
 	rest      engine.Engine
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine   = (*Engine)(nil)
+	_ engine.Reporter = (*Engine)(nil)
+)
 
 // New returns an Engine that sends requests for the weights that byWeights names
 // to their engines, and all others to rest. The maps and engines belong to it: its
@@ -54,17 +59,38 @@ func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error)
 	return e.of(t).Info(ctx, t)
 }
 
-// Run runs every engine once. When one fails, the others are stopped too; all
-// have cleaned up when it returns.
-func (e *Engine) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+// engines are all engines, each once.
+func (e *Engine) engines() []engine.Engine {
 	all := []engine.Engine{e.rest}
 	for _, one := range e.byWeights {
 		if !slices.Contains(all, one) {
 			all = append(all, one)
 		}
 	}
+	return all
+}
+
+// Processes implements engine.Reporter with what those engines tell that have
+// processes.
+func (e *Engine) Processes() []engine.Process {
+	var all []engine.Process
+	for _, one := range e.engines() {
+		if r, ok := one.(engine.Reporter); ok {
+			all = append(all, r.Processes()...)
+		}
+	}
+	slices.SortStableFunc(all, func(a, b engine.Process) int {
+		return cmp.Or(strings.Compare(a.Weights, b.Weights), strings.Compare(string(a.Mode), string(b.Mode)))
+	})
+	return all
+}
+
+// Run runs every engine once. When one fails, the others are stopped too; all
+// have cleaned up when it returns.
+func (e *Engine) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	all := e.engines()
 	errs := make([]error, len(all))
 	var wg sync.WaitGroup
 	for i, one := range all {
