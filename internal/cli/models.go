@@ -220,6 +220,7 @@ type shown struct {
 	Context      int       `json:"context_tokens"`
 	Dimensions   int       `json:"dimensions,omitempty"`
 	Installed    bool      `json:"installed"`
+	Upstream     string    `json:"upstream,omitempty"` // the server that runs them
 	Origin       string    `json:"origin,omitempty"`
 	SHA256       string    `json:"sha256,omitempty"`
 	Size         int64     `json:"size_bytes,omitempty"`
@@ -232,7 +233,7 @@ type shown struct {
 }
 
 func showView(l *Local, w catalog.Weights, d weights.Details, installed bool) shown {
-	v := shown{ID: w.ID, Name: w.Name, Models: served(l, w.ID), License: w.License, LicenseURL: w.LicenseURL, Mode: w.Mode, Context: w.ContextTokens, Dimensions: w.Dimensions, Installed: installed, Images: w.Projector != nil}
+	v := shown{ID: w.ID, Name: w.Name, Models: served(l, w.ID), License: w.License, LicenseURL: w.LicenseURL, Mode: w.Mode, Context: w.ContextTokens, Dimensions: w.Dimensions, Installed: installed, Upstream: w.Source.Upstream, Images: w.Projector != nil}
 	if installed {
 		v.Projector, v.Images = d.Projector, d.Projector != ""
 		v.Origin, v.SHA256, v.Size, v.At, v.Path = d.Origin, d.SHA256, d.Size, d.Installed, d.Path
@@ -249,6 +250,10 @@ func printShow(out io.Writer, v shown) error {
 		fmt.Fprintf(w, "licence\t%s %s\nmode\t%s\ncontext\t%d tokens\n", v.License, v.LicenseURL, v.Mode, v.Context)
 		if v.Dimensions > 0 {
 			fmt.Fprintf(w, "dimensions\t%d\n", v.Dimensions)
+		}
+		if v.Upstream != "" {
+			fmt.Fprintf(w, "runs on\tupstream %s\n", v.Upstream)
+			return
 		}
 		fmt.Fprintf(w, "images\t%s\n", yes(v.Images))
 		if !v.Installed {

@@ -30,6 +30,9 @@ func (s *Store) Pull(ctx context.Context, w catalog.Weights, p Progress) error {
 	if err := CheckID(w.ID); err != nil {
 		return err
 	}
+	if w.Remote() {
+		return fmt.Errorf("%s run on the upstream %s: there is nothing to install", w.ID, w.Source.Upstream)
+	}
 	if w.Projector == nil && s.current(w) {
 		return nil
 	}
