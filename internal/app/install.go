@@ -158,10 +158,18 @@ func install(ctx context.Context, cfg Config, cat *catalog.Catalog, store *weigh
 		return err
 	}
 	var errs []error
+	installed := false
 	for _, w := range cat.Weights() {
-		if w.Default {
+		_, here := store.Path(w.ID)
+		installed = installed || here
+		// Without a way out a server makes do with what is here: what is missing says so
+		// when it is asked for.
+		if w.Default && (here || !cfg.out.Off()) {
 			errs = append(errs, store.Pull(ctx, w, p))
 		}
+	}
+	if cfg.out.Off() && !installed {
+		return errors.New("no model is installed, and nothing may leave this machine: bring a bundle and run outcrop bundle install, or start without --offline once")
 	}
 	return errors.Join(errs...)
 }

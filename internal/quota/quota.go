@@ -21,8 +21,8 @@ type Kind string
 // The kinds of quota.
 const (
 	Requests   Kind = "requests-per-minute"
-	Tokens     Kind = "tokens-per-minute" // input and burnt-down output together
-	TokensDay  Kind = "tokens-per-day"    // the same, in a day of UTC
+	Tokens     Kind = "tokens-per-minute" // #nosec G101 -- a name; input and burnt-down output together
+	TokensDay  Kind = "tokens-per-day"    // #nosec G101 -- a name; the same, in a day of UTC
 	Concurrent Kind = "concurrent-requests"
 )
 
