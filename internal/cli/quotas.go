@@ -160,7 +160,7 @@ Such a call keeps to the quota of its account too.`,
 		},
 	}
 	cmd.Flags().StringVar(&v.Account, "account", "", "account that the quota is about (default: every account without one of its own)")
-	cmd.Flags().StringVar(&v.Region, "region", "", "region that it is about (default: every region)")
+	cmd.Flags().StringVar(&v.Region, "region", "", "region that it is about (default: all regions together)")
 	cmd.Flags().StringVar(&v.Model, "model", "", "model that it is about (default: every model)")
 	cmd.Flags().StringVar(&v.Subject, "principal", "", "ARN of a user, role or profile, or \"*\" for each user and role (default: the whole account)")
 	cmd.Flags().Int64Var(&v.Burst, "burst", 0, "how much of a quota of a minute may be used at once (default: a tenth)")

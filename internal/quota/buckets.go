@@ -8,7 +8,7 @@ import (
 // Key names what is counted.
 type Key struct {
 	Account string // 12 digits
-	Region  string
+	Region  string // "" is all regions together
 	Model   string
 	Subject string // ARN of a principal or an inference profile; "" is the whole account
 	Kind    Kind
@@ -52,7 +52,7 @@ type Refusal struct {
 // Buckets counts what is used. quotatest.Run tests an implementation. It is safe
 // for concurrent use.
 //
-// The charges of one call are about the same account, region and model, so that an
+// The charges of one call are about the same account and model, so that an
 // implementation may keep the buckets of these together.
 type Buckets interface {
 	// Take takes all charges or none. An error says that the buckets cannot be asked.

@@ -101,6 +101,9 @@ func (h *hold) add(k Key, l *[kinds]limit, n cost) {
 		}
 		c := Charge{Key: k, Limit: l[i].Value, Burst: l[i].Burst}
 		c.Key.Kind = kind
+		if !l[i].regional { // region names are nearly without number
+			c.Key.Region = ""
+		}
 		switch kind {
 		case Requests:
 			c.Shape, c.Window, c.Cost = Rate, minute, 1

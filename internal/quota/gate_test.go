@@ -231,7 +231,8 @@ func TestGateWays(t *testing.T) {
 	}
 }
 
-// One account, model or region uses nothing of another's.
+// One account or model uses nothing of another's. Regions share what was not set for
+// one of them: anybody can make up their names.
 func TestGateIsolates(t *testing.T) {
 	t.Parallel()
 	f := open(t, quota.Setting{Kind: quota.Requests, Value: 60, Burst: 3})
@@ -249,9 +250,12 @@ func TestGateIsolates(t *testing.T) {
 	}
 	west := caller(ours, "ann")
 	west.Region = "us-west-2"
+	throttled(t, f.generate(t, west, model), "Too many requests")
+	f.set(t, quota.Setting{Account: ours, Region: "us-west-2", Kind: quota.Requests, Value: 60, Burst: 2})
 	if err := f.generate(t, west, model); err != nil {
-		t.Errorf("another region: %v", err)
+		t.Errorf("a region with a quota of its own: %v", err)
 	}
+	throttled(t, f.generate(t, caller(ours, "ann"), model), "Too many requests")
 }
 
 // With a quota for each principal, one that floods leaves the others their share.
@@ -354,13 +358,21 @@ func TestGateBroken(t *testing.T) {
 	}
 }
 
-// BenchmarkGate is what quotas cost a call: less than 2 µs and one allocation, the
-// body of the iterator.
+// BenchmarkGate is what quotas cost a call: less than 2 µs and one small allocation, of
+// the iterator.
 func BenchmarkGate(b *testing.B) {
-	f := open(b)
+	f := open(b,
+		quota.Setting{Kind: quota.Requests, Value: quota.MaxValue, Burst: quota.MaxValue},
+		quota.Setting{Kind: quota.Tokens, Value: quota.MaxValue, Burst: quota.MaxValue},
+	)
 	f.gate.Buckets = quota.NewMemory(nil)
 	c, m, r := caller(ours, "ann"), target(model), request(30)
-	none := func(llm.Event, error) bool { return true }
+	none := func(_ llm.Event, err error) bool {
+		if err != nil {
+			b.Fatal(err)
+		}
+		return true
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		f.gate.Generate(b.Context(), c, m, r)(none)
@@ -374,5 +386,16 @@ func BenchmarkWithoutGate(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		f.engine.Generate(b.Context(), c, m, r)(none)
+	}
+}
+
+// Quotas cost a call no memory to speak of. Allocations cannot be counted beside
+// other tests.
+func TestGateAllocates(t *testing.T) {
+	f := open(t)
+	c, m, r := caller(ours, "ann"), target(model), request(30)
+	none := func(llm.Event, error) bool { return true }
+	if n := testing.AllocsPerRun(1000, func() { f.gate.Generate(t.Context(), c, m, r)(none) }); n > 2 {
+		t.Errorf("%v allocations, want 2 at most", n)
 	}
 }

@@ -102,7 +102,7 @@ func (m *Memory) Take(_ context.Context, charges []Charge) (Refusal, error) {
 	var g *group
 	for i := range charges {
 		c := &charges[i]
-		if i == 0 || c.Key.Subject != charges[i-1].Key.Subject {
+		if i == 0 || !together(&c.Key, &charges[i-1].Key) {
 			if g = s.all[at(&c.Key)]; g == nil {
 				if len(s.all) >= s.sweep && !s.forget(now, m.max) {
 					return Refusal{i, fullWait}, nil
@@ -121,7 +121,7 @@ func (m *Memory) Take(_ context.Context, charges []Charge) (Refusal, error) {
 	}
 	for i := range charges {
 		c := &charges[i]
-		if i == 0 || c.Key.Subject != charges[i-1].Key.Subject {
+		if i == 0 || !together(&c.Key, &charges[i-1].Key) {
 			g = s.all[at(&c.Key)]
 		}
 		g[c.Key.Kind.index()].take(c)
@@ -141,7 +141,7 @@ func (m *Memory) Settle(_ context.Context, charges []Charge) error {
 	var g *group
 	for i := range charges {
 		c := &charges[i]
-		if i == 0 || c.Key.Subject != charges[i-1].Key.Subject {
+		if i == 0 || !together(&c.Key, &charges[i-1].Key) {
 			if g = s.all[at(&c.Key)]; g == nil { // as good as new meanwhile
 				g = new(group)
 				s.all[at(&c.Key)] = g
@@ -151,6 +151,9 @@ func (m *Memory) Settle(_ context.Context, charges []Charge) error {
 	}
 	return nil
 }
+
+// together reports whether the buckets of two charges of a call are of one group.
+func together(a, b *Key) bool { return a.Subject == b.Subject && a.Region == b.Region }
 
 func at(k *Key) place { return place{k.Account, k.Region, k.Model, k.Subject} }
 

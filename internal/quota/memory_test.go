@@ -44,8 +44,8 @@ func TestMemoryForgets(t *testing.T) {
 func BenchmarkMemory(b *testing.B) {
 	m := quota.NewMemory(nil)
 	charges := []quota.Charge{
-		{Shape: quota.Rate, Limit: quota.DefaultRequests, Burst: quota.DefaultRequests, Window: time.Minute},
-		{Shape: quota.Rate, Limit: quota.DefaultTokens, Burst: quota.DefaultTokens, Window: time.Minute},
+		{Shape: quota.Rate, Limit: quota.MaxValue, Burst: quota.MaxValue, Window: time.Minute},
+		{Shape: quota.Rate, Limit: quota.MaxValue, Burst: quota.MaxValue, Window: time.Minute},
 		{Shape: quota.Level, Limit: 100},
 	}
 	for i, k := range []quota.Kind{quota.Requests, quota.Tokens, quota.Concurrent} {

@@ -4,6 +4,7 @@ package quota
 type limit struct {
 	Value, Burst int64
 	set          bool
+	regional     bool // of one region; else of all regions together
 }
 
 // plan is every quota of an account for a model.
@@ -16,6 +17,9 @@ type plan struct {
 // plan returns what bounds calls of an account to a model.
 func (s *Service) plan(k planKey) *plan {
 	now := s.now.Load()
+	if !now.regions[k.region] {
+		k.region = "" // as every region that no setting names
+	}
 	now.mu.RLock()
 	p := now.plans[k]
 	now.mu.RUnlock()
@@ -46,7 +50,7 @@ func (n *snapshot) plan(k planKey) *plan {
 		}
 		if i := s.Kind.index(); rank > best[s.Subject][i] {
 			best[s.Subject][i] = rank
-			limits[s.Subject][i] = limit{s.Value, burstOf(s.Value, s.Burst), true}
+			limits[s.Subject][i] = limit{s.Value, burstOf(s.Value, s.Burst), true, s.Region != ""}
 		}
 	}
 	for subject, l := range limits {

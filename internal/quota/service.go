@@ -43,7 +43,7 @@ func (e *InvalidError) Error() string { return "quota: " + e.Field + ": " + e.Re
 // account wins, then one of its model, then one of its region.
 type Setting struct {
 	Account string `json:"-"`               // 12 digits; "" is every account that has none of its own
-	Region  string `json:"-"`               // "" is every region, each by itself
+	Region  string `json:"-"`               // "" is all regions together, but for those with a setting of their own
 	Model   string `json:"model,omitempty"` // "" is every model, each by itself
 	// Subject is the ARN of a user, a role, a root or an application inference profile;
 	// Everyone is each principal by itself. "" is the whole account. Calls keep to the
@@ -104,6 +104,7 @@ type Service struct {
 type snapshot struct {
 	settings []*Setting
 	models   map[string]bool // that settings name
+	regions  map[string]bool // that settings name
 	mu       sync.RWMutex
 	plans    map[planKey]*plan
 }
@@ -147,10 +148,10 @@ func readSetting(rec *record.Record) (*Setting, error) {
 
 // show lets calls see the settings as they are now.
 func (s *Service) show() {
-	next := &snapshot{plans: map[planKey]*plan{}, models: map[string]bool{}}
+	next := &snapshot{plans: map[planKey]*plan{}, models: map[string]bool{}, regions: map[string]bool{}}
 	for _, v := range s.settings.All() {
 		next.settings = append(next.settings, v)
-		next.models[v.Model] = true
+		next.models[v.Model], next.regions[v.Region] = true, true
 	}
 	s.now.Store(next)
 }
