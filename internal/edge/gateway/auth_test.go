@@ -197,7 +197,7 @@ func TestMatrix(t *testing.T) {
 			op := &svc.Operations[i]
 			operations++
 			for _, fm := range forms() {
-				// A body of events is signed in a way of its own, see TestDuplex: no
+				// A body of events is signed in a way of its own, see TestDuplexSilence: no
 				// other form is good enough, and all that is wrong stands in the headers.
 				if op == rt.OpInvokeModelWithBidirectionalStream.Operation && (fm.code == accepted || fm.code == unknown) && fm.name != "no key" {
 					fm.code, fm.status, fm.unread = invalid, 403, true

@@ -26,7 +26,7 @@ import (
 const roleVar = "OUTCROP_TEST_ROLE"
 
 func roles() map[string]func() int {
-	return map[string]func() int{"engine": fakeEngine, "server": doomedServer}
+	return map[string]func() int{"engine": fakeEngine, "server": doomedServer, "prober": prober}
 }
 
 // fake says how the fake engine behaves. It travels in an environment variable.
@@ -291,4 +291,20 @@ func (f fake) handler(first bool) http.Handler {
 		send("[DONE]")
 	})
 	return mux
+}
+
+// prober is the program of TestFence: its exit status is how many addresses it
+// reached.
+func prober() int {
+	reached := 0
+	for _, address := range strings.Fields(os.Getenv("OUTCROP_TEST_PROBE")) {
+		c, err := net.DialTimeout("tcp", address, time.Second)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			continue
+		}
+		_ = c.Close()
+		reached++
+	}
+	return reached
 }

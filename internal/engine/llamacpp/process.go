@@ -34,6 +34,7 @@ type process struct {
 	socket string // set once it is ready
 	stdin  io.WriteCloser
 	stderr ring
+	fenced bool // it reaches no network, not even this machine's
 
 	ready     chan struct{} // closed by the state line "ready"
 	readyOnce sync.Once
@@ -49,12 +50,39 @@ type process struct {
 
 // start runs a child in its own process group. On Linux it dies with this
 // process (parent-death signal); elsewhere it sees the end of its stdin.
+//
+// Where the system lets us, the child has a network of its own with nothing in it:
+// it serves on a unix socket and has no reason to reach anything.
 func start(argv, env []string, dir string) (*process, error) {
+	if attr := fencedAttr(); attr != nil {
+		p, err := fork(argv, env, dir, attr)
+		if err == nil {
+			p.fenced = true
+			return p, nil
+		}
+		if !notPermitted(err) {
+			return nil, err
+		}
+	}
+	return fork(argv, env, dir, sysProcAttr())
+}
+
+// notPermitted reports whether the system refuses namespaces, in one of its ways.
+func notPermitted(err error) bool {
+	for _, no := range []error{syscall.EPERM, syscall.EINVAL, syscall.ENOSPC, syscall.ENOSYS, syscall.EACCES, syscall.EUSERS} {
+		if errors.Is(err, no) {
+			return true
+		}
+	}
+	return false
+}
+
+func fork(argv, env []string, dir string, attr *syscall.SysProcAttr) (*process, error) {
 	p := &process{ready: make(chan struct{}), exited: make(chan struct{})}
 	p.output.Store(time.Now().UnixNano())
 	cmd := exec.Command(argv[0], argv[1:]...) // #nosec G204 -- built by Host.command
 	cmd.Env, cmd.Dir = env, dir
-	cmd.SysProcAttr = sysProcAttr()
+	cmd.SysProcAttr = attr
 	cmd.WaitDelay = waitDelay
 	cmd.Stdout = &lines{p: p}
 	cmd.Stderr = &tail{p: p}

@@ -358,6 +358,9 @@ func (r *runner) spawn(ctx context.Context, host Host, fa *facts, safe bool) (*i
 	if err != nil {
 		return nil, err
 	}
+	if !p.fenced {
+		r.log.Warn("the engine's process could reach the network: this system gives it none of its own")
+	}
 	r.mu.Lock()
 	r.proc = p
 	r.starts++
