@@ -70,9 +70,11 @@ func unavailable(err error) error {
 // stream, or, when neither can reach the client any more, by cutting the
 // connection.
 //
-// The context of a request ends when its client goes away, or when the server
-// stops and waits no longer: then its cause is an *apierr.Error, for the client.
-func (g *Gateway) fail(q *request, err error) {
+// The context of a request ends when its client goes away, when the server stops
+// and waits no longer, or when the rights of the call are taken away: then its cause
+// is an *apierr.Error, for the client. fail returns what the books shall say: that
+// cause where the client was told it, else err.
+func (g *Gateway) fail(q *request, err error) error {
 	e := apierr.From(err)
 	stopped, ok := errors.AsType[*apierr.Error](context.Cause(q.r.Context()))
 	if ok {
@@ -108,6 +110,10 @@ func (g *Gateway) fail(q *request, err error) {
 		q.ErrorCode = e.Code
 		q.aborted = true
 	}
+	if ok && q.ErrorCode != "" {
+		return stopped
+	}
+	return err
 }
 
 // finish closes the books of one call.

@@ -11,7 +11,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -257,10 +256,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header()[headerRequestID] = []string{q.ID}
 	err := g.attempt(q)
 	if err != nil {
-		if stopped, ok := errors.AsType[*apierr.Error](context.Cause(q.r.Context())); ok { // why the call was ended
-			err = stopped
-		}
-		g.fail(q, err)
+		err = g.fail(q, err)
 	}
 	q.drain()
 	g.finish(q, err)
