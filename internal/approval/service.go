@@ -24,8 +24,10 @@ const (
 
 	// followEvery is how often the changes of other processes are taken over.
 	followEvery = 500 * time.Millisecond
-	// keep is how long a final request is kept.
-	keep = 400 * 24 * time.Hour
+	// keep is how long a final request is kept, and dropEvery how often older ones are
+	// looked for.
+	keep      = 400 * 24 * time.Hour
+	dropEvery = time.Hour
 )
 
 // Config is what a Service is made of.
@@ -67,14 +69,16 @@ func (s *Service) follow(ctx context.Context) error {
 // Run takes over what other processes change, and drops old requests, until ctx
 // ends. Trouble with the store is tried again.
 func (s *Service) Run(ctx context.Context) error {
-	tick := time.NewTicker(followEvery)
-	defer tick.Stop()
+	poll, sweep := time.NewTicker(followEvery), time.NewTicker(dropEvery)
+	defer poll.Stop()
+	defer sweep.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-tick.C:
+		case <-poll.C:
 			_ = s.follow(ctx) // the next one may come through
+		case <-sweep.C:
 			s.drop(ctx)
 		}
 	}
