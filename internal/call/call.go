@@ -158,6 +158,15 @@ type Call struct {
 	// Fault names the fault rules that were made to go wrong with this call; "" for
 	// none. Answers tell it in the header x-outcrop-fault.
 	Fault string
+	// Server is the server of a pool that answered, and InferenceRegion its region,
+	// where that is not Region; "" without.
+	Server          string
+	InferenceRegion string
+	Queued          time.Duration // wait for a turn at the engine
+	// Cache tells what spared the engine the work: "hit" or "semantic-hit" of the
+	// response cache, "coalesced" with a call in flight, "miss" when a cache was asked
+	// in vain; "" without a cache. Answers tell it in the header x-outcrop-cache.
+	Cache string
 
 	// What gateway.finish adds.
 	Status    int

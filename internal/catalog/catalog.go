@@ -155,4 +155,9 @@ type Target struct {
 	// its regions; nil without a profile. The caller must be allowed to use all of
 	// them too.
 	Destinations []string
+	// Regions are where the call may be answered, the region of the request first;
+	// more than one only through a cross-region inference profile.
+	Regions []string
+	// Reserved is the ARN of the provisioned throughput that the id names; "" if none.
+	Reserved string
 }

@@ -72,6 +72,7 @@ func (c *Catalog) target(m *arn.Model, region, account string) (Target, error) {
 		Model:    model,
 		Weights:  c.weights[c.byWeight[model.Weights]],
 		ModelARN: arn.FoundationModel(region, model.ID),
+		Regions:  []string{region},
 	}
 	if m.Geo == "" {
 		t.Resources = []string{t.ModelARN}
@@ -80,6 +81,9 @@ func (c *Catalog) target(m *arn.Model, region, account string) (Target, error) {
 	t.through(arn.InferenceProfile(region, account, m.Geo+"."+model.ID))
 	for _, r := range geographyRegions(m.Geo, region) {
 		t.Destinations = append(t.Destinations, arn.FoundationModel(r, model.ID))
+		if r != region {
+			t.Regions = append(t.Regions, r)
+		}
 	}
 	return t, nil
 }

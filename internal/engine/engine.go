@@ -30,6 +30,15 @@ type Target struct {
 	// Tier is the service tier of the call, "reserved", "priority", "default" or
 	// "flex"; "" is the default one. It decides who waits when an engine is busy.
 	Tier string
+	// Regions are where the request may be answered: the region it came in at, and,
+	// when it came through a cross-region inference profile, the others of the
+	// profile. nil means anywhere. An engine whose servers have regions picks one
+	// among them, in this order.
+	Regions []string
+	// Reserved is the ARN of the provisioned throughput that the request came
+	// through: it uses the slots set aside for it. "" means that it came through
+	// none, and such slots are closed to it.
+	Reserved string
 }
 
 // Info is what an engine knows of loaded weights.

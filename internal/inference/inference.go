@@ -107,6 +107,7 @@ func (s *Service) accounted(ctx context.Context, c *call.Call, et engine.Target,
 			case ev.Kind == llm.Start:
 				p.cached(&ev.Usage)
 				c.Usage = ev.Usage
+				served(c, ev.Served)
 			case ev.Kind == llm.Delta:
 				if c.Usage.OutputTokens == 0 {
 					c.FirstToken = s.cfg.Now().Sub(start)
@@ -149,5 +150,16 @@ func (s *Service) Count(ctx context.Context, c *call.Call, t catalog.Target, r *
 // target. The scope of reusable prompt state is the account.
 func (s *Service) note(c *call.Call, t catalog.Target) engine.Target {
 	c.ServedBy, c.StandIn = t.Weights.ID, t.Model.StandIn
-	return engine.Target{Weights: t.Weights.ID, Mode: engine.Mode(t.Weights.Mode), Scope: c.Principal.Account, Tier: c.Tier}
+	return engine.Target{Weights: t.Weights.ID, Mode: engine.Mode(t.Weights.Mode), Scope: c.Principal.Account, Tier: c.Tier, Regions: t.Regions, Reserved: t.Reserved}
+}
+
+// served notes where a reply is made.
+func served(c *call.Call, at *llm.Served) {
+	if at == nil {
+		return
+	}
+	c.Server, c.Queued = at.Server, at.Queued
+	if at.Region != c.Region {
+		c.InferenceRegion = at.Region
+	}
 }

@@ -3,6 +3,7 @@ package inference_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -224,7 +225,7 @@ func TestScope(t *testing.T) {
 	if _, err := llm.Collect(s.Generate(t.Context(), newCall(), target(1000, 100), said(1, nil))); err != nil {
 		t.Fatal(err)
 	}
-	if want := (engine.Target{Weights: "weights", Mode: engine.Chat, Scope: "111122223333"}); got != want {
+	if want := (engine.Target{Weights: "weights", Mode: engine.Chat, Scope: "111122223333"}); !reflect.DeepEqual(got, want) {
 		t.Errorf("target %+v, want %+v", got, want)
 	}
 }

@@ -225,6 +225,14 @@ type Event struct {
 	Usage        Usage
 	Latency      time.Duration // whole inference, queueing excluded
 	FirstToken   time.Duration // until the first Delta
+	Served       *Served       // Start: where the reply is made; nil: the engine does not tell
+}
+
+// Served tells where a reply is made.
+type Served struct {
+	Server string        // name of the server of a pool; "" for an engine of this process
+	Region string        // of the server; "" when servers have none
+	Queued time.Duration // how long the request waited for its turn
 }
 
 // Response is a whole reply.

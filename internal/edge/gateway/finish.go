@@ -177,6 +177,18 @@ func (g *Gateway) log(q *request, err error, took time.Duration) {
 		attrs = append(attrs, slog.String("model", q.ModelID), slog.String("served_by", q.ServedBy),
 			slog.Int("input_tokens", q.Usage.InputTokens), slog.Int("output_tokens", q.Usage.OutputTokens))
 	}
+	if q.Server != "" {
+		attrs = append(attrs, slog.String("server", q.Server))
+	}
+	if q.InferenceRegion != "" {
+		attrs = append(attrs, slog.String("inference_region", q.InferenceRegion))
+	}
+	if q.Queued > 0 {
+		attrs = append(attrs, slog.Duration("queued", q.Queued))
+	}
+	if q.Cache != "" {
+		attrs = append(attrs, slog.String("cache", q.Cache))
+	}
 	if q.Fault != "" {
 		attrs = append(attrs, slog.String("fault", q.Fault))
 	}

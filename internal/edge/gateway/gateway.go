@@ -451,10 +451,17 @@ func setHeaders(h http.Header, a restjson.Response, contentType string) {
 	}
 }
 
-// modelHeaders discloses which weights answered, and what was made to go wrong.
+// modelHeaders discloses which weights answered and where, what a cache spared
+// them, and what was made to go wrong.
 func (q *request) modelHeaders() {
 	if q.Fault != "" {
 		q.w.Header()["X-Outcrop-Fault"] = []string{q.Fault}
+	}
+	if q.Cache != "" {
+		q.w.Header()["X-Outcrop-Cache"] = []string{q.Cache}
+	}
+	if q.InferenceRegion != "" {
+		q.w.Header()["X-Outcrop-Inference-Region"] = []string{q.InferenceRegion}
 	}
 	if q.ServedBy == "" {
 		return
