@@ -18,6 +18,8 @@ const (
 	Chat       Mode = "chat"       // weights with a chat template
 	Completion Mode = "completion" // base weights: the prompt is the conversation's text
 	Embed      Mode = "embed"
+	Rank       Mode = "rank"  // a reranker
+	Image      Mode = "image" // makes pictures
 )
 
 // Target is the weights to run a request on.

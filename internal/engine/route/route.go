@@ -23,6 +23,8 @@ type Engine struct {
 var (
 	_ engine.Engine   = (*Engine)(nil)
 	_ engine.Reporter = (*Engine)(nil)
+	_ engine.Ranker   = (*Engine)(nil)
+	_ engine.Painter  = (*Engine)(nil)
 )
 
 // New returns an Engine that sends requests for the weights that byWeights names
@@ -52,6 +54,16 @@ func (e *Engine) Count(ctx context.Context, t engine.Target, r *llm.Request) (in
 // Embed implements engine.Engine.
 func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest) (*llm.EmbedResponse, error) {
 	return e.of(t).Embed(ctx, t, r)
+}
+
+// Rank implements engine.Ranker.
+func (e *Engine) Rank(ctx context.Context, t engine.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
+	return engine.RankBy(ctx, e.of(t), t, r)
+}
+
+// Picture implements engine.Painter.
+func (e *Engine) Picture(ctx context.Context, t engine.Target, r *llm.PictureRequest) (*llm.PictureResponse, error) {
+	return engine.PictureBy(ctx, e.of(t), t, r)
 }
 
 // Info implements engine.Engine.
