@@ -165,8 +165,18 @@ type Call struct {
 	Queued          time.Duration // wait for a turn at the engine
 	// Cache tells what spared the engine the work: "hit" or "semantic-hit" of the
 	// response cache, "coalesced" with a call in flight, "miss" when a cache was asked
-	// in vain; "" without a cache. Answers tell it in the header x-outcrop-cache.
+	// in vain; "" without a cache. Answers tell it in the header x-outcrop-cache. Of a
+	// call with several replies it is about the last one.
 	Cache string
+	// CacheAsk is what the caller asked of caches with the header x-outcrop-cache:
+	// "on", "off" or "refresh"; "" for nothing. requestMetadata may say it too.
+	CacheAsk string
+	// Similarity is how close the question of a "semantic-hit" is to the one that was
+	// answered before, up to 1; 0 otherwise.
+	Similarity float64
+	// Replies counts the replies that were asked for on behalf of the call, so that no
+	// two of them have to be the same.
+	Replies int
 
 	// What gateway.finish adds.
 	Status    int
@@ -189,3 +199,14 @@ func (c *Call) SetKey(name string, values ...string) {
 func (c *Call) Need(action string, resources ...string) {
 	c.Needs = append(c.Needs, Need{Action: action, Resources: resources})
 }
+
+// Spared reports whether a cache or another call spared the engine the last reply.
+func (c *Call) Spared() bool { return c.Cache != "" && c.Cache != CacheMiss }
+
+// What Call.Cache may say.
+const (
+	CacheHit         = "hit"
+	CacheSemanticHit = "semantic-hit"
+	CacheCoalesced   = "coalesced"
+	CacheMiss        = "miss"
+)

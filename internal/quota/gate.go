@@ -93,10 +93,10 @@ func subjectOf(p *call.Principal) string {
 
 // add adds the charges of one subject.
 func (h *hold) add(k Key, l *[kinds]limit, n cost) {
-	for i, kind := range [kinds]Kind{Requests, Tokens, TokensDay, Concurrent} {
-		// What nobody set bounds nothing, but for the account as a whole; and the
-		// tokens of a day follow those of a minute.
-		if l[i].Value == Unlimited || !l[i].set && (k.Subject != "" || kind == TokensDay) {
+	for i, kind := range [kinds]Kind{Requests, RequestsDay, Tokens, TokensDay, Concurrent} {
+		// What nobody set bounds nothing, but for the account as a whole; and
+		// those of a day follow those of a minute.
+		if l[i].Value == Unlimited || !l[i].set && (k.Subject != "" || kind == TokensDay || kind == RequestsDay) {
 			continue
 		}
 		c := Charge{Key: k, Limit: l[i].Value, Burst: l[i].Burst}
@@ -107,6 +107,8 @@ func (h *hold) add(k Key, l *[kinds]limit, n cost) {
 		switch kind {
 		case Requests:
 			c.Shape, c.Window, c.Cost = Rate, minute, 1
+		case RequestsDay:
+			c.Shape, c.Window, c.Cost = Period, day, 1
 		case Tokens, TokensDay:
 			if !n.tokens {
 				continue
@@ -158,7 +160,8 @@ func (s *Service) free(h *hold) {
 }
 
 // Generate implements Inference. Of the tokens, those that were read from a cache
-// at a cache point count for nothing.
+// at a cache point count for nothing; nor do any of a reply that no model made anew
+// (call.Call.Spared).
 // Source: Bedrock user guide, "How tokens are counted in Amazon Bedrock".
 func (g Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events {
 	return func(yield func(llm.Event, error) bool) {
@@ -167,8 +170,12 @@ func (g Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *l
 			yield(llm.Event{}, err)
 			return
 		}
-		c.Usage = llm.Usage{} // of this reply alone, also when it never begins
-		defer func() {        // also of a reply that is cut short
+		c.Usage, c.Cache = llm.Usage{}, "" // of this reply alone, also when it never begins
+		defer func() {                     // also of a reply that is cut short
+			if c.Spared() {
+				g.settle(ctx, h, 0, 0)
+				return
+			}
 			g.settle(ctx, h, c.Usage.InputTokens-c.Usage.CacheRead, c.Usage.OutputTokens)
 		}()
 		g.Inference.Generate(ctx, c, t, r)(yield)

@@ -96,6 +96,9 @@ func (q *request) source(secure bool) {
 		Listener: s.Listener, IP: s.IP, TLS: s.TLS, VPCE: s.VPCE, VPC: s.VPC, EndpointPolicy: s.EndpointPolicy,
 		UserAgent: q.r.UserAgent(), Referer: q.r.Referer(),
 	}
+	if v := q.r.Header[headerCache]; len(v) > 0 {
+		q.CacheAsk = v[0]
+	}
 }
 
 // fromHeaders checks all that can be checked without the body.

@@ -189,6 +189,9 @@ func (g *Gateway) log(q *request, err error, took time.Duration) {
 	if q.Cache != "" {
 		attrs = append(attrs, slog.String("cache", q.Cache))
 	}
+	if q.Similarity > 0 {
+		attrs = append(attrs, slog.Float64("similarity", q.Similarity))
+	}
 	if q.Fault != "" {
 		attrs = append(attrs, slog.String("fault", q.Fault))
 	}

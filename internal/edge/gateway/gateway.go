@@ -240,6 +240,9 @@ type codec interface {
 // headerRequestID is spelt as AWS spells it; HTTP/2 and most clients do not care.
 const headerRequestID = "x-amzn-RequestId"
 
+// headerCache asks for caches in a request, and tells of them in an answer.
+const headerCache = "X-Outcrop-Cache"
+
 // ServeHTTP serves one request of any service.
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q := &request{
@@ -458,7 +461,7 @@ func (q *request) modelHeaders() {
 		q.w.Header()["X-Outcrop-Fault"] = []string{q.Fault}
 	}
 	if q.Cache != "" {
-		q.w.Header()["X-Outcrop-Cache"] = []string{q.Cache}
+		q.w.Header()[headerCache] = []string{q.Cache}
 	}
 	if q.InferenceRegion != "" {
 		q.w.Header()["X-Outcrop-Inference-Region"] = []string{q.InferenceRegion}
