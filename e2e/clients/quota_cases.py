@@ -145,4 +145,12 @@ def tokens_of_a_day_are_throttled():
     set_quota("tokens-per-day", "tokens per day", "default")
 
 
+@case
+def requests_of_a_day_are_throttled():
+    set_quota("requests-per-day", "requests per day", 0)
+    error = refused("ThrottlingException", once.converse, **HELLO)
+    contains(error["Error"]["Message"], "Too many requests per day")
+    set_quota("requests-per-day", "requests per day", "default")
+
+
 main()

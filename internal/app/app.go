@@ -186,6 +186,7 @@ type Server struct {
 	agreements *agreement.Service
 	faults     *fault.Rules
 	quotas     *quota.Service
+	buckets    buckets
 	authority  *authority
 
 	ready    atomic.Bool // everything is installed
@@ -238,6 +239,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 		return nil, err
 	}
 	if s.quotas, err = openQuotas(ctx, s.state.store, s.log); err != nil {
+		return nil, err
+	}
+	if s.buckets, err = s.cfg.openBuckets(ctx, s.log); err != nil {
 		return nil, err
 	}
 	if s.authority, err = s.newAuthority(ctx); err != nil {
@@ -386,6 +390,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms.Go(func() error { return s.agreements.Run(broken) })
 	rooms.Go(func() error { return s.faults.Run(broken) })
 	rooms.Go(func() error { return s.quotas.Run(broken) })
+	rooms.Go(func() error { return s.buckets.run(broken) })
 	rooms.Go(func() error { return s.state.keys.Run(broken) })
 	rooms.Go(func() error { return s.state.directory.Run(broken) })
 	rooms.Go(func() error { return s.authority.approvals.Run(broken) })
@@ -432,6 +437,10 @@ func (s *Server) Close() error {
 	if s.state != nil {
 		errs = append(errs, s.state.store.Close())
 		s.state = nil
+	}
+	if s.buckets.close != nil {
+		s.buckets.close()
+		s.buckets.close = nil
 	}
 	if s.objects != nil {
 		errs = append(errs, s.objects.Close())

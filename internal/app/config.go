@@ -49,6 +49,8 @@ type Config struct {
 	// Upstreams are servers that run models; weights of the catalogue name them as
 	// their source. Default none.
 	Upstreams []Upstream `yaml:"upstreams"`
+	// Valkey is where several servers count quotas together. Default none.
+	Valkey Valkey `yaml:"valkey"`
 	// Workloads are programs of this machine that get credentials. Default none.
 	Workloads Workloads `yaml:"workloads"`
 	// Account owns the first access key; 12 digits.
@@ -237,6 +239,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	if err := checkUpstreams(c.Upstreams); err != nil {
+		return c, err
+	}
+	if err := c.Valkey.check(); err != nil {
 		return c, err
 	}
 	if c.out == nil {

@@ -45,6 +45,9 @@ type Egress struct {
 	OIDC []string
 	// Upstream are servers that run models; nil means those that upstreams names.
 	Upstream []string
+	// State are servers that several processes of an installation share; nil means
+	// those that valkey names.
+	State []string
 }
 
 // UnmarshalYAML reads `off`, `on` or the lists.
@@ -64,13 +67,14 @@ func (e *Egress) UnmarshalYAML(unmarshal func(any) error) error {
 		Models   []string `yaml:"models"`
 		OIDC     []string `yaml:"oidc"`
 		Upstream []string `yaml:"upstream"`
+		State    []string `yaml:"state"`
 	}
 	if err := unmarshal(&lists); err != nil {
 		return err
 	}
-	e.Models, e.OIDC, e.Upstream = lists.Models, lists.OIDC, lists.Upstream
+	e.Models, e.OIDC, e.Upstream, e.State = lists.Models, lists.OIDC, lists.Upstream, lists.State
 	if m, ok := value.(map[string]any); ok {
-		for name, list := range map[string]*[]string{"models": &e.Models, "oidc": &e.OIDC, "upstream": &e.Upstream} {
+		for name, list := range map[string]*[]string{"models": &e.Models, "oidc": &e.OIDC, "upstream": &e.Upstream, "state": &e.State} {
 			if _, set := m[name]; set && *list == nil {
 				*list = []string{} // nowhere, unlike nil
 			}
@@ -87,7 +91,7 @@ func (e Egress) has(word string) bool {
 // lists are the destinations that are written out.
 func (e Egress) lists() (map[network.Purpose][]network.Destination, error) {
 	all := map[network.Purpose][]network.Destination{}
-	for p, list := range map[network.Purpose][]string{network.Models: e.Models, network.OIDC: e.OIDC, network.Upstream: e.Upstream} {
+	for p, list := range map[network.Purpose][]string{network.Models: e.Models, network.OIDC: e.OIDC, network.Upstream: e.Upstream, network.State: e.State} {
 		for _, text := range list {
 			if p == network.Models && (text == fromCatalog || text == fromPip) {
 				continue

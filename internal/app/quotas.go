@@ -15,14 +15,14 @@ func openQuotas(ctx context.Context, st store.Store, log *slog.Logger) (*quota.S
 	return quota.Open(ctx, quota.Config{Records: st, Log: log})
 }
 
-// limited puts the quotas before what runs models. Use is counted in this process.
+// limited puts the quotas before what runs models.
 func (s *Server) limited(behind agreement.Inference) agreement.Inference {
 	listed := map[string]bool{}
 	for _, m := range s.state.catalog.List(catalog.Filter{}) {
 		listed[m.ID] = true
 	}
 	return quota.Gate{
-		Inference: behind, Quotas: s.quotas, Buckets: quota.NewMemory(nil),
+		Inference: behind, Quotas: s.quotas, Buckets: s.buckets,
 		Listed: func(id string) bool { return listed[id] },
 	}
 }

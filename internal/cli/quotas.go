@@ -27,8 +27,8 @@ func newQuotas(std IO, p Program, o *Options) *cobra.Command {
 	cmd := group(&cobra.Command{
 		Use:   "quotas",
 		Short: "Show and set how much accounts and principals may use",
-		Long: `Calls over a quota get ThrottlingException. There are four kinds: requests-per-minute,
-tokens-per-minute, tokens-per-day and concurrent-requests. What is shipped for every
+		Long: `Calls over a quota get ThrottlingException. There are five kinds: requests-per-minute,
+requests-per-day, tokens-per-minute, tokens-per-day and concurrent-requests. What is shipped for every
 account stops a flood only. A running server knows of every change within a second.`,
 		Example: "  outcrop quotas set tokens-per-minute 50000 --account 222233334444\n  outcrop quotas list",
 	})

@@ -27,10 +27,12 @@ const (
 	OIDC Purpose = "oidc"
 	// Upstream are servers that run models for this one.
 	Upstream Purpose = "upstream"
+	// State are servers that several processes of an installation share.
+	State Purpose = "state"
 )
 
 // Purposes are all there are.
-func Purposes() []Purpose { return []Purpose{Models, OIDC, Upstream} }
+func Purposes() []Purpose { return []Purpose{Models, OIDC, Upstream, State} }
 
 // ErrEgress: a connection was refused because no entry of the allow-list covers
 // it.

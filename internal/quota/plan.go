@@ -72,12 +72,13 @@ func (n *snapshot) plan(k planKey) *plan {
 			p.whole[i] = limit{Value: v, Burst: burstOf(v, 0)}
 		}
 	}
-	// The tokens of a day follow those of a minute.
-	minute, day := p.whole[Tokens.index()].Value, &p.whole[TokensDay.index()]
-	if !day.set {
-		day.Value = min(minute*minutesOfDay, MaxValue)
-		if minute == Unlimited {
-			day.Value = Unlimited
+	for _, pair := range [...]struct{ minute, day Kind }{{Requests, RequestsDay}, {Tokens, TokensDay}} {
+		minute, day := p.whole[pair.minute.index()].Value, &p.whole[pair.day.index()]
+		if !day.set {
+			day.Value = min(minute*minutesOfDay, MaxValue)
+			if minute == Unlimited {
+				day.Value = Unlimited
+			}
 		}
 	}
 	return p

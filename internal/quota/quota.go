@@ -1,5 +1,5 @@
 // Package quota bounds what accounts, principals and inference profiles use of a
-// model: requests and tokens in a minute, tokens in a day, requests at one time.
+// model: requests and tokens in a minute and in a day, requests at one time.
 //
 // Values are records, answered from memory; what was used is counted by Buckets,
 // which processes may share. A call reserves the most that it can cost, is refused
@@ -20,28 +20,31 @@ type Kind string
 
 // The kinds of quota.
 const (
-	Requests   Kind = "requests-per-minute"
-	Tokens     Kind = "tokens-per-minute" // #nosec G101 -- a name; input and burnt-down output together
-	TokensDay  Kind = "tokens-per-day"    // #nosec G101 -- a name; the same, in a day of UTC
-	Concurrent Kind = "concurrent-requests"
+	Requests    Kind = "requests-per-minute"
+	Tokens      Kind = "tokens-per-minute" // #nosec G101 -- a name; input and burnt-down output together
+	TokensDay   Kind = "tokens-per-day"    // #nosec G101 -- a name; the same, in a day of UTC
+	RequestsDay Kind = "requests-per-day"
+	Concurrent  Kind = "concurrent-requests"
 )
 
 // Kinds are all kinds, in the order in which they are listed.
-func Kinds() []Kind { return []Kind{Requests, Tokens, TokensDay, Concurrent} }
+func Kinds() []Kind { return []Kind{Requests, RequestsDay, Tokens, TokensDay, Concurrent} }
 
-const kinds = 4
+const kinds = 5
 
 // index is the place of a kind in Kinds, -1 for none.
 func (k Kind) index() int {
 	switch k {
 	case Requests:
 		return 0
-	case Tokens:
+	case RequestsDay:
 		return 1
-	case TokensDay:
+	case Tokens:
 		return 2
-	case Concurrent:
+	case TokensDay:
 		return 3
+	case Concurrent:
+		return 4
 	}
 	return -1
 }
@@ -65,8 +68,8 @@ const (
 	DefaultConcurrent int64 = 20_000
 )
 
-// minutesOfDay is how many times the tokens of a minute the tokens of a day are,
-// unless they are set.
+// minutesOfDay is how many times the quota of a minute that of a day is, unless it is
+// set.
 // Source: Bedrock user guide, "How tokens are counted in Amazon Bedrock".
 const minutesOfDay = 24 * 60
 
@@ -75,6 +78,8 @@ func Shipped(k Kind) int64 {
 	switch k {
 	case Requests:
 		return DefaultRequests
+	case RequestsDay:
+		return DefaultRequests * minutesOfDay
 	case Tokens:
 		return DefaultTokens
 	case TokensDay:
@@ -126,6 +131,8 @@ const maxRetryAfter = 30 * time.Second
 func refused(k Kind, wait time.Duration) error {
 	text := "Too many requests, please wait before trying again."
 	switch k {
+	case RequestsDay:
+		text = "Too many requests per day, please wait before trying again."
 	case Tokens:
 		text = "Too many tokens, please wait before trying again."
 	case TokensDay:

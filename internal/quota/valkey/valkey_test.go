@@ -16,7 +16,7 @@ import (
 
 func dial(tb testing.TB, s *valkeytest.Server) client.Client {
 	tb.Helper()
-	c, err := client.NewClient(client.ClientOption{InitAddress: []string{s.Address}, DisableCache: true, ForceSingleClient: true})
+	c, err := client.NewClient(client.ClientOption{InitAddress: []string{s.Address}, DisableCache: true, ForceSingleClient: true, PipelineMultiplex: -1})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -144,8 +144,7 @@ func TestServerForgets(t *testing.T) {
 		_, err := b.Take(t.Context(), []quota.Charge{tokens(1)})
 		ok = err == nil || t.Context().Err() != nil
 	}
-	if err := b.renew(t.Context()); err != nil {
-		t.Fatal(err)
+	for b.renew(t.Context()) != nil && t.Context().Err() == nil { // over another connection
 	}
 	got := 0
 	for range 5 {

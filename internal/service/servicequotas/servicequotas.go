@@ -112,6 +112,8 @@ func nameOf(k quota.Kind, m *catalog.Model) string {
 	switch k {
 	case quota.Requests:
 		return "On-demand model inference requests per minute for " + name
+	case quota.RequestsDay:
+		return "Model invocation max requests per day for " + name
 	case quota.Tokens:
 		return "On-demand model inference tokens per minute for " + name
 	case quota.TokensDay:
@@ -164,7 +166,7 @@ func view(c *call.Call, b *bound, value int64) api.ServiceQuota {
 	switch b.kind {
 	case quota.Requests, quota.Tokens:
 		v.Period = &api.QuotaPeriod{PeriodValue: new(int32(1)), PeriodUnit: new(api.PeriodUnitMinute)}
-	case quota.TokensDay:
+	case quota.RequestsDay, quota.TokensDay:
 		v.Period = &api.QuotaPeriod{PeriodValue: new(int32(1)), PeriodUnit: new(api.PeriodUnitDay)}
 	}
 	return v
