@@ -39,23 +39,33 @@ func TierOf(name string) Tier {
 // Shares are counted in tokens, as start-time fair queueing does it: each scope has
 // a virtual time that grows with what it is given, and the one that is furthest
 // behind comes next. A scope that was idle starts at the time of those who were
-// not: it has saved nothing up.
+// not: it has saved nothing up. When all are idle, all are even.
 type queue struct {
 	step   time.Duration // wait that is worth one tier
-	now    float64       // virtual time of the last grant
+	now    float64       // virtual time of the last grant to somebody who waited
+	top    float64       // greatest virtual time of any scope
 	came   uint64        // counts waiters: orders those of the same moment
 	scopes map[string]*scope
-	n      int
+	lined  []*scope // that have waiters
+	active int      // waiters and leases
+	n      int      // waiters
+}
+
+func newQueue(step time.Duration) queue {
+	return queue{step: max(step, 1), scopes: map[string]*scope{}}
 }
 
 // scope is one account in the queue.
 type scope struct {
 	due     float64          // virtual time at which it has had what it was given
 	waiting [tiers]list.List // of *waiter, oldest first
+	n       int              // waiters
+	at      int              // place in queue.lined while n > 0
 	active  int              // waiters and leases
 }
 
-// maxIdle is how many idle scopes are remembered for what they were given lately.
+// maxIdle is how many scopes are remembered for what they were given lately; of
+// more, the idle ones are forgotten.
 const maxIdle = 1024
 
 // enter makes a scope active: it waits, or has a slot.
@@ -72,21 +82,30 @@ func (q *queue) enter(name string) *scope {
 		s.due = max(s.due, q.now)
 	}
 	s.active++
+	q.active++
 	return s
 }
 
 // leave undoes one enter.
-func (q *queue) leave(name string) {
-	s := q.scopes[name]
-	if s.active--; s.active == 0 && s.due <= q.now {
-		delete(q.scopes, name)
+func (q *queue) leave(s *scope) {
+	s.active--
+	if q.active--; q.active == 0 {
+		q.now = q.top
 	}
 }
 
-// forget drops idle scopes that are owed no wait any more.
+// forget drops idle scopes: those that are owed no wait any more, or else all.
 func (q *queue) forget() {
 	for name, s := range q.scopes {
 		if s.active == 0 && s.due <= q.now {
+			delete(q.scopes, name)
+		}
+	}
+	if len(q.scopes) < maxIdle/2 {
+		return
+	}
+	for name, s := range q.scopes {
+		if s.active == 0 {
 			delete(q.scopes, name)
 		}
 	}
@@ -94,28 +113,42 @@ func (q *queue) forget() {
 
 // charge counts tokens that a scope is given; they may be negative when fewer were
 // used than were set aside.
-func (q *queue) charge(s *scope, tokens float64) { s.due += tokens }
+func (q *queue) charge(s *scope, tokens int) {
+	s.due += float64(tokens)
+	q.top = max(q.top, s.due)
+}
 
 // push queues a waiter of an active scope.
-func (q *queue) push(w *waiter, s *scope) {
+func (q *queue) push(w *waiter) {
+	s := w.scope
 	q.came++
 	w.came = q.came
 	w.at = s.waiting[w.tier-Reserved].PushBack(w)
+	if s.n++; s.n == 1 {
+		s.at = len(q.lined)
+		q.lined = append(q.lined, s)
+	}
 	q.n++
 }
 
 // remove takes a waiter out.
 func (q *queue) remove(w *waiter) {
-	q.scopes[w.scope].waiting[w.tier-Reserved].Remove(w.at)
+	s := w.scope
+	s.waiting[w.tier-Reserved].Remove(w.at)
+	if s.n--; s.n == 0 {
+		last := q.lined[len(q.lined)-1]
+		q.lined[s.at], last.at = last, s.at
+		q.lined[len(q.lined)-1] = nil
+		q.lined = q.lined[:len(q.lined)-1]
+	}
 	q.n--
 }
 
-// pop returns who comes next; nil when nobody waits.
-func (q *queue) pop(now time.Time) *waiter {
+// first returns who comes next; nil when nobody waits.
+func (q *queue) first(now time.Time) *waiter {
 	var best *waiter
 	var level int
-	var due float64
-	for _, s := range q.scopes {
+	for _, s := range q.lined {
 		for i := range s.waiting {
 			front := s.waiting[i].Front()
 			if front == nil {
@@ -125,17 +158,19 @@ func (q *queue) pop(now time.Time) *waiter {
 			l := max(i-int(now.Sub(w.since)/q.step), 0)
 			switch {
 			case best == nil || l < level:
-			case l > level || s.due > due:
+			case l > level || s.due > best.scope.due:
 				continue
-			case s.due == due && w.came > best.came:
+			case s.due == best.scope.due && w.came > best.came:
 				continue
 			}
-			best, level, due = w, l, s.due
+			best, level = w, l
 		}
 	}
-	if best != nil {
-		q.remove(best)
-		q.now = max(q.now, due)
-	}
 	return best
+}
+
+// take removes w because it gets what it waits for.
+func (q *queue) take(w *waiter) {
+	q.remove(w)
+	q.now = max(q.now, w.scope.due)
 }

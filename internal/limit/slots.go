@@ -15,7 +15,7 @@ import (
 // Defaults of SlotsConfig.
 const (
 	DefaultWait     = 30 * time.Second // under the 60 s after which SDKs give up reading
-	DefaultMaxQueue = 5000
+	DefaultMaxQueue = 64
 )
 
 // SlotsConfig sizes a Slots.
@@ -23,22 +23,42 @@ type SlotsConfig struct {
 	N        int           // slots; at least 1
 	Wait     time.Duration // longest time in the queue; 0 means DefaultWait
 	MaxQueue int           // callers that may wait at once; 0 means DefaultMaxQueue
+	// Group is how many slots lie together in one process: slots [0, Group) are
+	// group 0, the next ones group 1, and so on. 0 means that all are one group.
+	Group int
+	// Tokens is what the requests of one group may hold together, input and output:
+	// the size of its key-value cache. 0 means that slots alone count.
+	Tokens int
+	// Most is what one request can hold at most: an Ask for more counts as one for
+	// Most. 0 means Tokens. Without Tokens it has no meaning.
+	Most int
+	// Shut makes all groups begin shut; see Open.
+	Shut bool
 }
 
-// Slots shares the n slots of a model server among callers: by service tier, in
-// equal shares of tokens among scopes, and of one scope the oldest first. A slot keeps the prompt state of its last user, so Slots also tracks
-// whose state that is: a scope never gets to reuse another scope's.
+// Slots shares the slots of a model's processes among callers: by service tier, in
+// equal shares of tokens among scopes, and of one scope the oldest first. Slots may
+// be set aside for a holder, who alone is given them. A slot keeps the prompt
+// state of its last user, so Slots also tracks whose state that is: a scope never
+// gets to reuse another scope's.
 //
 // It is safe for concurrent use and starts no goroutine.
 type Slots struct {
 	wait     time.Duration
 	maxQueue int
+	size     int // slots of a group; the last one may have fewer
+	tokens   int // budget of a group; 0 means none
+	share    int // of the budget that one slot stands for
+	most     int // tokens of one lease
 
-	mu    sync.Mutex
-	clock uint64 // counts leases: orders slots by last use
-	slots []slot
-	free  int
-	queue queue
+	mu      sync.Mutex
+	clock   uint64 // counts leases: orders slots by last use
+	slots   []slot
+	groups  []group
+	demand  *pool   // those who hold nothing
+	holders []*pool // in the order of their first Reserve
+	owed    int     // slots set aside and not leased
+	stats   Stats
 }
 
 // Ask is what a caller wants of a slot.
@@ -49,6 +69,9 @@ type Ask struct {
 	// Tokens is how much work the request may be, input and output together; at
 	// least 1 is counted. Release tells what it was.
 	Tokens int
+	// Reserved is the holder whose slots are asked for: those that Reserve set
+	// aside and no others. "" asks for the slots that are set aside for nobody.
+	Reserved string
 }
 
 // Prefix tells how a prompt begins, so that it may get the slot that holds the
@@ -74,99 +97,172 @@ type slot struct {
 	prefix Prefix // of the prompt that it holds
 }
 
+// group is the slots of one process.
+type group struct {
+	first, end int // slots[first:end]
+	open       bool
+	free       int // slots
+	tokens     int // leased
+}
+
+// pool is those who share some number of slots, and wait for them in one line.
+type pool struct {
+	holder string // "" for those who hold nothing
+	n      int    // slots set aside for the holder
+	busy   int    // leases
+	queue  queue
+	pace   pace
+}
+
 type waiter struct {
-	scope  string
+	scope  *scope
+	name   string // of the scope
 	prefix Prefix
 	tier   Tier
-	tokens int
+	work   int
+	room   int
 	since  time.Time
 	came   uint64
 	at     *list.Element
-	lease  chan Lease // buffered 1: the grantor never blocks
+	lease  chan Lease // buffered 1: the grantor never blocks; closed when there is nothing to wait for
 }
 
 // Lease is the right to use one slot until Release.
 type Lease struct {
-	ID int // number of the slot, from 0
+	ID    int // number of the slot, from 0
+	Group int // number of its group, from 0
+	Slot  int // number of the slot in its group, from 0
 	// Fresh says that the slot may hold state of another scope: the request
 	// must tell the server not to reuse any (cache_prompt: false).
 	Fresh bool
+	// Waited is how long the caller stood in line; 0 when a slot was free.
+	Waited time.Duration
 
-	scope  string
+	name   string
+	scope  *scope
+	pool   *pool
 	prefix Prefix
-	tokens int
+	work   int // charged to the scope
+	room   int // taken from the group's budget
 	use    uint64
 }
 
-// NewSlots returns n free slots that nobody has used.
+// NewSlots returns free slots that nobody has used.
 func NewSlots(c SlotsConfig) *Slots {
-	if c.N < 1 {
-		c.N = 1
-	}
+	c.N = max(c.N, 1)
 	if c.Wait <= 0 {
 		c.Wait = DefaultWait
 	}
 	if c.MaxQueue <= 0 {
 		c.MaxQueue = DefaultMaxQueue
 	}
-	return &Slots{
-		wait: c.Wait, maxQueue: c.MaxQueue, slots: make([]slot, c.N), free: c.N,
-		queue: queue{step: max(c.Wait/tiers, 1), scopes: make(map[string]*scope)},
+	if c.Group <= 0 || c.Group > c.N {
+		c.Group = c.N
 	}
+	c.Tokens = max(c.Tokens, 0)
+	if c.Most <= 0 || c.Most > c.Tokens {
+		c.Most = c.Tokens
+	}
+	s := &Slots{
+		wait: c.Wait, maxQueue: c.MaxQueue, size: c.Group, tokens: c.Tokens, most: c.Most,
+		share: c.Tokens / c.Group, slots: make([]slot, c.N),
+	}
+	s.demand = &pool{queue: newQueue(c.Wait / tiers)}
+	for i := 0; i < c.N; i += c.Group {
+		end := min(i+c.Group, c.N)
+		s.groups = append(s.groups, group{first: i, end: end, open: !c.Shut, free: end - i})
+	}
+	return s
 }
 
 // Acquire waits for a slot and leases it to a scope. Of several free slots it
 // takes the one that saves most: one of the same scope that holds the same
 // conversation, or the same head and little else; else one that holds nothing;
-// else the longest unused one, whosever it is. Without a prefix, the last used
-// slot of the same scope comes first.
+// else one of the least busy group, the longest unused one, whosever it is.
+// Without a prefix, the last used slot of the same scope comes first.
 //
 // Of several who wait, the most urgent tier comes first, then the scope that has
-// had least, then the oldest; a quarter of the longest wait is worth one tier.
+// had least, then the oldest; a quarter of the longest wait is worth one tier. Who
+// comes first is not overtaken, also when only the others' tokens would fit.
 //
-// Errors: ThrottlingException when the queue is full or the wait is over; the
-// context's error, as it is, when ctx ends first. Every lease must be released.
+// Errors: ThrottlingException when the queue is full or the wait is over, with a
+// RetryAfter by the pace at which slots become free; ModelNotReadyException when
+// nothing is set aside for a.Reserved, ResourceNotFoundException when that ends
+// while the caller waits; the context's error, as it is, when ctx ends first. Every
+// lease must be released.
 func (s *Slots) Acquire(ctx context.Context, a Ask) (Lease, error) {
 	if err := ctx.Err(); err != nil {
 		return Lease{}, err
 	}
-	a.Tokens = max(a.Tokens, 1)
+	work := max(a.Tokens, 1)
+	room := min(work, s.most)
 	s.mu.Lock()
-	if s.free == 0 && s.queue.n >= s.maxQueue {
+	p := s.pool(a.Reserved)
+	if p == nil {
 		s.mu.Unlock()
-		return Lease{}, apierr.Throttling("Too many requests: %d are already waiting for this model. Try again later.", s.maxQueue)
+		return Lease{}, apierr.ModelNotReady("The model is not ready: nothing is set aside for this provisioned throughput yet. Try again soon.")
 	}
-	sc := s.queue.enter(a.Scope)
-	if s.free > 0 { // then nobody waits: Release hands slots straight on
-		l := s.grant(s.pick(a.Scope, &a.Prefix), a.Scope, a.Prefix, a.Tokens)
+	if p.queue.n == 0 {
+		if i, g := s.place(p, a.Scope, &a.Prefix, room); i >= 0 {
+			l := s.grant(i, g, Lease{name: a.Scope, scope: p.queue.enter(a.Scope), pool: p, prefix: a.Prefix, work: work, room: room})
+			s.stats.Waits.add(0)
+			s.mu.Unlock()
+			return l, nil
+		}
+	}
+	if p.queue.n >= s.maxQueue {
+		s.stats.Full++
+		e := apierr.Throttling("Too many requests: %d are already waiting for this model. Try again later.", s.maxQueue)
+		e.RetryAfter = p.pace.after(p.queue.n / 2)
 		s.mu.Unlock()
-		return l, nil
+		return Lease{}, e
 	}
-	w := &waiter{scope: a.Scope, prefix: a.Prefix, tier: a.Tier, tokens: a.Tokens, since: time.Now(), lease: make(chan Lease, 1)}
-	s.queue.push(w, sc)
+	w := &waiter{
+		scope: p.queue.enter(a.Scope), name: a.Scope, prefix: a.Prefix, tier: a.Tier, work: work, room: room,
+		since: time.Now(), lease: make(chan Lease, 1),
+	}
+	s.stats.Ahead.add(p.queue.n)
+	p.queue.push(w)
 	s.mu.Unlock()
+	return s.stand(ctx, p, w)
+}
 
+// stand waits in the line of p.
+func (s *Slots) stand(ctx context.Context, p *pool, w *waiter) (Lease, error) {
 	timer := time.NewTimer(s.wait)
 	defer timer.Stop()
-	var err error
+	late := false
 	select {
-	case l := <-w.lease:
+	case l, ok := <-w.lease:
+		if !ok {
+			return Lease{}, errGone()
+		}
 		return l, nil
 	case <-ctx.Done():
-		err = ctx.Err()
 	case <-timer.C:
-		err = apierr.Throttling("Too many requests: no slot of this model became free within %s. Try again later.", s.wait)
+		late = true
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	select {
-	case l := <-w.lease: // granted while we were giving up: pass it on
+	case l, ok := <-w.lease: // granted while we were giving up: pass it on
+		if !ok {
+			return Lease{}, errGone()
+		}
 		s.release(l, 0)
 	default:
-		s.queue.remove(w)
-		s.queue.leave(w.scope)
+		p.queue.remove(w)
+		p.queue.leave(w.scope)
+		s.dispatch(time.Now()) // it may have stood in the way of smaller ones
 	}
-	s.mu.Unlock()
-	return Lease{}, err
+	if !late {
+		s.stats.Left++
+		return Lease{}, ctx.Err()
+	}
+	s.stats.Late++
+	e := apierr.Throttling("Too many requests: no slot of this model became free within %s. Try again later.", s.wait)
+	e.RetryAfter = p.pace.after(p.queue.n / 2)
+	return Lease{}, e
 }
 
 // Keep records that the server has taken the prompt of a lease into its slot,
@@ -177,7 +273,7 @@ func (s *Slots) Keep(l Lease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if sl := s.held(l); sl != nil {
-		sl.owner, sl.owned, sl.prefix = l.scope, true, l.prefix
+		sl.owner, sl.owned, sl.prefix = l.name, true, l.prefix
 	}
 }
 
@@ -190,11 +286,32 @@ func (s *Slots) Release(l Lease, used int) {
 	s.release(l, used)
 }
 
-// Reset forgets what the slots hold: the server behind them is a new one.
-func (s *Slots) Reset() {
+// Open lets the slots of a group be granted, to those who wait first: its process
+// answers. Opening an open group does nothing.
+func (s *Slots) Open(group int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.slots {
+	if g := &s.groups[group]; !g.open {
+		g.open = true
+		s.dispatch(time.Now())
+	}
+}
+
+// Shut keeps the slots of a group from being granted; its leases run on. Shutting
+// a shut group does nothing.
+func (s *Slots) Shut(group int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.groups[group].open = false
+}
+
+// Reset forgets what the slots of a group hold: the server behind them is a new
+// one.
+func (s *Slots) Reset(group int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := &s.groups[group]
+	for i := g.first; i < g.end; i++ {
 		s.slots[i].owner, s.slots[i].owned, s.slots[i].prefix = "", false, Prefix{}
 	}
 }
@@ -203,7 +320,26 @@ func (s *Slots) Reset() {
 func (s *Slots) Load() (busy, waiting int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.slots) - s.free, s.queue.n
+	return s.load()
+}
+
+func (s *Slots) load() (busy, waiting int) {
+	busy, waiting = len(s.slots), s.demand.queue.n
+	for _, p := range s.holders {
+		waiting += p.queue.n
+	}
+	for i := range s.groups {
+		busy -= s.groups[i].free
+	}
+	return busy, waiting
+}
+
+// GroupLoad tells how many slots of a group are leased, and how many tokens.
+func (s *Slots) GroupLoad(group int) (busy, tokens int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := &s.groups[group]
+	return g.end - g.first - g.free, g.tokens
 }
 
 // String describes the load for logs.
@@ -224,63 +360,23 @@ func (s *Slots) held(l Lease) *slot {
 	return sl
 }
 
-// The ranks of a free slot for a caller.
-const (
-	rankUseless = iota + 1 // holds another scope's state, or what the caller cannot use
-	rankUnowned            // holds nothing
-	rankHead               // the caller's own head, and little that would be lost
-	rankSame               // the caller's own conversation
-)
-
-// rank tells how well a free slot suits a caller.
-func (sl *slot) rank(scope string, p *Prefix) int {
-	switch held := &sl.prefix; {
-	case !sl.owned:
-		return rankUnowned
-	case sl.owner != scope:
-		return rankUseless
-	case *p == (Prefix{}) || p.Turn != 0 && p.Turn == held.Turn:
-		return rankSame
-	case p.Head != 0 && p.Head == held.Head && held.Size-held.HeadSize <= held.HeadSize:
-		return rankHead
-	}
-	return rankUseless
-}
-
-// pick returns the free slot that suits best. There must be one. Of equals it
-// takes the warmest of the same conversation, and the coldest of all others.
-func (s *Slots) pick(scope string, p *Prefix) int {
-	best, rank := -1, 0
-	for i := range s.slots {
-		sl := &s.slots[i]
-		if sl.busy {
-			continue
-		}
-		r := sl.rank(scope, p)
-		if r < rank {
-			continue
-		}
-		if r == rank {
-			if warmer := sl.used >= s.slots[best].used; warmer != (r == rankSame) {
-				continue
-			}
-		}
-		best, rank = i, r
-	}
-	return best
-}
-
-// grant leases slot i, which must be free, to a scope that has entered the queue.
-func (s *Slots) grant(i int, scope string, p Prefix, tokens int) Lease {
+// grant leases slot i of group g, which must be free, on the terms of l.
+func (s *Slots) grant(i, g int, l Lease) Lease {
 	s.clock++
 	sl := &s.slots[i]
-	l := Lease{ID: i, Fresh: !sl.owned || sl.owner != scope, scope: scope, prefix: p, tokens: tokens, use: s.clock}
-	s.queue.charge(s.queue.scopes[scope], float64(tokens))
+	l.ID, l.Group, l.Slot, l.use = i, g, i-s.groups[g].first, s.clock
+	l.Fresh = !sl.owned || sl.owner != l.name
 	if l.Fresh { // unknown until Keep
 		sl.owner, sl.owned, sl.prefix = "", false, Prefix{}
 	}
 	sl.busy, sl.used = true, s.clock
-	s.free--
+	s.groups[g].free--
+	s.groups[g].tokens += l.room
+	l.pool.queue.charge(l.scope, l.work)
+	if l.pool.busy++; l.pool != s.demand {
+		s.count()
+	}
+	s.stats.Granted++
 	return l
 }
 
@@ -290,10 +386,43 @@ func (s *Slots) release(l Lease, used int) {
 		return
 	}
 	sl.busy = false
-	s.free++
-	s.queue.charge(s.queue.scopes[l.scope], float64(used-l.tokens))
-	s.queue.leave(l.scope)
-	if w := s.queue.pop(time.Now()); w != nil {
-		w.lease <- s.grant(s.pick(w.scope, &w.prefix), w.scope, w.prefix, w.tokens)
+	s.groups[l.Group].free++
+	s.groups[l.Group].tokens -= l.room
+	p := l.pool
+	p.queue.charge(l.scope, used-l.work)
+	p.queue.leave(l.scope)
+	if p.busy--; p != s.demand {
+		s.count()
 	}
+	if p == s.demand && p.queue.n == 0 && len(s.holders) == 0 {
+		return // nobody waits
+	}
+	now := time.Now()
+	if p.queue.n > 0 {
+		p.pace.freed(now)
+	}
+	s.dispatch(now)
+}
+
+// dispatch grants what is free to those who wait, holders first.
+func (s *Slots) dispatch(now time.Time) {
+	for _, p := range s.holders {
+		s.serve(p, now)
+	}
+	s.serve(s.demand, now)
+}
+
+// serve grants slots to those who wait in the line of p.
+func (s *Slots) serve(p *pool, now time.Time) {
+	for w := p.queue.first(now); w != nil; w = p.queue.first(now) {
+		i, g := s.place(p, w.name, &w.prefix, w.room)
+		if i < 0 {
+			return
+		}
+		p.queue.take(w)
+		waited := max(now.Sub(w.since), 1)
+		w.lease <- s.grant(i, g, Lease{Waited: waited, name: w.name, scope: w.scope, pool: p, prefix: w.prefix, work: w.work, room: w.room})
+		s.stats.Waits.add(waited)
+	}
+	p.pace.rest()
 }

@@ -182,7 +182,7 @@ func TestSlotsReset(t *testing.T) {
 	a := acquire(t, s, "a")
 	s.Keep(a)
 	s.Release(a, 0)
-	s.Reset()
+	s.Reset(0)
 	if a = acquire(t, s, "a"); !a.Fresh {
 		t.Fatal("not fresh after Reset")
 	}

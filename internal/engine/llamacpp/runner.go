@@ -393,7 +393,7 @@ func (r *runner) spawn(ctx context.Context, host Host, fa *facts, safe bool) (*i
 	}
 	inst.proc.socket = socket
 	r.facts.Store(inst.facts)
-	r.slots.Reset()
+	r.slots.Reset(0)
 	r.ready.Store(inst)
 	r.log.Info("engine process ready", "pid", p.pid, "build", host.Build, "safe", safe, "took", time.Since(begin),
 		"context", fa.context, "slots", cfg.slots(r.key.mode))

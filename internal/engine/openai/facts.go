@@ -90,7 +90,7 @@ func (u *upstream) know(ctx context.Context) (*facts, error) {
 // that answers may be another, with another model.
 func (u *upstream) suspect() {
 	u.facts.Store(nil)
-	u.slots.Reset()
+	u.slots.Reset(0)
 }
 
 // learn asks the server for its facts and tests it by one token or one vector.
