@@ -220,6 +220,10 @@ func encodeTo(w io.Writer, f Format, img *image.RGBA) error {
 	if f == JPEG {
 		return jpeg.Encode(w, img, &jpeg.Options{Quality: quality})
 	}
+	return encodePNG(w, img)
+}
+
+func encodePNG(w io.Writer, img image.Image) error {
 	return (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(w, img)
 }
 

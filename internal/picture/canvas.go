@@ -1,0 +1,262 @@
+package picture
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"image"
+	"image/color"
+	"image/draw"
+
+	xdraw "golang.org/x/image/draw"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/outcrop/outcrop/internal/llm"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+// Limits of pictures that are made, and of those that they are made from.
+// Source: Amazon Nova user guide, "Image generation": 320 to 4,096 pixels a side,
+// 4.19 million pixels; Stability's bodies take 64 pixels a side.
+const (
+	MinSide   = 64      // pixels
+	MaxSide   = 4096    // pixels
+	MaxPixels = 4 << 20 // 4,194,304
+	// maxMade bounds one picture of an engine, in bytes as it comes.
+	maxMade = 48 << 20
+)
+
+// Canvas makes requests for pictures ready for any engine, and what engines made
+// ready for callers. It is safe for concurrent use; all that it decodes at a time
+// takes Limits.Memory together, others wait.
+type Canvas struct {
+	limits Limits
+	memory *semaphore.Weighted // bytes
+}
+
+// NewCanvas makes a Canvas. Bytes, Edge and Memory of the limits count.
+func NewCanvas(l Limits) *Canvas {
+	if l.Bytes <= 0 {
+		l.Bytes = 25_000_000 // of a body
+	}
+	l = l.orDefaults()
+	return &Canvas{limits: l, memory: semaphore.NewWeighted(l.Memory)}
+}
+
+// Prepare returns r as an engine gets it. Every picture is checked and encoded
+// anew, as an opaque PNG; the first one of a task that changes it has the size of
+// the result, from its middle. For Inpaint and Outpaint Mask is set, of the same
+// size, in black and white: what is black is changed, and KeepMask is false. Width
+// and Height are set. r is not changed.
+//
+// Errors are ValidationException, which names the place of a picture, and that of
+// ctx.
+func (c *Canvas) Prepare(ctx context.Context, r *llm.PictureRequest) (*llm.PictureRequest, error) {
+	out := *r
+	out.Images, out.Mask = nil, nil
+	var first *image.RGBA
+	for i := range r.Images {
+		img, err := c.open(ctx, &r.Images[i])
+		if err != nil {
+			return nil, err
+		}
+		if i == 0 {
+			out.Width, out.Height = cmp.Or(r.Width, img.Rect.Dx()), cmp.Or(r.Height, img.Rect.Dy())
+			if first = img; changes(r.Task) {
+				first = cover(img, out.Width, out.Height)
+				img = first
+			}
+		}
+		m, err := pngMedia(opaque(img), r.Images[i].Place)
+		if err != nil {
+			return nil, err
+		}
+		out.Images = append(out.Images, *m)
+	}
+	if out.Width < MinSide || out.Height < MinSide || out.Width > MaxSide || out.Height > MaxSide || out.Width*out.Height > MaxPixels {
+		return nil, apierr.Validation("width and height: a picture of %dx%d pixels cannot be made; each side takes %d to %d pixels, and both together at most %d.", out.Width, out.Height, MinSide, MaxSide, MaxPixels)
+	}
+	if first == nil || r.Task != llm.Inpaint && r.Task != llm.Outpaint || r.Mask == nil && r.MaskPrompt != "" {
+		return &out, nil
+	}
+	mask, place := alphaMask(first), r.Images[0].Place
+	if r.Mask != nil {
+		img, err := c.open(ctx, r.Mask)
+		if err != nil {
+			return nil, err
+		}
+		mask, place = darkMask(cover(opaque(img), out.Width, out.Height), r.KeepMask), r.Mask.Place
+	}
+	var err error
+	out.Mask, err = pngMedia(mask, place)
+	out.KeepMask = false
+	return &out, err
+}
+
+// changes reports whether a task changes its first picture.
+func changes(t llm.PictureTask) bool {
+	switch t {
+	case llm.ImageToImage, llm.Inpaint, llm.Outpaint, llm.Variation:
+		return true
+	}
+	return false
+}
+
+// open decodes a picture of a caller, upright and with its transparency.
+func (c *Canvas) open(ctx context.Context, m *llm.Media) (*image.RGBA, error) {
+	img, err := c.decode(ctx, m.Data, c.limits.Bytes)
+	if e, ok := err.(*Error); ok {
+		return nil, apierr.Validation("The image at %s %s.", m.Place, e.Message)
+	}
+	return img, err
+}
+
+// Finish returns the pictures that an engine made for r, a request of Prepare, in
+// r.Format and exactly r.Width by r.Height pixels: one of another size is scaled,
+// and what overhangs is cut off evenly. Metadata is left out. PNG keeps
+// transparency, the other formats show it as white.
+//
+// Errors are *Error for what is no picture, and that of ctx.
+func (c *Canvas) Finish(ctx context.Context, r *llm.PictureRequest, made [][]byte) ([][]byte, error) {
+	out := make([][]byte, len(made))
+	for i, data := range made {
+		img, err := c.decode(ctx, data, maxMade)
+		if err != nil {
+			return nil, err
+		}
+		if out[i], err = encodeMade(Format(r.Format), cover(img, r.Width, r.Height)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func encodeMade(f Format, img *image.RGBA) ([]byte, error) {
+	if f == WebP {
+		return encodeWebP(opaque(img)), nil
+	}
+	var b bytes.Buffer
+	if f == JPEG {
+		img = opaque(img)
+	}
+	err := encodeTo(&b, f, img)
+	return b.Bytes(), err
+}
+
+// decode decodes a picture of any of our formats within the limits.
+func (c *Canvas) decode(ctx context.Context, data []byte, most int) (img *image.RGBA, err error) {
+	f := sniff(data)
+	switch {
+	case len(data) > most:
+		return nil, refuse(TooLarge, "has %d bytes; at most %d are allowed", len(data), most)
+	case f == "":
+		return nil, refuse(WrongFormat, "is no png, jpeg, gif or webp")
+	}
+	defer func() {
+		if recover() != nil { // a decoder met what it was not written for
+			img, err = nil, broken(f)
+		}
+	}()
+	turned := upright
+	switch f {
+	case JPEG:
+		turned = jpegOrientation(data)
+	case PNG:
+		turned = pngOrientation(data)
+	case WebP:
+		turned = webpOrientation(data)
+		data = firstFrame(data)
+	}
+	cfg, err := decodeConfig(f, data)
+	if err != nil || cfg.Width <= 0 || cfg.Height <= 0 {
+		return nil, broken(f)
+	}
+	if edge := max(cfg.Width, cfg.Height); edge > c.limits.Edge {
+		return nil, refuse(TooLarge, "has %d x %d pixels; at most %d x %d are allowed", cfg.Width, cfg.Height, c.limits.Edge, c.limits.Edge)
+	}
+	need, ok := decodeMemory(f, data, cfg)
+	if !ok {
+		return nil, broken(f)
+	}
+	need += 2 * 4 * int64(cfg.Width) * int64(cfg.Height) // as RGBA, and turned
+	if need > c.limits.Memory {
+		return nil, refuse(TooLarge, "has %d x %d pixels, which take too much memory; scale it down", cfg.Width, cfg.Height)
+	}
+	if err := c.memory.Acquire(ctx, need); err != nil {
+		return nil, err
+	}
+	defer c.memory.Release(need)
+	src, err := decode(f, data)
+	if err != nil {
+		return nil, broken(f)
+	}
+	img = image.NewRGBA(image.Rect(0, 0, cfg.Width, cfg.Height))
+	draw.Draw(img, img.Rect, src, src.Bounds().Min, draw.Src)
+	return turn(img, turned), nil
+}
+
+// cover is img at w by h pixels: scaled until it covers them, and cut off evenly
+// on both sides.
+func cover(img *image.RGBA, w, h int) *image.RGBA {
+	iw, ih := img.Rect.Dx(), img.Rect.Dy()
+	if iw == w && ih == h {
+		return img
+	}
+	part := img.Rect
+	if iw*h > ih*w { // too wide
+		n := max(1, ih*w/h)
+		part.Min.X = (iw - n) / 2
+		part.Max.X = part.Min.X + n
+	} else {
+		n := max(1, iw*h/w)
+		part.Min.Y = (ih - n) / 2
+		part.Max.Y = part.Min.Y + n
+	}
+	out := image.NewRGBA(image.Rect(0, 0, w, h))
+	xdraw.BiLinear.Scale(out, out.Rect, img, part, xdraw.Src, nil)
+	return out
+}
+
+// opaque is img on white.
+func opaque(img *image.RGBA) *image.RGBA {
+	if img.Opaque() {
+		return img
+	}
+	out := image.NewRGBA(img.Rect)
+	draw.Draw(out, out.Rect, image.NewUniform(color.White), image.Point{}, draw.Src)
+	draw.Draw(out, out.Rect, img, img.Rect.Min, draw.Over)
+	return out
+}
+
+// alphaMask is black where img is more transparent than not.
+func alphaMask(img *image.RGBA) *image.Gray {
+	out := image.NewGray(img.Rect)
+	for i := range out.Pix {
+		if img.Pix[4*i+3] >= 0x80 {
+			out.Pix[i] = 0xff
+		}
+	}
+	return out
+}
+
+// darkMask is black where img is dark, or light when invert says so, and white
+// elsewhere.
+func darkMask(img *image.RGBA, invert bool) *image.Gray {
+	out := image.NewGray(img.Rect)
+	for i := range out.Pix {
+		p := img.Pix[4*i : 4*i+3]
+		dark := int(p[0])+int(p[1])+int(p[2]) < 3*0x80
+		if dark == invert {
+			out.Pix[i] = 0xff
+		}
+	}
+	return out
+}
+
+func pngMedia(img image.Image, place string) (*llm.Media, error) {
+	var b bytes.Buffer
+	if err := encodePNG(&b, img); err != nil {
+		return nil, err
+	}
+	return &llm.Media{Format: string(PNG), Data: b.Bytes(), Place: place}, nil
+}
