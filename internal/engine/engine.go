@@ -41,6 +41,9 @@ type Target struct {
 	// through: it uses the slots set aside for it. "" means that it came through
 	// none, and such slots are closed to it.
 	Reserved string
+	// Whole says that the caller waits for the whole reply: an engine with several
+	// servers may begin it again on another one until it is complete.
+	Whole bool
 }
 
 // Info is what an engine knows of loaded weights.

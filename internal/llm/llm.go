@@ -233,6 +233,9 @@ type Served struct {
 	Server string        // name of the server of a pool; "" for an engine of this process
 	Region string        // of the server; "" when servers have none
 	Queued time.Duration // how long the request waited for its turn
+	// Weights are those that make the reply when they are others than the ones asked
+	// for; "" when they are the same.
+	Weights string
 }
 
 // Response is a whole reply.

@@ -1,0 +1,132 @@
+package pool
+
+import (
+	"context"
+
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/llm"
+)
+
+// Generate runs one reply. Until its first event another server takes over from
+// one that fails; a reply that is wanted whole (engine.Target.Whole) begins again
+// on another server at any time.
+func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) llm.Events {
+	return func(yield func(llm.Event, error) bool) {
+		if err := ctx.Err(); err != nil {
+			yield(llm.Event{}, err)
+			return
+		}
+		c, err := e.try(t, ask{needs: needsOf(r), tokens: tokensOf(r), key: func() uint64 { return e.keyOf(t, r) }})
+		if err != nil {
+			yield(llm.Event{}, err)
+			return
+		}
+		g := generation{tries: c, r: r, yield: yield, whole: t.Whole && len(c.p.members) > 1}
+		for g.attempt(ctx) {
+		}
+	}
+}
+
+// generation is one call of Generate.
+type generation struct {
+	*tries
+	r     *llm.Request
+	yield func(llm.Event, error) bool
+
+	whole bool        // the events are kept back until the reply is complete
+	kept  []llm.Event // then
+}
+
+// attempt runs the reply on the next server and reports whether another one has to
+// try.
+func (g *generation) attempt(ctx context.Context) (again bool) {
+	l, err := g.next(ctx)
+	if err != nil {
+		g.yield(llm.Event{}, err)
+		return false
+	}
+	events := g.on(ctx, l)
+	if g.e.c.HedgeAfter > 0 {
+		events = g.hedged(ctx, l)
+	}
+	begun := false
+	g.kept = g.kept[:0]
+	for ev, err := range events {
+		if err != nil {
+			if again = g.anew(err, begun); again {
+				g.err = err
+				return true
+			}
+			g.flush()
+			g.yield(ev, err)
+			return false
+		}
+		if g.whole {
+			g.kept = append(g.kept, ev)
+			continue
+		}
+		begun = true
+		if !g.yield(ev, nil) {
+			return false
+		}
+	}
+	g.flush()
+	return false
+}
+
+// flush passes on what was kept back.
+func (g *generation) flush() {
+	for _, ev := range g.kept {
+		if !g.yield(ev, nil) {
+			return
+		}
+	}
+}
+
+// anew reports whether another server may do better than the one that failed.
+// begun says that events have gone out.
+func (g *generation) anew(err error, begun bool) bool {
+	if begun {
+		return false
+	}
+	_, again := judge(err)
+	return again || g.whole && broke(err)
+}
+
+// on runs the reply on one server and tells how that went.
+func (g *generation) on(ctx context.Context, l *lease) llm.Events {
+	return func(yield func(llm.Event, error) bool) {
+		o := silent // the reader left
+		defer func() { g.e.give(l, o) }()
+		for ev, err := range l.server.Engine.Generate(ctx, l.target(g.t), g.r) {
+			switch {
+			case err != nil:
+				if o, _ = judge(err); ctx.Err() != nil {
+					o = silent
+				}
+			case ev.Kind == llm.Start:
+				ev.Served = l.tells(ev.Served)
+				o = served
+			}
+			if !yield(ev, err) {
+				return
+			}
+		}
+	}
+}
+
+// tells is where a reply is made, with what the server's engine told of it.
+func (m *member) tells(inner *llm.Served) *llm.Served {
+	if inner == nil {
+		return m.at
+	}
+	at := *m.at
+	at.Queued = inner.Queued
+	if at.Region == "" {
+		at.Region = inner.Region
+	}
+	if inner.Weights != "" {
+		at.Weights = inner.Weights
+	}
+	return &at
+}
