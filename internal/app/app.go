@@ -279,6 +279,7 @@ func (s *Server) handler() (http.Handler, error) {
 		Engine: s.engine, Fit: &embedfit.Fitter{}, MaxContext: s.cfg.Engine.MaxContext,
 		Documents: document.New(document.Limits{Command: s.cfg.DocumentReader}),
 		Pictures:  picture.New(picture.Limits{}),
+		Canvas:    picture.NewCanvas(picture.Limits{}),
 		Objects:   s.objects,
 	}))
 	g, err := gateway.New(gateway.Config{

@@ -58,7 +58,7 @@ type Weights struct {
 	Terms         bool    `yaml:"terms,omitempty"`          // the user must accept LicenseURL before a pull
 	Source        Source  `yaml:"source"`
 	Projector     *Source `yaml:"projector,omitempty"`  // chat only: the GGUF file through which the weights see images; nil: they see none
-	Mode          string  `yaml:"mode"`                 // chat, completion, embed, image-embed or image
+	Mode          string  `yaml:"mode"`                 // chat, completion, embed, image-embed, image or rank
 	ContextTokens int     `yaml:"context_tokens"`       // limit of the weights
 	Dimensions    int     `yaml:"dimensions,omitempty"` // embed and image-embed only
 	Prompt        string  `yaml:"prompt,omitempty"`     // form of prompt that the weights themselves read: llama2, llama3, llama4, mistral, deepseek; "" = their chat template alone
@@ -94,7 +94,7 @@ type Model struct {
 	StandIn        bool      `yaml:"stand_in,omitempty"`
 	Input          []string  `yaml:"input"`          // TEXT (default), IMAGE
 	Output         []string  `yaml:"output"`         // TEXT (default), IMAGE, EMBEDDING
-	Rank           bool      `yaml:"rank,omitempty"` // it ranks documents; weights of mode embed do it by cosine
+	Rank           bool      `yaml:"rank,omitempty"` // it ranks documents: by weights of mode rank, or by the cosine of those of mode embed
 	Streaming      bool      `yaml:"streaming"`
 	Inference      []string  `yaml:"inference,omitempty"`      // ON_DEMAND (default), PROVISIONED
 	Customizations []string  `yaml:"customizations,omitempty"` // FINE_TUNING, CONTINUED_PRE_TRAINING, DISTILLATION

@@ -26,10 +26,12 @@ func families() []string {
 	return []string{"ai21", "anthropic", "cohere", "converse", "llama", "mistral", "nova", "openai", "stability", "titan"}
 }
 
-// Modes of weights that no engine loads yet; the others are those of engines.
+// Modes of weights beside those that make text and vectors of text. Those of
+// ImageEmbed no engine runs yet, those of Picture and Rank only other servers.
 const (
 	ImageEmbed = "image-embed" // vectors of texts and images in one space
 	Picture    = "image"       // makes pictures
+	Rank       = "rank"        // a reranker
 )
 
 // modeEmbed is the mode of weights that make vectors of texts.
@@ -109,15 +111,15 @@ func (w *Weights) check(word *regexp.Regexp) error {
 		if w.DefaultTokens != 0 {
 			return fmt.Errorf("default_max_tokens: not for mode %s", w.Mode)
 		}
-	case Picture:
+	case Picture, Rank:
 		if w.Dimensions != 0 {
 			return fmt.Errorf("dimensions: only for mode embed")
 		}
 		if w.DefaultTokens != 0 {
-			return fmt.Errorf("default_max_tokens: not for mode image")
+			return fmt.Errorf("default_max_tokens: not for mode %s", w.Mode)
 		}
 	default:
-		return fmt.Errorf("mode: want chat, completion, embed, image-embed or image, not %q", w.Mode)
+		return fmt.Errorf("mode: want chat, completion, embed, image-embed, image or rank, not %q", w.Mode)
 	}
 	if w.Prompt != "" {
 		if w.Mode != "chat" && w.Mode != "completion" {
@@ -134,9 +136,11 @@ func (w *Weights) check(word *regexp.Regexp) error {
 		switch {
 		case w.Default, w.Terms, w.Projector != nil:
 			return fmt.Errorf("default, terms and projector: not with source.upstream, which has no file")
-		case w.Mode != "chat" && w.Mode != "completion" && w.Mode != modeEmbed:
-			return fmt.Errorf("mode: want chat, completion or embed with source.upstream, not %q", w.Mode)
+		case w.Mode == ImageEmbed:
+			return fmt.Errorf("mode: want chat, completion, embed, image or rank with source.upstream, not %q", w.Mode)
 		}
+	} else if w.Mode == Rank {
+		return fmt.Errorf("mode: rank only with source.upstream")
 	}
 	if w.Projector == nil {
 		return nil
@@ -279,6 +283,8 @@ func fits(m *Model, mode string) bool {
 		return m.Embedding() && !m.Rank
 	case Picture:
 		return slices.Equal(m.Output, []string{"IMAGE"}) && !m.Rank
+	case Rank:
+		return m.Rank && !m.Embedding()
 	}
 	return !m.Embedding() && !m.Rank && slices.Contains(m.Output, "TEXT")
 }
@@ -306,7 +312,7 @@ func (p *Pattern) check(word, provider *regexp.Regexp, modes map[string]string) 
 	switch mode, ok := modes[p.Weights]; {
 	case !ok:
 		return fmt.Errorf("weights: no weights have the id %q", p.Weights)
-	case mode == modeEmbed, mode == ImageEmbed, mode == Picture:
+	case mode != "chat" && mode != "completion":
 		return fmt.Errorf("weights: a pattern is for text models, and %q are of mode %s", p.Weights, mode)
 	case p.StandIn && mode == "completion":
 		return fmt.Errorf("stand_in: weights of mode completion cannot stand in")

@@ -26,6 +26,7 @@ type Config struct {
 	Fit       Fitter           // required for Embed
 	Documents Documents        // nil refuses documents that are not text already
 	Pictures  Pictures         // nil refuses images
+	Canvas    Canvas           // nil refuses to make pictures
 	Objects   Objects          // nil refuses s3:// addresses
 	Now       func() time.Time // nil means time.Now
 	// MaxContext bounds the tokens of one request, input and output together,

@@ -55,10 +55,13 @@ func (s *Service) embed(ctx context.Context, c *call.Call, t catalog.Target, r *
 	return resp, nil
 }
 
-// Rank scores documents against a query by the cosine of their vectors; below 0
-// it is 0. It stands for a reranker until one is configured: scores are as
-// relevant as the embedding weights are, and not calibrated as a reranker's.
+// Rank scores documents against a query: by a reranker, when the weights are one,
+// else by the cosine of their vectors; below 0 it is 0. Cosines are as relevant as
+// the embedding weights are, and not calibrated as a reranker's scores.
 func (s *Service) Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
+	if t.Weights.Mode == string(engine.Rank) {
+		return s.rank(ctx, c, t, r)
+	}
 	texts := make([]string, 0, len(r.Documents)+1)
 	texts = append(append(texts, r.Query), r.Documents...)
 	resp, err := s.embed(ctx, c, t, &llm.EmbedRequest{Texts: texts})
@@ -72,6 +75,20 @@ func (s *Service) Rank(ctx context.Context, c *call.Call, t catalog.Target, r *l
 	return out, nil
 }
 
+// rank asks a reranker.
+func (s *Service) rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
+	et := s.note(c, t)
+	c.Inferred = true
+	start := s.cfg.Now()
+	resp, err := engine.RankBy(ctx, s.cfg.Engine, et, r)
+	if err != nil {
+		c.Latency = s.cfg.Now().Sub(start)
+		return nil, err
+	}
+	c.Usage.InputTokens, c.Latency = resp.Tokens, resp.Latency
+	return resp, nil
+}
+
 // cosine of two vectors of length 1.
 func cosine(a, b []float32) float64 {
 	var sum float64
@@ -79,13 +96,6 @@ func cosine(a, b []float32) float64 {
 		sum += float64(a[i]) * float64(b[i])
 	}
 	return sum
-}
-
-// Picture refuses: no engine makes pictures yet. ValidationException, because
-// the SDKs would try ModelNotReadyException again and again.
-func (s *Service) Picture(_ context.Context, c *call.Call, t catalog.Target, _ *llm.PictureRequest) (*llm.PictureResponse, error) {
-	s.note(c, t)
-	return nil, laterEngine(t, "pictures")
 }
 
 // laterEngine is the error for what no engine of this server makes yet.
