@@ -18,6 +18,7 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 
 	"github.com/outcrop/outcrop/internal/keys"
+	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/network"
 	"github.com/outcrop/outcrop/internal/wire/arn"
 )
@@ -91,6 +92,9 @@ type Engine struct {
 	MaxContext int `yaml:"max_context"`
 	// QueueDeadline is how long a request may wait for a slot; default 30 s.
 	QueueDeadline time.Duration `yaml:"queue_deadline"`
+	// Queue is how many requests may wait for one model at a time; default 64.
+	// Further ones are answered ThrottlingException at once.
+	Queue int `yaml:"queue"`
 	// MemoryLimit is how much memory all models may use together, in bytes;
 	// default four fifths of the machine's.
 	MemoryLimit int64 `yaml:"memory_limit"`
@@ -266,6 +270,12 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Engine.QueueDeadline == 0 {
 		c.Engine.QueueDeadline = 30 * time.Second
+	}
+	if c.Engine.Queue == 0 {
+		c.Engine.Queue = limit.DefaultMaxQueue
+	}
+	if c.Engine.Queue < 0 {
+		return c, errors.New("engine: queue must not be negative")
 	}
 	if c.Usage.Keep == nil {
 		c.Usage.Keep = new(400 * 24 * time.Hour)

@@ -99,6 +99,7 @@ func LlamaCpp(cfg Config, cat *catalog.Catalog, store *weights.Store, log *slog.
 		Threads:     cfg.Engine.Threads,
 		MemoryLimit: cfg.Engine.MemoryLimit,
 		QueueWait:   cfg.Engine.QueueDeadline,
+		Queue:       cfg.Engine.Queue,
 		Log:         log,
 	}
 }

@@ -121,7 +121,7 @@ func (s *Server) withUpstreams(rest engine.Engine) (engine.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := openaiengine.New(openaiengine.Config{Upstreams: to, Salt: salt[:], QueueWait: s.cfg.Engine.QueueDeadline, Log: s.log})
+	e, err := openaiengine.New(openaiengine.Config{Upstreams: to, Salt: salt[:], QueueWait: s.cfg.Engine.QueueDeadline, Queue: s.cfg.Engine.Queue, Log: s.log})
 	if err != nil {
 		return nil, err
 	}

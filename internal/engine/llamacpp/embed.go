@@ -104,7 +104,7 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 		for _, ids := range inputs {
 			tokens += len(ids)
 		}
-		lease, err := run.slots.Acquire(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: tokens})
+		lease, err := run.slots.Acquire(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: tokens, Reserved: t.Reserved})
 		if err != nil {
 			return nil, err
 		}

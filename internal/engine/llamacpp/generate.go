@@ -96,7 +96,7 @@ func ask(t engine.Target, p limit.Prefix, r *llm.Request) limit.Ask {
 	if r.Params.MaxTokens != nil {
 		tokens += *r.Params.MaxTokens
 	}
-	return limit.Ask{Scope: t.Scope, Prefix: p, Tier: limit.TierOf(t.Tier), Tokens: tokens}
+	return limit.Ask{Scope: t.Scope, Prefix: p, Tier: limit.TierOf(t.Tier), Tokens: tokens, Reserved: t.Reserved}
 }
 
 // ask sends the request to one process and reads the answer. again means that
@@ -107,7 +107,7 @@ func (g *generation) ask(ctx context.Context, inst *instance, lease limit.Lease)
 	defer cancel()
 	c := inst.facts.converse(g.target.Mode, g.req)
 	g.stops = engine.NewStopper(g.req)
-	cfg := reply.Config{Yield: g.yield, Stops: g.stops, Lazy: c.calls || c.thinks}
+	cfg := reply.Config{Yield: g.yield, Stops: g.stops, Lazy: c.calls || c.thinks, Served: &llm.Served{Queued: lease.Waited}}
 	if inst.facts.echo {
 		cfg.Echo = c.prefill
 	}

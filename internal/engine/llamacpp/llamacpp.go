@@ -70,6 +70,7 @@ type Config struct {
 	RunDir string
 
 	QueueWait time.Duration // for a slot; 0 means limit.DefaultWait
+	Queue     int           // requests that may wait for the slots of one process; 0 means limit.DefaultMaxQueue
 	LoadWait  time.Duration // of one request for a load; 0 means 50 s
 	LoadStall time.Duration // without a sign of life while loading; 0 means 5 min
 	Stall     time.Duration // least silence of a busy process that counts as hung; 0 means 60 s
@@ -109,7 +110,10 @@ type Engine struct {
 	wg      sync.WaitGroup
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine   = (*Engine)(nil)
+	_ engine.Reserver = (*Engine)(nil)
+)
 
 // New returns an engine. It starts nothing.
 func New(c Config) *Engine {
@@ -331,6 +335,15 @@ func (e *Engine) Load(ctx context.Context, t engine.Target) error {
 	}
 	i.leave()
 	return nil
+}
+
+// Reserve implements engine.Reserver. It loads nothing.
+func (e *Engine) Reserve(ctx context.Context, t engine.Target, holder string, n int) error {
+	r, err := e.runner(ctx, t)
+	if err != nil {
+		return err
+	}
+	return r.slots.Reserve(holder, n)
 }
 
 // Status tells about every process that was wanted so far, ordered by weights

@@ -79,7 +79,7 @@ type runner struct {
 func newRunner(e *Engine, k key) *runner {
 	return &runner{
 		eng: e, key: k,
-		slots:   limit.NewSlots(limit.SlotsConfig{N: e.cfg.slots(k.mode), Wait: e.cfg.QueueWait}),
+		slots:   limit.NewSlots(limit.SlotsConfig{N: e.cfg.slots(k.mode), Wait: e.cfg.QueueWait, MaxQueue: e.cfg.Queue}),
 		log:     e.cfg.Log.With("weights", k.weights, "mode", string(k.mode)),
 		wake:    make(chan struct{}, 1),
 		leave:   make(chan struct{}, 1),

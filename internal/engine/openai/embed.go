@@ -28,7 +28,7 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 	for _, text := range r.Texts {
 		size += len(text)
 	}
-	lease, err := up.slots.Acquire(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: size / bytesPerToken})
+	lease, err := up.slots.Acquire(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: size / bytesPerToken, Reserved: t.Reserved})
 	if err != nil {
 		return nil, err
 	}

@@ -60,7 +60,10 @@ func (g *generation) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ask := limit.Ask{Scope: g.target.Scope, Tier: limit.TierOf(g.target.Tier), Prefix: prompt.PrefixOf(g.eng.seed, g.req)}
+	ask := limit.Ask{
+		Scope: g.target.Scope, Tier: limit.TierOf(g.target.Tier), Prefix: prompt.PrefixOf(g.eng.seed, g.req),
+		Reserved: g.target.Reserved,
+	}
 	ask.Tokens = ask.Prefix.Size/bytesPerToken + *cmp.Or(g.req.Params.MaxTokens, new(0))
 	lease, err := up.slots.Acquire(ctx, ask)
 	if err != nil {
@@ -71,7 +74,7 @@ func (g *generation) run(ctx context.Context) error {
 	w, end := g.eng.watch(ctx, up.c.FirstByte)
 	defer end() // closes the connection too, which frees the server
 	g.stops = engine.NewStopper(g.req)
-	cfg := reply.Config{Yield: g.yield, Stops: g.stops, Lazy: c.calls || c.thinks}
+	cfg := reply.Config{Yield: g.yield, Stops: g.stops, Lazy: c.calls || c.thinks, Served: &llm.Served{Queued: lease.Waited}}
 	if fa.echo {
 		cfg.Echo = c.prefill
 	}

@@ -114,6 +114,9 @@ type Config struct {
 	// QueueWait is how long a request may wait for its turn; 0 means
 	// limit.DefaultWait.
 	QueueWait time.Duration
+	// Queue is how many requests may wait for one server; 0 means
+	// limit.DefaultMaxQueue.
+	Queue int
 	Log       *slog.Logger // nil discards
 }
 
@@ -127,7 +130,10 @@ type Engine struct {
 	stop      context.CancelCauseFunc
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine   = (*Engine)(nil)
+	_ engine.Reserver = (*Engine)(nil)
+)
 
 // upstream is a server in use.
 type upstream struct {
@@ -169,7 +175,7 @@ func New(c Config) (*Engine, error) {
 		}
 		e.upstreams[id] = &upstream{
 			id: id, c: u, log: c.Log.With("upstream", id), learning: make(chan struct{}, 1),
-			slots: limit.NewSlots(limit.SlotsConfig{N: u.Concurrent, Wait: c.QueueWait}),
+			slots: limit.NewSlots(limit.SlotsConfig{N: u.Concurrent, Wait: c.QueueWait, MaxQueue: c.Queue}),
 			client: &client{base: base, key: u.Key, header: u.Header, http: &http.Client{
 				Transport: u.Transport,
 				// A redirect would take the key to somewhere else.
@@ -224,6 +230,16 @@ func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error)
 		return engine.Info{}, err
 	}
 	return engine.Info{ContextTokens: fa.context, Dimensions: fa.dims, Tools: fa.tools, Images: fa.images}, nil
+}
+
+// Reserve implements engine.Reserver: of the generations that the server is sent
+// at a time. It asks the server nothing.
+func (e *Engine) Reserve(_ context.Context, t engine.Target, holder string, n int) error {
+	u := e.upstreams[t.Weights]
+	if u == nil {
+		return apierr.ModelNotReady("The model %q is not ready: no server is configured for it.", t.Weights)
+	}
+	return u.slots.Reserve(holder, n)
 }
 
 // find returns the server of some weights and what is known of it.

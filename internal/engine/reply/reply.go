@@ -20,6 +20,8 @@ type Config struct {
 	// Lazy leaves it to the reply whether it has a text at all: it may be
 	// thoughts and calls alone. Otherwise the reply is one text.
 	Lazy bool
+	// Served tells where the reply is made; nil: nothing is told.
+	Served *llm.Served
 	// Echo is what the reply may begin with and should not: the prefill, from
 	// servers that repeat it.
 	Echo string
@@ -55,7 +57,7 @@ func (w *Writer) Called() bool { return w.called }
 
 // Start tells that the server accepted the prompt.
 func (w *Writer) Start(u llm.Usage) bool {
-	return w.emit(llm.Event{Kind: llm.Start, Usage: llm.Usage{InputTokens: u.InputTokens, ReusedTokens: u.ReusedTokens}}) &&
+	return w.emit(llm.Event{Kind: llm.Start, Usage: llm.Usage{InputTokens: u.InputTokens, ReusedTokens: u.ReusedTokens}, Served: w.c.Served}) &&
 		(w.c.Lazy || w.open(llm.Text, nil))
 }
 

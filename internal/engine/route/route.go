@@ -12,6 +12,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/llm"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
 // Engine implements engine.Engine by others.
@@ -23,6 +24,7 @@ type Engine struct {
 var (
 	_ engine.Engine   = (*Engine)(nil)
 	_ engine.Reporter = (*Engine)(nil)
+	_ engine.Reserver = (*Engine)(nil)
 	_ engine.Ranker   = (*Engine)(nil)
 	_ engine.Painter  = (*Engine)(nil)
 )
@@ -69,6 +71,19 @@ func (e *Engine) Picture(ctx context.Context, t engine.Target, r *llm.PictureReq
 // Info implements engine.Engine.
 func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error) {
 	return e.of(t).Info(ctx, t)
+}
+
+// Reserve implements engine.Reserver by the engine of the weights.
+//
+// Error: ServiceQuotaExceededException when that one cannot set anything aside.
+func (e *Engine) Reserve(ctx context.Context, t engine.Target, holder string, n int) error {
+	if r, ok := e.of(t).(engine.Reserver); ok {
+		return r.Reserve(ctx, t, holder, n)
+	}
+	if n == 0 {
+		return nil
+	}
+	return apierr.QuotaExceeded("The model's server cannot set throughput aside.")
 }
 
 // engines are all engines, each once.

@@ -11,11 +11,12 @@ import (
 
 // player plays one reply to one reader.
 type player struct {
-	reply *Reply
-	req   *llm.Request
-	dead  <-chan struct{}
-	yield func(llm.Event, error) bool
-	begin time.Time
+	reply  *Reply
+	req    *llm.Request
+	dead   <-chan struct{}
+	yield  func(llm.Event, error) bool
+	begin  time.Time
+	served *llm.Served // nil: nothing is told
 
 	usage llm.Usage
 	first time.Duration
@@ -36,7 +37,7 @@ func (p *player) play(ctx context.Context) error {
 	if err := p.alive(ctx); err != nil {
 		return err
 	}
-	if !p.emit(llm.Event{Kind: llm.Start, Usage: llm.Usage{InputTokens: p.usage.InputTokens, ReusedTokens: p.usage.ReusedTokens}}) {
+	if !p.emit(llm.Event{Kind: llm.Start, Usage: llm.Usage{InputTokens: p.usage.InputTokens, ReusedTokens: p.usage.ReusedTokens}, Served: p.served}) {
 		return nil
 	}
 	if r.Blocks[0].Kind == llm.Text && !p.open(0) { // a text begins with the reply, as engines do it

@@ -4,6 +4,7 @@
 package scripted
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
@@ -114,14 +116,22 @@ type Engine struct {
 	// of New; nil leaves it to the list. It must be safe for concurrent use.
 	Script func(engine.Target, *llm.Request) *Reply
 
+	// Limit, when set, gives each weights slots of its own, which replies and
+	// embeddings wait for. nil: nobody waits, and nothing can be reserved.
+	Limit *limit.SlotsConfig
+
 	replies []Reply
 	next    atomic.Int64
 
-	mu   sync.Mutex
-	dead chan struct{} // closed by Kill
+	mu    sync.Mutex
+	dead  chan struct{} // closed by Kill
+	slots map[string]*limit.Slots
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine   = (*Engine)(nil)
+	_ engine.Reserver = (*Engine)(nil)
+)
 
 // New returns an engine that gives the replies in order, one per Generate, and
 // the last one again and again after that. Without replies it says "Hello from
@@ -182,6 +192,11 @@ func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) 
 			yield(llm.Event{}, err)
 			return
 		}
+		lease, release, err := e.lease(ctx, t, count(r)+*cmp.Or(r.Params.MaxTokens, new(0)))
+		if err != nil {
+			yield(llm.Event{}, err)
+			return
+		}
 		n := min(e.next.Add(1), int64(len(e.replies)))
 		if e.Observe != nil {
 			e.Observe(t, r)
@@ -195,6 +210,10 @@ func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) 
 			}
 		}
 		p := player{reply: reply, block: -1, req: r, dead: e.death(), yield: yield, begin: time.Now()}
+		defer func() { release(p.usage.InputTokens + p.usage.OutputTokens) }()
+		if e.Limit != nil {
+			p.served = &llm.Served{Queued: lease.Waited}
+		}
 		if p.usage.InputTokens = p.reply.InputTokens; p.usage.InputTokens == 0 {
 			p.usage.InputTokens = count(r)
 		}
@@ -225,6 +244,15 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	size := 0
+	for _, text := range r.Texts {
+		size += words(text) + 2
+	}
+	_, release, err := e.lease(ctx, t, size)
+	if err != nil {
+		return nil, err
+	}
+	defer release(size)
 	if e.ObserveEmb != nil {
 		e.ObserveEmb(t, r)
 	}
@@ -258,6 +286,46 @@ func (e *Engine) Info(_ context.Context, t engine.Target) (engine.Info, error) {
 		info.Dimensions = e.dimensions()
 	}
 	return info, nil
+}
+
+// Slots are those of some weights; nil without Limit.
+func (e *Engine) Slots(weights string) *limit.Slots {
+	if e.Limit == nil {
+		return nil
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.slots[weights]
+	if s == nil {
+		if e.slots == nil {
+			e.slots = map[string]*limit.Slots{}
+		}
+		s = limit.NewSlots(*e.Limit)
+		e.slots[weights] = s
+	}
+	return s
+}
+
+// lease takes a slot for so many tokens; release gives it back.
+func (e *Engine) lease(ctx context.Context, t engine.Target, tokens int) (l limit.Lease, release func(used int), err error) {
+	s := e.Slots(t.Weights)
+	if s == nil {
+		return l, func(int) {}, nil
+	}
+	l, err = s.Acquire(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: tokens, Reserved: t.Reserved})
+	return l, func(used int) { s.Release(l, used) }, err
+}
+
+// Reserve implements engine.Reserver.
+func (e *Engine) Reserve(_ context.Context, t engine.Target, holder string, n int) error {
+	if err := e.ready(t); err != nil {
+		return err
+	}
+	s := e.Slots(t.Weights)
+	if s == nil {
+		return apierr.QuotaExceeded("The scripted engine has no slots to set aside.")
+	}
+	return s.Reserve(holder, n)
 }
 
 // Run waits for ctx: there is nothing to supervise.
