@@ -50,6 +50,8 @@ type Config struct {
 	// Upstreams are servers that run models; weights of the catalogue name them as
 	// their source. Default none.
 	Upstreams []Upstream `yaml:"upstreams"`
+	// Pools says how a server is picked where weights have several.
+	Pools Pools `yaml:"pools"`
 	// Valkey is where several servers count quotas together. Default none.
 	Valkey Valkey `yaml:"valkey"`
 	// Workloads are programs of this machine that get credentials. Default none.
@@ -243,6 +245,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	if err := checkUpstreams(c.Upstreams); err != nil {
+		return c, err
+	}
+	if err := c.Pools.check(); err != nil {
 		return c, err
 	}
 	if err := c.Valkey.check(); err != nil {

@@ -18,13 +18,14 @@ import (
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
 	openaiengine "github.com/outcrop/outcrop/internal/engine/openai"
-	"github.com/outcrop/outcrop/internal/engine/route"
 	"github.com/outcrop/outcrop/internal/network"
 	"github.com/outcrop/outcrop/internal/secret"
+	"github.com/outcrop/outcrop/internal/wire/arn"
 )
 
 // Upstream is a server that runs models for this one, over OpenAI's API. Weights
-// of the catalogue are served by it when their source is {upstream: NAME}.
+// of the catalogue are served by it when their source is {upstream: NAME}, and by
+// several when it is {upstreams: [NAME, NAME]}.
 type Upstream struct {
 	// Name is how the catalogue calls it. Required.
 	Name string `yaml:"name"`
@@ -52,6 +53,16 @@ type Upstream struct {
 	Idle           time.Duration `yaml:"idle_timeout"`
 	// Concurrent is how many generations run there at a time; default 64.
 	Concurrent int `yaml:"concurrent"`
+	// MaxTokens is how many tokens may be set aside there at a time, input and output
+	// limits together, before other servers of the same weights are preferred; default
+	// any number.
+	MaxTokens int `yaml:"max_tokens"`
+	// Region is where the server stands: it answers only calls that may be answered
+	// there. Default every region.
+	Region string `yaml:"region"`
+	// Order is its place among the servers of the same weights: those of a higher
+	// order get what those of lower ones cannot take. Default 0.
+	Order int `yaml:"order"`
 	// Tools, Images and Thoughts say what the model can do; llama-server tells
 	// itself.
 	Tools    bool `yaml:"tools"`
@@ -86,50 +97,14 @@ func checkUpstreams(all []Upstream) error {
 			return fmt.Errorf("upstreams: %s: key_file and key_env: want one of them", u.Name)
 		case u.ConnectTimeout < 0:
 			return fmt.Errorf("upstreams: %s: connect_timeout must not be negative", u.Name)
+		case u.MaxTokens < 0 || u.Order < 0:
+			return fmt.Errorf("upstreams: %s: max_tokens and order must not be negative", u.Name)
+		case u.Region != "" && !arn.ValidRegion(u.Region):
+			return fmt.Errorf("upstreams: %s: region: %q is not a region", u.Name, u.Region)
 		}
 		seen[u.Name] = true
 	}
 	return nil
-}
-
-// withUpstreams puts the servers of the configuration beside an engine.
-func (s *Server) withUpstreams(rest engine.Engine) (engine.Engine, error) {
-	named := map[string]Upstream{}
-	for _, u := range s.cfg.Upstreams {
-		named[u.Name] = u
-		s.cfg.grantUpstream(u.URL)
-	}
-	to := map[string]openaiengine.Upstream{}
-	for _, w := range s.state.catalog.Weights() {
-		if !w.Remote() {
-			continue
-		}
-		u, ok := named[w.Source.Upstream]
-		if !ok {
-			return nil, fmt.Errorf("catalogue: weights %q: source.upstream: the configuration has no upstream %q", w.ID, w.Source.Upstream)
-		}
-		one, err := s.upstream(u, &w)
-		if err != nil {
-			return nil, fmt.Errorf("upstreams: %s: %w", u.Name, err)
-		}
-		to[w.ID] = one
-	}
-	if len(to) == 0 {
-		return rest, nil
-	}
-	salt, err := s.state.root.Derive("upstream-scopes")
-	if err != nil {
-		return nil, err
-	}
-	e, err := openaiengine.New(openaiengine.Config{Upstreams: to, Salt: salt[:], QueueWait: s.cfg.Engine.QueueDeadline, Queue: s.cfg.Engine.Queue, Log: s.log})
-	if err != nil {
-		return nil, err
-	}
-	byWeights := make(map[string]engine.Engine, len(to))
-	for id := range to {
-		byWeights[id] = e
-	}
-	return route.New(rest, byWeights), nil
 }
 
 // grantUpstream opens the way to a server, unless the configuration lists where

@@ -147,6 +147,7 @@ type Call struct {
 	ModelID    string // as the caller wrote it
 	Tier       string // service tier that the caller asked for; "" for none
 	ModelARN   string
+	Whole      bool   // the caller gets the reply when it is complete
 	ServedBy   string // weights id, when a model answered
 	StandIn    bool   // ServedBy are not the weights that the id names
 	Usage      llm.Usage

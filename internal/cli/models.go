@@ -233,7 +233,7 @@ type shown struct {
 }
 
 func showView(l *Local, w catalog.Weights, d weights.Details, installed bool) shown {
-	v := shown{ID: w.ID, Name: w.Name, Models: served(l, w.ID), License: w.License, LicenseURL: w.LicenseURL, Mode: w.Mode, Context: w.ContextTokens, Dimensions: w.Dimensions, Installed: installed, Upstream: w.Source.Upstream, Images: w.Projector != nil}
+	v := shown{ID: w.ID, Name: w.Name, Models: served(l, w.ID), License: w.License, LicenseURL: w.LicenseURL, Mode: w.Mode, Context: w.ContextTokens, Dimensions: w.Dimensions, Installed: installed, Upstream: strings.Join(w.Source.Servers(), ", "), Images: w.Projector != nil}
 	if installed {
 		v.Projector, v.Images = d.Projector, d.Projector != ""
 		v.Origin, v.SHA256, v.Size, v.At, v.Path = d.Origin, d.SHA256, d.Size, d.Installed, d.Path

@@ -151,7 +151,7 @@ func (s *Service) Count(ctx context.Context, c *call.Call, t catalog.Target, r *
 // target. The scope of reusable prompt state is the account.
 func (s *Service) note(c *call.Call, t catalog.Target) engine.Target {
 	c.ServedBy, c.StandIn = t.Weights.ID, t.Model.StandIn
-	return engine.Target{Weights: t.Weights.ID, Mode: engine.Mode(t.Weights.Mode), Scope: c.Principal.Account, Tier: c.Tier, Regions: t.Regions, Reserved: t.Reserved}
+	return engine.Target{Weights: t.Weights.ID, Mode: engine.Mode(t.Weights.Mode), Scope: c.Principal.Account, Tier: c.Tier, Regions: t.Regions, Reserved: t.Reserved, Whole: c.Whole}
 }
 
 // served notes where a reply is made.
@@ -160,6 +160,9 @@ func served(c *call.Call, at *llm.Served) {
 		return
 	}
 	c.Server, c.Queued = at.Server, at.Queued
+	if at.Weights != "" { // others than the ones that stand behind the id
+		c.ServedBy, c.StandIn = at.Weights, true
+	}
 	if at.Region != c.Region {
 		c.InferenceRegion = at.Region
 	}

@@ -31,7 +31,7 @@ func (s *Store) Pull(ctx context.Context, w catalog.Weights, p Progress) error {
 		return err
 	}
 	if w.Remote() {
-		return fmt.Errorf("%s run on the upstream %s: there is nothing to install", w.ID, w.Source.Upstream)
+		return fmt.Errorf("%s run on the upstream %s: there is nothing to install", w.ID, strings.Join(w.Source.Servers(), ", "))
 	}
 	if w.Projector == nil && s.current(w) {
 		return nil

@@ -166,6 +166,7 @@ func (s *Service) run(ctx context.Context, c *call.Call, t catalog.Target, f fam
 }
 
 func (s *Service) generate(ctx context.Context, c *call.Call, t catalog.Target, text family.Text) ([]byte, error) {
+	c.Whole = true
 	resp, err := llm.Collect(s.cfg.Inference.Generate(ctx, c, t, text.Request()))
 	if err != nil {
 		return nil, unary(err)
@@ -246,6 +247,7 @@ func (s *Service) converse(ctx context.Context, c *call.Call, in *rt.ConverseInp
 	if err != nil {
 		return nil, err
 	}
+	c.Whole = true
 	resp, err := llm.Collect(s.cfg.Inference.Generate(ctx, c, t, r))
 	if err != nil {
 		return nil, unary(err)

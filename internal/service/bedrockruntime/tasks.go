@@ -18,6 +18,7 @@ func (s *Service) several(ctx context.Context, c *call.Call, t catalog.Target, t
 	if n <= 1 {
 		return s.generate(ctx, c, t, task)
 	}
+	c.Whole = true
 	all := make([]*llm.Response, n)
 	for i := range n {
 		r := *task.Request()

@@ -150,6 +150,7 @@ func (s *Service) serve(ctx context.Context, c *call.Call, p protocol, t catalog
 	if several, ok := text.(family.Several); ok && several.Replies() > 1 {
 		return service.DirectReply{}, apierr.Validation("n: one reply at a time.")
 	}
+	c.Whole = true
 	resp, err := llm.Collect(s.cfg.Inference.Generate(ctx, c, t, text.Request()))
 	if err != nil {
 		return service.DirectReply{}, err
