@@ -20,6 +20,7 @@ import (
 	"github.com/outcrop/outcrop/internal/document"
 	"github.com/outcrop/outcrop/internal/edge/admin"
 	"github.com/outcrop/outcrop/internal/edge/gateway"
+	"github.com/outcrop/outcrop/internal/edge/metrics"
 	"github.com/outcrop/outcrop/internal/embedfit"
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/llamacpp"
@@ -186,6 +187,7 @@ type Server struct {
 	agreements *agreement.Service
 	faults     *fault.Rules
 	quotas     *quota.Service
+	metrics    *metrics.Book
 	buckets    buckets
 	authority  *authority
 
@@ -259,11 +261,12 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.engine, err = s.withUpstreams(s.engine); err != nil {
 		return nil, err
 	}
+	s.metrics = metrics.New(metrics.Config{Running: s.calls.running, Engine: reporter(s.engine)})
 	h, err := s.handler()
 	if err != nil {
 		return nil, err
 	}
-	s.front.handle(s.calls.count(h))
+	s.front.handle(s.calls.count(h), s.metrics.Handler())
 	return s, nil
 }
 
@@ -290,6 +293,7 @@ func (s *Server) handler() (http.Handler, error) {
 		Access:      s.authority.access,
 		Changed:     st.directory.Changed,
 		Approvals:   s.authority.approvals,
+		Ended:       s.metrics.Ended,
 		Used:        st.directory.Used,
 		Acted:       st.directory.Acted,
 		Meter:       s.meter,

@@ -37,8 +37,11 @@ type Config struct {
 	Listen string `yaml:"listen"`
 	// TLS switches encryption on.
 	TLS TLS `yaml:"tls"`
-	// Listeners are the doors of the server, in place of Listen and TLS, which are
-	// the short form of one that is called "default".
+	// Metrics answers /metrics, the page for Prometheus, on the listener, to whoever
+	// may connect. Default false.
+	Metrics bool `yaml:"metrics"`
+	// Listeners are the doors of the server, in place of Listen, TLS and Metrics, which
+	// are the short form of one that is called "default".
 	Listeners []Listener `yaml:"listeners"`
 	// FlowLog keeps a record of each connection in <data>/flow. Default: of
 	// listeners that other machines can reach, and of connections out of this one.

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/outcrop/outcrop/internal/edge/metrics"
 	"github.com/outcrop/outcrop/internal/localca"
 	"github.com/outcrop/outcrop/internal/network"
 )
@@ -142,12 +143,23 @@ func (f *front) watch(ctx context.Context) error {
 	return g.Wait()
 }
 
-// handle sets what answers calls, on all doors.
-func (f *front) handle(h http.Handler) {
+// handle sets what answers calls, on all doors, and the page of metrics, on those
+// that have it.
+func (f *front) handle(h, page http.Handler) {
 	for _, d := range f.doors {
-		d.http = newServer(d.tell(h), nil, f.log)
+		own := h
+		if d.cfg.Metrics {
+			own = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == metrics.Path {
+					page.ServeHTTP(w, r)
+					return
+				}
+				h.ServeHTTP(w, r)
+			})
+		}
+		d.http = newServer(d.tell(own), nil, f.log)
 		if d.certs != nil {
-			d.http = newServer(d.tell(h), d.certs.Config(), f.log)
+			d.http = newServer(d.tell(own), d.certs.Config(), f.log)
 		}
 		d.http.ConnContext = withConn
 	}

@@ -40,6 +40,8 @@ type Listener struct {
 	Proxies []string `yaml:"proxies"`
 	// ProxyProtocol makes connections begin with a PROXY protocol version 2 header.
 	ProxyProtocol bool `yaml:"proxy_protocol"`
+	// Metrics answers /metrics, the page for Prometheus, to whoever may connect.
+	Metrics bool `yaml:"metrics"`
 	// InsecurePlaintext allows a host that is not loopback without TLS.
 	InsecurePlaintext bool `yaml:"insecure_plaintext"`
 }
@@ -66,7 +68,7 @@ func (c Config) doors() []Listener {
 	if len(c.Listeners) > 0 {
 		return c.Listeners
 	}
-	return []Listener{{Name: DefaultListener, Address: c.Listen, TLS: c.TLS}}
+	return []Listener{{Name: DefaultListener, Address: c.Listen, TLS: c.TLS, Metrics: c.Metrics}}
 }
 
 // checkListeners refuses listeners that cannot work or are not safe.
@@ -74,8 +76,8 @@ func (c Config) checkListeners() error {
 	if len(c.Listeners) == 0 {
 		return c.doors()[0].check("listen address")
 	}
-	if c.Listen != "" || c.TLS != (TLS{}) {
-		return errors.New("listeners: set either listeners, or listen (--listen) and tls (--tls), not both")
+	if c.Listen != "" || c.TLS != (TLS{}) || c.Metrics {
+		return errors.New("listeners: set either listeners, or listen (--listen), tls (--tls) and metrics, not both")
 	}
 	names, addresses := map[string]bool{}, map[string]bool{}
 	for i, l := range c.Listeners {

@@ -110,6 +110,13 @@ func (c *calls) count(next http.Handler) http.Handler {
 	})
 }
 
+// running is how many calls run.
+func (c *calls) running() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
+
 func (c *calls) add(d int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -132,6 +132,9 @@ func (g *Gateway) finish(q *request, err error) {
 	if q.opened != nil {
 		g.acted(q.Call, q.opened.need)
 	}
+	if g.cfg.Ended != nil {
+		g.cfg.Ended(q.Call, now.Sub(q.Start))
+	}
 	g.log(q, err, now.Sub(q.Start))
 }
 

@@ -73,6 +73,9 @@ type Config struct {
 	// depend on; nil means that nothing ever changes.
 	Changed   func() <-chan struct{}
 	Approvals Approvals // nil holds nothing back
+	// Ended learns of every call that has ended, and how long it took. nil: nobody
+	// does.
+	Ended func(c *call.Call, took time.Duration)
 	// Used notes who used which action of which IAM service where, allowed or not;
 	// nil notes nothing. It is called once for each call of a known caller and must
 	// be quick.
