@@ -89,11 +89,19 @@ type Price struct {
 	Output float64 `yaml:"output"`
 }
 
+// Legacy is the status of a model that still answers and will not for ever.
+const Legacy = "LEGACY"
+
 // Lifecycle is what ListFoundationModels shows of a model's age.
 type Lifecycle struct {
 	Status      string    `yaml:"status"`                  // ACTIVE (default) or LEGACY
 	StartOfLife time.Time `yaml:"start_of_life,omitempty"` // a date; zero is not shown
-	EndOfLife   time.Time `yaml:"end_of_life,omitempty"`   // a date; from then on the id is not served
+	// Legacy is the date from which the status is LEGACY, whatever Status says.
+	Legacy time.Time `yaml:"legacy,omitempty"`
+	// Extended is the date from which the model is under public extended access; it is
+	// only shown.
+	Extended  time.Time `yaml:"extended_access,omitempty"`
+	EndOfLife time.Time `yaml:"end_of_life,omitempty"` // a date; from then on the id is not served
 }
 
 // Model is one id of the API.
@@ -115,7 +123,7 @@ type Model struct {
 	Price          Price     `yaml:"price,omitempty"`
 	Lifecycle      Lifecycle `yaml:"lifecycle,omitempty"`
 	Profiles       []string  `yaml:"profiles,omitempty"` // geography prefixes with a system inference profile: us, eu, apac, jp, au, ca, us-gov, global
-	Regions        []string  `yaml:"regions,omitempty"`  // the only regions that offer the model; none means all
+	Regions        []string  `yaml:"regions,omitempty"`  // the only regions where the id itself can be called; none means all. Profiles have regions of their own
 }
 
 // Embedding reports whether the model makes vectors.
@@ -170,6 +178,10 @@ type Target struct {
 	// Regions are where the call may be answered, the region of the request first;
 	// more than one only through a cross-region inference profile.
 	Regions []string
+	// Router is set where the id names a prompt router: which of its models answers
+	// follows from the request. The rest of the target is then that of its fallback,
+	// but for Resources, which name the router.
+	Router *Router
 	// Reserved is the ARN of the provisioned throughput that the id names; "" if none.
 	Reserved string
 }

@@ -23,15 +23,18 @@ func (c *Catalog) List(f Filter) []Model {
 	var out []Model
 	for i := range c.models {
 		m := &c.models[i]
-		if f.Region != "" && len(m.Regions) > 0 && !slices.Contains(m.Regions, f.Region) ||
+		if !m.offered(f.Region) ||
 			f.Provider != "" && !strings.EqualFold(f.Provider, m.Provider) ||
 			f.Customization != "" && !slices.Contains(m.Customizations, f.Customization) ||
 			f.Output != "" && !slices.Contains(m.Output, f.Output) ||
-			f.Inference != "" && !slices.Contains(m.Inference, f.Inference) ||
 			c.ended(m) {
 			continue
 		}
-		out = append(out, *m)
+		shown := c.aged(*m).shown(f.Region)
+		if f.Inference != "" && !slices.Contains(shown.Inference, f.Inference) {
+			continue
+		}
+		out = append(out, shown)
 	}
 	return out
 }
@@ -43,7 +46,7 @@ func (c *Catalog) List(f Filter) []Model {
 // Errors: ValidationException for a malformed identifier,
 // ResourceNotFoundException when there is no such model in the region.
 func (c *Catalog) Get(id, region string) (Model, error) {
-	m, err := arn.ParseModel(id)
+	m, err := arn.ParseModel(c.meant(id))
 	if err != nil {
 		return Model{}, invalidModel()
 	}
@@ -51,10 +54,13 @@ func (c *Catalog) Get(id, region string) (Model, error) {
 	if m.Kind == arn.KindFoundationModel && (!m.IsARN() || m.ARN.Region == region || region == "") {
 		model, ok = c.find(m.ID, region)
 	}
-	if !ok || c.ended(&model) {
+	if ok && c.ended(&model) {
+		return Model{}, endOfLife()
+	}
+	if !ok {
 		return Model{}, apierr.NotFound("Could not resolve the foundation model from the provided model identifier.")
 	}
-	return model, nil
+	return model.shown(region), nil
 }
 
 // Weights returns all weights, in the order of the catalogue.
@@ -84,8 +90,8 @@ type Profile struct {
 	Name        string // e.g. "US Nova Lite"
 	Description string
 	Model       Model
-	// Regions are those of the geography, 1 to 5: where AWS would run the model.
-	// Here it runs on this installation, whichever of them is asked.
+	// Regions are those of the geography that the installation serves, 1 to 5: where
+	// the model may run.
 	Regions []string
 }
 
@@ -99,7 +105,7 @@ func (c *Catalog) SystemProfiles(region string) []Profile {
 		}
 		for _, m := range c.List(Filter{Region: region}) {
 			if slices.Contains(m.Profiles, geo) {
-				out = append(out, systemProfile(geo, region, m))
+				out = append(out, c.systemProfile(geo, region, m))
 			}
 		}
 	}
@@ -115,13 +121,13 @@ func (c *Catalog) SystemProfile(id, region string) (Profile, error) {
 	if err == nil && m.Kind == arn.KindSystemProfile && geographyCovers(m.Geo, region) {
 		model, ok := c.find(m.ID, region)
 		if ok && slices.Contains(model.Profiles, m.Geo) && !c.ended(&model) {
-			return systemProfile(m.Geo, region, model), nil
+			return c.systemProfile(m.Geo, region, model), nil
 		}
 	}
 	return Profile{}, apierr.NotFound("The inference profile %s does not exist in this region.", id)
 }
 
-func systemProfile(geo, region string, m Model) Profile {
+func (c *Catalog) systemProfile(geo, region string, m Model) Profile {
 	area := strings.ToUpper(geo)
 	if geo == "global" {
 		area = "Global"
@@ -135,7 +141,7 @@ func systemProfile(geo, region string, m Model) Profile {
 		Name:        area + " " + name,
 		Description: "Offers " + name + " under one id in all regions of " + area + ".",
 		Model:       m,
-		Regions:     geographyRegions(geo, region),
+		Regions:     c.spread(geo, region),
 	}
 }
 

@@ -36,6 +36,11 @@ type Options struct {
 	// none. known reports which ids the catalogue has already: there the
 	// operator's file takes the place of the catalogue's.
 	Local func(known func(id string) bool) ([]Local, error)
+	// Regions are the only regions that the installation serves; none means all. Calls
+	// through system profiles stay in them.
+	Regions []string
+	// Routers finds prompt routers of accounts; nil means there are none.
+	Routers Routers
 	// Profiles finds application inference profiles; nil means there are none.
 	Profiles Profiles
 	// Now is the clock that ends lives; nil means time.Now.
@@ -51,6 +56,11 @@ type Catalog struct {
 	byID     map[string]int
 	patterns []Pattern
 	prefixes []prefix // longest first
+	aliases  []Alias
+	byAlias  map[string]string // what an alias stands for
+	routers  []DefaultRouter
+	made     Routers
+	regions  []string
 	profiles Profiles
 	now      func() time.Time
 }
@@ -99,6 +109,8 @@ type document struct {
 	weights  []entry[Weights]
 	models   []entry[Model]
 	patterns []entry[Pattern]
+	aliases  []entry[Alias]
+	routers  []entry[DefaultRouter]
 }
 
 // entry is one item of a list with the place that last changed it.
@@ -112,6 +124,9 @@ func (d *document) build(o Options) *Catalog {
 	c := &Catalog{
 		byWeight: make(map[string]int, len(d.weights)),
 		byID:     make(map[string]int, len(d.models)),
+		byAlias:  make(map[string]string, len(d.aliases)),
+		made:     o.Routers,
+		regions:  o.Regions,
 		profiles: o.Profiles,
 		now:      o.Now,
 	}
@@ -139,6 +154,13 @@ func (d *document) build(o Options) *Catalog {
 		}
 		c.patterns = append(c.patterns, e.value)
 	}
+	for _, e := range d.aliases {
+		c.aliases = append(c.aliases, e.value)
+		c.byAlias[e.id] = e.value.Model
+	}
+	for _, e := range d.routers {
+		c.routers = append(c.routers, e.value)
+	}
 	sort.SliceStable(c.prefixes, func(i, j int) bool { return len(c.prefixes[i].text) > len(c.prefixes[j].text) })
 	return c
 }
@@ -155,7 +177,7 @@ func (d *document) read(name string, text []byte) error {
 		}
 		root, ok := doc.Body.(ast.MapNode)
 		if !ok {
-			return at(name, doc.Body).errorf("want a mapping with the keys weights, models and patterns")
+			return at(name, doc.Body).errorf("want a mapping with the keys weights, models, patterns, aliases and routers")
 		}
 		for it := root.MapRange(); it.Next(); {
 			key := it.Key().GetToken()
@@ -166,8 +188,12 @@ func (d *document) read(name string, text []byte) error {
 				err = merge(name, it.Value(), &d.models)
 			case "patterns":
 				err = merge(name, it.Value(), &d.patterns)
+			case "aliases":
+				err = merge(name, it.Value(), &d.aliases)
+			case "routers":
+				err = merge(name, it.Value(), &d.routers)
 			default:
-				err = at(name, it.Key()).errorf("unknown field %q; want weights, models or patterns", key.Value)
+				err = at(name, it.Key()).errorf("unknown field %q; want weights, models, patterns, aliases or routers", key.Value)
 			}
 			if err != nil {
 				return err
@@ -240,7 +266,9 @@ func checkDates(name string, lifecycle ast.Node) error {
 	}
 	for it := fields.MapRange(); it.Next(); {
 		key := it.Key().GetToken().Value
-		if key != "start_of_life" && key != "end_of_life" {
+		switch key {
+		case "start_of_life", "legacy", "extended_access", "end_of_life":
+		default:
 			continue
 		}
 		text := it.Value().GetToken().Value

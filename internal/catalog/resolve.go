@@ -33,7 +33,7 @@ func (s storedProfiles) LookupProfile(ctx context.Context, account, region, id s
 // Resolve finds what a caller wrote as model id of an inference.
 //
 // It takes the id of a model, such an id with a size variant ("...:200k"), the
-// id of an inference profile, and the ARN of each. Ids that are not listed
+// id of an inference profile, the ARN of each and of a prompt router, and an alias. Ids that are not listed
 // resolve by pattern. An ARN must name the region of the request, and the
 // account of the caller where it has one; only application profiles may be
 // another account's, which shares them by a resource policy.
@@ -43,7 +43,7 @@ func (s storedProfiles) LookupProfile(ctx context.Context, account, region, id s
 // holds nothing here, for an application profile that does not exist and for a
 // model past its end of life.
 func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) (Target, error) {
-	m, err := arn.ParseModel(modelID)
+	m, err := arn.ParseModel(c.meant(modelID))
 	foreign := m.ARN.Account != "" && m.ARN.Account != account
 	if err != nil || m.IsARN() && m.ARN.Region != region || foreign && m.Kind != arn.KindApplicationProfile {
 		return Target{}, invalidModel()
@@ -53,6 +53,8 @@ func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) 
 		return c.target(&m, region, account)
 	case arn.KindApplicationProfile:
 		return c.applicationProfile(ctx, &m, region, account)
+	case arn.KindPromptRouter, arn.KindDefaultPromptRouter:
+		return c.router(ctx, &m, region, account)
 	case arn.KindProvisionedName:
 		return Target{}, invalidModel()
 	}
@@ -66,7 +68,10 @@ func (c *Catalog) target(m *arn.Model, region, account string) (Target, error) {
 		return Target{}, invalidModel()
 	}
 	if c.ended(&model) {
-		return Target{}, apierr.NotFound("The model %s has reached the end of its life.", model.ID)
+		return Target{}, endOfLife()
+	}
+	if m.Geo == "" && !model.InRegion(region) {
+		return Target{}, throughProfile(model.ID)
 	}
 	t := Target{
 		Model:    model,
@@ -79,7 +84,7 @@ func (c *Catalog) target(m *arn.Model, region, account string) (Target, error) {
 		return t, nil
 	}
 	t.through(arn.InferenceProfile(region, account, m.Geo+"."+model.ID))
-	for _, r := range geographyRegions(m.Geo, region) {
+	for _, r := range c.spread(m.Geo, region) {
 		t.Destinations = append(t.Destinations, arn.FoundationModel(r, model.ID))
 		if r != region {
 			t.Regions = append(t.Regions, r)
@@ -132,10 +137,10 @@ func (t *Target) through(profile string) {
 // a size variant of, or what a pattern makes of it. Region "" means any.
 func (c *Catalog) find(id, region string) (Model, bool) {
 	m, ok := c.lookup(id)
-	if !ok || region != "" && len(m.Regions) > 0 && !slices.Contains(m.Regions, region) {
+	if !ok || !m.offered(region) {
 		return Model{}, false
 	}
-	return m, true
+	return c.aged(m), true
 }
 
 func (c *Catalog) lookup(id string) (Model, bool) {
@@ -167,6 +172,19 @@ func (c *Catalog) lookup(id string) (Model, bool) {
 func (c *Catalog) ended(m *Model) bool {
 	end := m.Lifecycle.EndOfLife
 	return !end.IsZero() && !c.now().Before(end)
+}
+
+// endOfLife is what the live service answers to the id of a model that has ended.
+func endOfLife() error {
+	return apierr.NotFound("This model version has reached the end of its life.")
+}
+
+// aged is the model as it is today: LEGACY from its date on.
+func (c *Catalog) aged(m Model) Model {
+	if from := m.Lifecycle.Legacy; !from.IsZero() && !c.now().Before(from) {
+		m.Lifecycle.Status = Legacy
+	}
+	return m
 }
 
 // invalidModel is what the live service answers to an identifier that it cannot

@@ -79,6 +79,26 @@ func (d *document) validate() error {
 			return fmt.Errorf("%s: pattern %q: %w", e.at, e.id, err)
 		}
 	}
+	for i := range d.aliases {
+		e := &d.aliases[i]
+		err := e.value.check()
+		if err == nil {
+			err = d.leads(&e.value)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: alias %q: %w", e.at, e.id, err)
+		}
+	}
+	for i := range d.routers {
+		e := &d.routers[i]
+		err := e.value.check()
+		if err == nil {
+			err = d.routes(&e.value)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: router %q: %w", e.at, e.id, err)
+		}
+	}
 	return nil
 }
 
@@ -281,10 +301,14 @@ func (m *Model) check(id, provider *regexp.Regexp, modes map[string]string) erro
 		return fmt.Errorf("stand_in: weights of mode completion cannot stand in")
 	case m.MaxOutput < 0:
 		return fmt.Errorf("max_output: want a number from 0")
-	case m.Lifecycle.Status != "ACTIVE" && m.Lifecycle.Status != "LEGACY":
+	case m.Lifecycle.Status != "ACTIVE" && m.Lifecycle.Status != Legacy:
 		return fmt.Errorf("lifecycle.status: want ACTIVE or LEGACY, not %q", m.Lifecycle.Status)
 	case !m.Lifecycle.EndOfLife.IsZero() && !m.Lifecycle.EndOfLife.After(m.Lifecycle.StartOfLife):
 		return fmt.Errorf("lifecycle.end_of_life: not after start_of_life")
+	case !m.Lifecycle.EndOfLife.IsZero() && m.Lifecycle.Legacy.After(m.Lifecycle.EndOfLife):
+		return fmt.Errorf("lifecycle.legacy: after end_of_life")
+	case m.Lifecycle.Extended.Before(m.Lifecycle.Legacy) && !m.Lifecycle.Extended.IsZero():
+		return fmt.Errorf("lifecycle.extended_access: before legacy")
 	}
 	if err := oneOf("input", m.Input, "TEXT", "IMAGE"); err != nil {
 		return err

@@ -3345,7 +3345,7 @@ var shapes = [...]awsapi.Shape{
 	idPricingTerm: {Name: "PricingTerm", Kind: awsapi.Structure, Members: []awsapi.Member{
 		{Name: "rateCard", Shape: idRateCard, Required: true},
 	}},
-	idPromptRouterArn:         {Name: "PromptRouterArn", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 2048, Pattern: "arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:default-prompt-router/[a-zA-Z0-9-:.]+"},
+	idPromptRouterArn:         {Name: "PromptRouterArn", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 2048, Pattern: "arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:default-prompt-router/[a-zA-Z0-9-:.]+", GoPattern: "arn:aws(-[^:]+)?:bedrock:[a-z0-9-]{1,20}:[0-9]{12}:(default-)?prompt-router/[a-zA-Z0-9-:.]+"},
 	idPromptRouterDescription: {Name: "PromptRouterDescription", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 200, Pattern: "([0-9a-zA-Z:.][ _-]?)+", Sensitive: true},
 	idPromptRouterName:        {Name: "PromptRouterName", Kind: awsapi.String, HasMin: true, Min: 1, HasMax: true, Max: 64, Pattern: "([0-9a-zA-Z][ _-]?)+"},
 	idPromptRouterStatus:      {Name: "PromptRouterStatus", Kind: awsapi.String, Enum: []string{"AVAILABLE"}},
