@@ -124,7 +124,7 @@ func (c Config) grantUpstream(address string) {
 func (s *Server) upstream(u Upstream, w *catalog.Weights) (openaiengine.Upstream, error) {
 	out := openaiengine.Upstream{
 		URL: u.URL, Kind: openaiengine.Kind(u.Kind), Model: cmp.Or(w.Source.Model, u.Model), Mode: engine.Mode(w.Mode),
-		Concurrent: u.Concurrent, ContextTokens: w.ContextTokens, FirstByte: u.FirstByte, Idle: u.Idle,
+		Concurrent: u.Concurrent, MaxTokens: u.MaxTokens, ContextTokens: w.ContextTokens, FirstByte: u.FirstByte, Idle: u.Idle,
 		Tools: u.Tools, Images: u.Images, Thoughts: u.Thoughts, SpecialTokens: u.SpecialTokens,
 		Exclusive: u.Exclusive, Scopes: u.Accounts, Gateway: u.Gateway, Header: http.Header{},
 	}

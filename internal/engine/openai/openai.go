@@ -74,6 +74,9 @@ type Upstream struct {
 	// Concurrent is how many generations run at a time; the others wait here. 0
 	// means DefaultConcurrent.
 	Concurrent int
+	// MaxTokens is how many tokens those that run may hold together, input and output
+	// limits; a request for more runs alone. 0 means any number.
+	MaxTokens int
 	// ContextTokens bounds one request, input and output together; 0 means what
 	// the server tells.
 	ContextTokens int
@@ -175,7 +178,7 @@ func New(c Config) (*Engine, error) {
 		}
 		e.upstreams[id] = &upstream{
 			id: id, c: u, log: c.Log.With("upstream", id), learning: make(chan struct{}, 1),
-			slots: limit.NewSlots(limit.SlotsConfig{N: u.Concurrent, Wait: c.QueueWait, MaxQueue: c.Queue}),
+			slots: limit.NewSlots(limit.SlotsConfig{N: u.Concurrent, Tokens: u.MaxTokens, Wait: c.QueueWait, MaxQueue: c.Queue}),
 			client: &client{base: base, key: u.Key, header: u.Header, http: &http.Client{
 				Transport: u.Transport,
 				// A redirect would take the key to somewhere else.
@@ -202,7 +205,7 @@ func (u *Upstream) check() (string, error) {
 		return "", fmt.Errorf("mode: want chat, completion or embed, not %q", u.Mode)
 	case u.Gateway != "" && u.Gateway != LLMD:
 		return "", fmt.Errorf("gateway: want %s or nothing, not %q", LLMD, u.Gateway)
-	case u.Concurrent < 0 || u.ContextTokens < 0 || u.FirstByte < 0 || u.Idle < 0:
+	case u.Concurrent < 0 || u.MaxTokens < 0 || u.ContextTokens < 0 || u.FirstByte < 0 || u.Idle < 0:
 		return "", errors.New("concurrent, context_tokens and the timeouts must not be negative")
 	case u.Exclusive && u.Kind != LlamaServer:
 		return "", errors.New("exclusive: only for kind llama-server")
