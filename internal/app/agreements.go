@@ -17,10 +17,15 @@ func openAgreements(ctx context.Context, st store.Store, account string, log *sl
 	return agreement.Open(ctx, agreement.Config{Records: st, Default: account, Log: log})
 }
 
-// gate puts agreements and quotas before the models, and behind them what is made
-// to go wrong: everything that needs a reply comes through it.
-func (s *Server) gate(infer *inference.Service) agreement.Gate {
-	return agreement.Gate{Inference: s.limited(fault.Injector{Inference: infer, Rules: s.faults}), Agreements: s.agreements}
+// gate puts agreements and quotas before the models, behind them what is made to
+// go wrong, and then what spares the models work: everything that needs a reply
+// comes through it.
+func (s *Server) gate(infer *inference.Service) (agreement.Gate, error) {
+	behind, err := s.cached(infer)
+	if err != nil {
+		return agreement.Gate{}, err
+	}
+	return agreement.Gate{Inference: s.limited(fault.Injector{Inference: behind, Rules: s.faults}), Agreements: s.agreements}, nil
 }
 
 // reporter is an engine that tells of its processes; nil when it has none.

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/outcrop/outcrop/internal/agreement"
+	"github.com/outcrop/outcrop/internal/cache"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/datadir"
 	"github.com/outcrop/outcrop/internal/document"
@@ -187,6 +188,7 @@ type Server struct {
 	agreements *agreement.Service
 	faults     *fault.Rules
 	quotas     *quota.Service
+	caches     *cache.Gate // nil when all of them are off
 	metrics    *metrics.Book
 	buckets    buckets
 	authority  *authority
@@ -278,13 +280,16 @@ func (s *Server) handler() (http.Handler, error) {
 	st := s.state
 	s.meter = meter.NewWriter(meter.Config{Store: st.store, Strict: s.cfg.Usage.Strict, Log: s.log})
 	s.tokens = idempotency.NewService(idempotency.Config{Store: st.store, Log: s.log})
-	infer := s.gate(inference.New(inference.Config{
+	infer, err := s.gate(inference.New(inference.Config{
 		Engine: s.engine, Fit: &embedfit.Fitter{}, MaxContext: s.cfg.Engine.MaxContext,
 		Documents: document.New(document.Limits{Command: s.cfg.DocumentReader}),
 		Pictures:  picture.New(picture.Limits{}),
 		Canvas:    picture.NewCanvas(picture.Limits{}),
 		Objects:   s.objects,
 	}))
+	if err != nil {
+		return nil, err
+	}
 	g, err := gateway.New(gateway.Config{
 		Services:    Services(),
 		Routes:      s.routes(infer),

@@ -57,6 +57,8 @@ type Config struct {
 	Pools Pools `yaml:"pools"`
 	// Valkey is where several servers count quotas together. Default none.
 	Valkey Valkey `yaml:"valkey"`
+	// Caches spare models the work that was done before. Default off.
+	Caches Caches `yaml:"caches"`
 	// Workloads are programs of this machine that get credentials. Default none.
 	Workloads Workloads `yaml:"workloads"`
 	// Account owns the first access key; 12 digits.
@@ -254,6 +256,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	if err := c.Valkey.check(); err != nil {
+		return c, err
+	}
+	if err := c.Caches.check(); err != nil {
 		return c, err
 	}
 	if c.out == nil {

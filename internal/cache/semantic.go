@@ -23,7 +23,7 @@ const MinThreshold = 0.8
 const (
 	// DefaultQuestions is how many questions are held unless the configuration says
 	// otherwise.
-	DefaultQuestions = 10_000
+	DefaultQuestions = 4096
 	// maxQuestion is the longest text, in bytes, that is compared; longer ones say too
 	// much for one vector.
 	maxQuestion = 4096
