@@ -59,6 +59,9 @@ type Info struct {
 	// takes Request.Tools, tool calls and tool results, and finds the calls of a
 	// reply. Without it the pipeline writes and reads them as text.
 	Tools bool
+	// Forces says that the engine itself makes a reply follow Request.Choice and
+	// Request.Format: it takes them as they are, and tools with them.
+	Forces bool
 	// Images says that the weights see images.
 	Images bool
 }

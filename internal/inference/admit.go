@@ -27,7 +27,7 @@ func (s *Service) admit(ctx context.Context, c *call.Call, t engine.Target, w ca
 		want = *r.Params.MaxTokens
 	}
 	// A token is at least one byte of text, so a short request needs no count.
-	if bound, ok := inputBound(w, r); ok && bound+want <= limit {
+	if bound, ok := inputBound(w, r, p.forces); ok && bound+want <= limit {
 		r.Params.MaxTokens = &want
 		return nil
 	}
@@ -69,14 +69,32 @@ const (
 	templateTokensPerTurn = 16
 )
 
+// What a model behind an engine that forces choices itself adds at most: the
+// instructions for tools, and what an image of our size is read as.
+const (
+	toolTokens  = 1024 // once per request with tools
+	imageTokens = 4096
+)
+
 // inputBound is an upper bound of the input tokens of r; ok is false when there
 // is none: a template may write tools and calls at any length, and what an image
-// takes only the engine knows.
-func inputBound(w catalog.Weights, r *llm.Request) (n int, ok bool) {
-	if len(r.Tools) > 0 {
+// takes only the engine knows. Of an engine that forces choices itself both are
+// known well enough: counting there may cost as much as a reply.
+func inputBound(w catalog.Weights, r *llm.Request, forces bool) (n int, ok bool) {
+	if len(r.Tools) > 0 && !forces {
 		return 0, false
 	}
 	n = max(templateTokens, w.TemplateBytes) + len(r.Raw)
+	if len(r.Tools) > 0 {
+		n += toolTokens
+	}
+	for i := range r.Tools {
+		t := &r.Tools[i]
+		n += len(t.Name) + len(t.Description) + len(t.Schema) + templateTokensPerTurn
+	}
+	if r.Format != nil {
+		n += len(r.Format.Schema)
+	}
 	for _, s := range r.System {
 		n += len(s) + templateTokensPerTurn
 	}
@@ -85,12 +103,32 @@ func inputBound(w catalog.Weights, r *llm.Request) (n int, ok bool) {
 		for j := range r.Messages[i].Content {
 			b := &r.Messages[i].Content[j]
 			if b.Kind != llm.Text && b.Kind != llm.Reasoning {
-				return 0, false
+				if !forces {
+					return 0, false
+				}
+				n += blockBound(b)
 			}
 			n += len(b.Text)
 		}
 	}
 	return n, true
+}
+
+// blockBound is an upper bound of what a block takes beside its own text.
+func blockBound(b *llm.Block) int {
+	n := 0
+	switch {
+	case b.Kind == llm.Image:
+		n = imageTokens
+	case b.Call != nil:
+		n = templateTokensPerTurn + len(b.Call.ID) + len(b.Call.Name) + len(b.Call.Input)
+	case b.Result != nil:
+		n = templateTokensPerTurn + len(b.Result.CallID)
+		for i := range b.Result.Content {
+			n += len(b.Result.Content[i].Text) + blockBound(&b.Result.Content[i])
+		}
+	}
+	return n
 }
 
 // inputLeast is a lower bound of the input tokens of r; 0 when the weights give

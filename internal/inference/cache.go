@@ -27,7 +27,7 @@ func (s *Service) measureCache(ctx context.Context, t engine.Target, w catalog.W
 	if p.whole.Cache == nil || p.whole.Raw != "" {
 		return nil
 	}
-	if bound, ok := inputBound(w, p.req); ok && bound < CacheMinimum {
+	if bound, ok := inputBound(w, p.req, p.forces); ok && bound < CacheMinimum {
 		return nil
 	}
 	before := toolcall.Told(cutAt(p.whole, *p.whole.Cache), p.template)

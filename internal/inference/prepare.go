@@ -53,7 +53,8 @@ type prepared struct {
 	req      *llm.Request // what the engine gets; nobody else's
 	raise    toolcall.Raise
 	template toolcall.Template
-	prefix   int // tokens in front of the cache point; 0: none is cached
+	prefix   int  // tokens in front of the cache point; 0: none is cached
+	forces   bool // engine.Info.Forces
 }
 
 // prepare reads media and brings tools to the weights, which take limit tokens
@@ -62,19 +63,24 @@ func (s *Service) prepare(ctx context.Context, c *call.Call, t engine.Target, li
 	p := &prepared{whole: r}
 	m := media{Service: s, ctx: ctx, account: c.Principal.Account}
 	m.count(r)
-	if m.images+m.documents > 0 || usesTools(r) {
+	if m.images+m.documents > 0 || usesTools(r) || r.Format != nil {
 		info, err := s.cfg.Engine.Info(ctx, t)
 		if err != nil {
 			return nil, err
 		}
 		m.sees, p.template = info.Images, toolcall.Template(info.Tools)
-		m.limit, m.tokenBytes = limit, info.TokenBytes
+		m.limit, m.tokenBytes, p.forces = limit, info.TokenBytes, info.Forces
 	}
 	if m.images+m.documents > 0 {
 		var err error
 		if p.whole, err = m.read(r); err != nil {
 			return nil, err
 		}
+	}
+	if p.forces {
+		req := *p.whole // MaxTokens is set in it
+		p.req = &req
+		return p, nil
 	}
 	lowered, raise, err := toolcall.Lower(p.whole, p.template)
 	if err != nil {

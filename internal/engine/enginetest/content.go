@@ -185,6 +185,10 @@ const (
 )
 
 func (s *suite) grammar(t *testing.T) {
+	held := Ask("Which number do you like?", 24)
+	if held.Grammar = Grammar; s.refused(t, held) {
+		return
+	}
 	for _, to := range []engine.Target{s.Chat, s.Tools} {
 		if to.Weights == "" {
 			continue
@@ -255,6 +259,9 @@ func (s *suite) images(t *testing.T) {
 func (s *suite) raw(t *testing.T) {
 	to := s.fresh()
 	r := &llm.Request{Raw: "One, two, three, four,", Params: llm.Params{MaxTokens: new(6), Temperature: new(0.0)}}
+	if s.refused(t, r) {
+		return
+	}
 	resp, _ := Reply(t, s.Engine, to, r)
 	s.counted(t, to, r, resp)
 	if resp.Text() == "" || resp.Usage.OutputTokens != 6 {
@@ -268,6 +275,10 @@ func (s *suite) raw(t *testing.T) {
 }
 
 func (s *suite) logprobs(t *testing.T) {
+	told := Ask(story, 12)
+	if told.Logprobs = true; s.refused(t, told) {
+		return
+	}
 	for name, r := range map[string]*llm.Request{
 		"chat": Ask(story, 12), "raw": {Raw: story, Params: llm.Params{MaxTokens: new(12), Temperature: new(0.0)}},
 	} {

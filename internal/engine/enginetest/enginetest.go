@@ -39,6 +39,9 @@ type Subject struct {
 	Images engine.Target
 	// Missing are weights that the engine does not have.
 	Missing engine.Target
+	// Plain says that the engine knows neither grammars, nor raw prompts, nor the
+	// probabilities of tokens: it must refuse them (ValidationException).
+	Plain bool
 	// Slots is how many requests run at once; 0 means any number.
 	Slots int
 	// Kill makes the model server die now, as kill -9 would; nil skips these
@@ -103,6 +106,28 @@ func Run(t *testing.T, start func(t *testing.T) Subject) {
 	} {
 		t.Run(c.name, c.run)
 	}
+}
+
+// refused reports whether the engine must refuse what a case is about, and checks
+// that it does.
+func (s *suite) refused(t *testing.T, r *llm.Request) bool {
+	t.Helper()
+	if !s.Plain {
+		return false
+	}
+	n := 0
+	for ev, err := range s.Engine.Generate(t.Context(), s.fresh(), r) {
+		n++
+		if err == nil {
+			t.Errorf("event %+v", ev)
+			break
+		}
+		WantCode(t, err, apierr.CodeValidation)
+	}
+	if n != 1 {
+		t.Errorf("%d yields, want the refusal alone", n)
+	}
+	return true
 }
 
 type suite struct {
