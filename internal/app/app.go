@@ -190,7 +190,9 @@ type Server struct {
 	quotas     *quota.Service
 	caches     *cache.Gate // nil when all of them are off
 	metrics    *metrics.Book
-	buckets    buckets
+	shared     *shared
+	buckets    quota.Buckets
+	renew      func(context.Context) error // of buckets
 	authority  *authority
 
 	ready    atomic.Bool // everything is installed
@@ -245,7 +247,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.quotas, err = openQuotas(ctx, s.state.store, s.log); err != nil {
 		return nil, err
 	}
-	if s.buckets, err = s.cfg.openBuckets(ctx, s.log); err != nil {
+	if s.shared, err = s.cfg.openShared(ctx, s.log); err != nil {
 		return nil, err
 	}
 	if s.authority, err = s.newAuthority(ctx); err != nil {
@@ -260,6 +262,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.engine, err = newEngine(s.cfg, s.state.catalog, s.state.weights); err != nil {
 		return nil, err
 	}
+	s.buckets, s.renew = s.shared.buckets()
 	if s.engine, err = s.withUpstreams(s.engine); err != nil {
 		return nil, err
 	}
@@ -400,7 +403,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms.Go(func() error { return s.agreements.Run(broken) })
 	rooms.Go(func() error { return s.faults.Run(broken) })
 	rooms.Go(func() error { return s.quotas.Run(broken) })
-	rooms.Go(func() error { return s.buckets.run(broken) })
+	rooms.Go(func() error { return s.renew(broken) })
 	rooms.Go(func() error { return s.state.keys.Run(broken) })
 	rooms.Go(func() error { return s.state.directory.Run(broken) })
 	rooms.Go(func() error { return s.authority.approvals.Run(broken) })
@@ -448,10 +451,7 @@ func (s *Server) Close() error {
 		errs = append(errs, s.state.store.Close())
 		s.state = nil
 	}
-	if s.buckets.close != nil {
-		s.buckets.close()
-		s.buckets.close = nil
-	}
+	s.shared.close()
 	if s.objects != nil {
 		errs = append(errs, s.objects.Close())
 		s.objects = nil

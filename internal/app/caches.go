@@ -33,7 +33,8 @@ type ResponseCache struct {
 	// TTL is how long a reply is kept; default 1 h.
 	TTL time.Duration `yaml:"ttl"`
 	// Bytes is the memory for all replies that are kept, those of the semantic cache
-	// included; default 64 MiB.
+	// included; default 64 MiB. With valkey they are kept there, and its own settings
+	// bound them.
 	Bytes int64 `yaml:"bytes"`
 }
 
@@ -113,7 +114,7 @@ func (s *Server) cached(behind agreement.Inference) (agreement.Inference, error)
 		return nil, err
 	}
 	cfg := cache.Config{
-		Inference: behind, Secret: secret, Digest: s.digest, Epoch: epoch, Store: cache.NewMemory(c.Responses.Bytes, nil),
+		Inference: behind, Secret: secret, Digest: s.digest, Epoch: epoch, Store: s.shared.cache(c.Responses.Bytes),
 		Responses: cache.Responses{Accounts: c.Responses.Accounts, TTL: c.Responses.TTL},
 		Coalesce:  c.Coalesce.Accounts,
 		Semantic:  cache.Semantic{Accounts: c.Semantic.Accounts, Tags: s.resources.Tags, TTL: c.Semantic.TTL, Questions: c.Semantic.Questions},

@@ -55,7 +55,8 @@ type Config struct {
 	Upstreams []Upstream `yaml:"upstreams"`
 	// Pools says how a server is picked where weights have several.
 	Pools Pools `yaml:"pools"`
-	// Valkey is where several servers count quotas together. Default none.
+	// Valkey is where several servers count quotas and keep cached replies together.
+	// Default none.
 	Valkey Valkey `yaml:"valkey"`
 	// Caches spare models the work that was done before. Default off.
 	Caches Caches `yaml:"caches"`

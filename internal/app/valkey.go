@@ -15,14 +15,16 @@ import (
 
 	client "github.com/valkey-io/valkey-go"
 
+	"github.com/outcrop/outcrop/internal/cache"
+	cachevalkey "github.com/outcrop/outcrop/internal/cache/valkey"
 	"github.com/outcrop/outcrop/internal/network"
 	"github.com/outcrop/outcrop/internal/quota"
-	"github.com/outcrop/outcrop/internal/quota/valkey"
+	quotavalkey "github.com/outcrop/outcrop/internal/quota/valkey"
 )
 
 // Valkey is a Valkey or Redis server, or a cluster of them, in which several servers
-// count what quotas bound. Default none: this process counts for itself, from zero
-// after a restart.
+// count what quotas bound and keep cached replies. Default none: this process counts
+// for itself, from zero after a restart, and keeps replies in its memory.
 type Valkey struct {
 	// Addresses are HOST:PORT of the server, or of some servers of a cluster. None
 	// means that there is no server.
@@ -38,8 +40,8 @@ type Valkey struct {
 	// Prefix begins all keys; installations that share a server have one each. Default
 	// outcrop.
 	Prefix string `yaml:"prefix"`
-	// Timeout bounds one question; default 500 ms. A call whose quotas cannot be asked
-	// gets ServiceUnavailableException.
+	// Timeout bounds one question of quotas; default 500 ms. A call whose quotas cannot
+	// be asked gets ServiceUnavailableException; one whose cache cannot, goes on.
 	Timeout time.Duration `yaml:"timeout"`
 }
 
@@ -70,25 +72,26 @@ func (v Valkey) check() error {
 // connectTimeout bounds the first connection, which a server needs to start.
 const connectTimeout = 10 * time.Second
 
-// buckets is where the use of quotas is counted.
-type buckets struct {
-	quota.Buckets
-	run   func(context.Context) error
-	close func()
+// shared is what several servers of an installation share; its parts are this
+// process's own when the configuration names no server.
+type shared struct {
+	client client.Client // nil without a server
+	cfg    Valkey
+	log    *slog.Logger
 }
 
-// openBuckets connects to the server that counts, if the configuration has one.
-func (c Config) openBuckets(ctx context.Context, log *slog.Logger) (buckets, error) {
-	v := c.Valkey
-	if !v.on() {
-		return buckets{quota.NewMemory(nil), func(context.Context) error { return nil }, func() {}}, nil
+// openShared connects to the server of the configuration, if it has one.
+func (c Config) openShared(ctx context.Context, log *slog.Logger) (*shared, error) {
+	s := &shared{cfg: c.Valkey, log: log}
+	if !s.cfg.on() {
+		return s, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	c.grantValkey()
-	o, err := v.options(c.out)
+	o, err := s.cfg.options(c.out)
 	if err != nil {
-		return buckets{}, fmt.Errorf("valkey: %w", err)
+		return nil, fmt.Errorf("valkey: %w", err)
 	}
 	type made struct {
 		client client.Client
@@ -101,19 +104,43 @@ func (c Config) openBuckets(ctx context.Context, log *slog.Logger) (buckets, err
 	}()
 	select {
 	case m := <-done:
-		if m.err != nil {
-			return buckets{}, fmt.Errorf("valkey: connect to %s: %w", strings.Join(v.Addresses, ", "), m.err)
-		}
-		b := valkey.New(valkey.Config{Client: m.client, Prefix: v.Prefix, Timeout: v.Timeout, Log: log})
-		return buckets{b, b.Run, m.client.Close}, nil
+		s.client, err = m.client, m.err
 	case <-ctx.Done():
+		err = ctx.Err()
 		go func() { // whenever it is done
 			if m := <-done; m.err == nil {
 				m.client.Close()
 			}
 		}()
-		return buckets{}, fmt.Errorf("valkey: connect to %s: %w", strings.Join(v.Addresses, ", "), ctx.Err())
 	}
+	if err != nil {
+		return nil, fmt.Errorf("valkey: connect to %s: %w", strings.Join(s.cfg.Addresses, ", "), err)
+	}
+	return s, nil
+}
+
+func (s *shared) close() {
+	if s != nil && s.client != nil {
+		s.client.Close()
+		s.client = nil
+	}
+}
+
+// buckets is where the use of quotas is counted; run has to run beside it.
+func (s *shared) buckets() (b quota.Buckets, run func(context.Context) error) {
+	if s.client == nil {
+		return quota.NewMemory(nil), func(context.Context) error { return nil }
+	}
+	v := quotavalkey.New(quotavalkey.Config{Client: s.client, Prefix: s.cfg.Prefix, Timeout: s.cfg.Timeout, Log: s.log})
+	return v, v.Run
+}
+
+// cache is where replies are kept: of this process, at most so many bytes.
+func (s *shared) cache(bytes int64) cache.Store {
+	if s.client == nil {
+		return cache.NewMemory(bytes, nil)
+	}
+	return cachevalkey.New(cachevalkey.Config{Client: s.client, Prefix: s.cfg.Prefix})
 }
 
 // options are those of the client library.
