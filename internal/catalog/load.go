@@ -43,6 +43,8 @@ type Options struct {
 	Routers Routers
 	// Profiles finds application inference profiles; nil means there are none.
 	Profiles Profiles
+	// Provisioned finds provisioned throughput; nil means there is none.
+	Provisioned Provisioned
 	// Now is the clock that ends lives; nil means time.Now.
 	Now func() time.Time
 }
@@ -50,19 +52,20 @@ type Options struct {
 // Catalog is the models that this server knows. It does not change and is safe
 // for concurrent use.
 type Catalog struct {
-	weights  []Weights
-	byWeight map[string]int
-	models   []Model // in the order of the file
-	byID     map[string]int
-	patterns []Pattern
-	prefixes []prefix // longest first
-	aliases  []Alias
-	byAlias  map[string]string // what an alias stands for
-	routers  []DefaultRouter
-	made     Routers
-	regions  []string
-	profiles Profiles
-	now      func() time.Time
+	weights     []Weights
+	byWeight    map[string]int
+	models      []Model // in the order of the file
+	byID        map[string]int
+	patterns    []Pattern
+	prefixes    []prefix // longest first
+	aliases     []Alias
+	byAlias     map[string]string // what an alias stands for
+	routers     []DefaultRouter
+	made        Routers
+	regions     []string
+	profiles    Profiles
+	provisioned Provisioned
+	now         func() time.Time
 }
 
 // prefix is one line of a pattern, without its star.
@@ -127,8 +130,8 @@ func (d *document) build(o Options) *Catalog {
 		byAlias:  make(map[string]string, len(d.aliases)),
 		made:     o.Routers,
 		regions:  o.Regions,
-		profiles: o.Profiles,
-		now:      o.Now,
+		profiles: o.Profiles, provisioned: o.Provisioned,
+		now: o.Now,
 	}
 	if c.now == nil {
 		c.now = time.Now

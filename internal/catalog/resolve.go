@@ -55,8 +55,8 @@ func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) 
 		return c.applicationProfile(ctx, &m, region, account)
 	case arn.KindPromptRouter, arn.KindDefaultPromptRouter:
 		return c.router(ctx, &m, region, account)
-	case arn.KindProvisionedName:
-		return Target{}, invalidModel()
+	case arn.KindProvisionedModel, arn.KindProvisionedName:
+		return c.provisionedModel(&m, region, account)
 	}
 	return Target{}, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
 }
@@ -107,7 +107,8 @@ func (c *Catalog) applicationProfile(ctx context.Context, m *arn.Model, region, 
 		if m.IsARN() {
 			return Target{}, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
 		}
-		return Target{}, invalidModel() // any word of 12 characters looks like such an id
+		// Any word of 12 characters looks like such an id.
+		return c.provisionedModel(m, region, account)
 	}
 	if err != nil {
 		return Target{}, err
