@@ -123,13 +123,14 @@ func (e *Engine) pick(p *pool, t *engine.Target, a *ask, tried []*member) (_ *le
 	regional = true
 	var few [8]*member
 	equals := few[:0]
-	for _, m := range p.members {
+	held := p.held[t.Reserved]
+	for i, m := range p.members {
 		region, ok := m.server.rank(t.Regions)
 		if !ok {
 			continue
 		}
 		regional = false
-		if slices.Contains(tried, m) {
+		if slices.Contains(tried, m) || t.Reserved != "" && (held == nil || held[i] == 0) {
 			continue
 		}
 		at := place{region: region, order: m.server.Order}

@@ -110,7 +110,9 @@ var (
 type pool struct {
 	weights string
 	members []*member
-	mode    engine.Mode // of the last request; guarded by Engine.mu
+	mode    engine.Mode      // of the last request; guarded by Engine.mu
+	held    map[string][]int // slots set aside for each holder, by member; guarded by Engine.mu
+	reserve sync.Mutex       // held while slots are set aside
 }
 
 // New returns an Engine over the servers. It starts nothing.
@@ -150,7 +152,7 @@ func New(c Config) (*Engine, error) {
 		e.servers = append(e.servers, one)
 	}
 	for id, members := range c.Weights {
-		p := &pool{weights: id}
+		p := &pool{weights: id, held: map[string][]int{}}
 		for _, m := range members {
 			s := named[m.Server]
 			switch {

@@ -1,0 +1,98 @@
+package pool
+
+import (
+	"context"
+	"errors"
+
+	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+var _ engine.Reserver = (*Engine)(nil)
+
+// Reserve implements engine.Reserver: slots are set aside one by one, each on the
+// server with the fewest for the holder that still has one. Replacements of the
+// weights set nothing aside. When there are too few in all, everything stays as it
+// was.
+func (e *Engine) Reserve(ctx context.Context, t engine.Target, holder string, n int) error {
+	p := e.pools[t.Weights]
+	if p == nil {
+		return unknown(t)
+	}
+	p.reserve.Lock()
+	defer p.reserve.Unlock()
+	e.mu.Lock()
+	before := p.held[holder]
+	e.mu.Unlock()
+	now := make([]int, len(p.members))
+	set := func(i, n int) error {
+		m := p.members[i]
+		r, ok := m.server.Engine.(engine.Reserver)
+		if !ok || m.at.Weights != "" {
+			return errNothing
+		}
+		return r.Reserve(ctx, m.target(t), holder, n)
+	}
+	for i := range before { // what he had is free for him
+		if before[i] > 0 {
+			if err := set(i, 0); err != nil {
+				return err
+			}
+		}
+	}
+	shut := make([]bool, len(p.members))
+	for range n {
+		at := -1
+		for {
+			at = -1
+			for i := range now {
+				if !shut[i] && (at < 0 || now[i] < now[at]) {
+					at = i
+				}
+			}
+			if at < 0 {
+				break
+			}
+			err := set(at, now[at]+1)
+			if err == nil {
+				now[at]++
+				break
+			}
+			if e, ok := errors.AsType[*apierr.Error](err); !ok || e.Code != apierr.CodeServiceQuotaExceeded {
+				return errors.Join(err, restore(set, now, before))
+			}
+			shut[at] = true
+		}
+		if at < 0 {
+			if err := restore(set, now, before); err != nil {
+				return err
+			}
+			return errNothing
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n == 0 {
+		delete(p.held, holder)
+	} else {
+		p.held[holder] = now
+	}
+	return nil
+}
+
+// restore sets aside what was so before.
+func restore(set func(i, n int) error, now, before []int) error {
+	var errs []error
+	for i := range now {
+		want := 0
+		if before != nil {
+			want = before[i]
+		}
+		if now[i] != want {
+			errs = append(errs, set(i, want))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+var errNothing = apierr.QuotaExceeded("The model's servers cannot set as much throughput aside.")
