@@ -25,9 +25,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/engine/sandbox"
 )
 
 func main() {
+	if sandbox.InChild() {
+		os.Exit(sandbox.Child())
+	}
 	if len(os.Args) == 2 && os.Args[1] == clientFlag {
 		if err := client(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)

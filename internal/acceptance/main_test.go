@@ -18,6 +18,7 @@ import (
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/apptest"
 	"github.com/outcrop/outcrop/internal/document"
+	"github.com/outcrop/outcrop/internal/engine/sandbox"
 	"github.com/outcrop/outcrop/internal/keys"
 )
 
@@ -27,10 +28,14 @@ var (
 	seed = flag.Uint64("seed", 1, "which tenth to run without -full")
 )
 
-// TestMain lets the test binary be the process that reads one document.
+// TestMain lets the test binary be the process that reads one document, or that
+// confines an engine.
 func TestMain(m *testing.M) {
 	if document.InChild() {
 		os.Exit(document.Child(os.Stdin, os.Stdout))
+	}
+	if sandbox.InChild() {
+		os.Exit(sandbox.Child())
 	}
 	os.Exit(m.Run())
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/lexer"
 
+	"github.com/outcrop/outcrop/internal/engine/sandbox"
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/network"
@@ -84,6 +85,10 @@ type Config struct {
 	// empty means this program with the argument document.Argument, whose main
 	// function must ask document.InChild.
 	DocumentReader []string `yaml:"-"`
+	// EngineLauncher is the command that confines a model's process and becomes it
+	// (sandbox.Child); empty means this program with the argument sandbox.Argument,
+	// whose main function must ask sandbox.InChild.
+	EngineLauncher []string `yaml:"-"`
 
 	out    *network.Egress  // the one way out; set by withDefaults
 	record *network.FlowLog // nil keeps no flow records; set by withDefaults
@@ -108,6 +113,8 @@ type Engine struct {
 	MemoryLimit int64 `yaml:"memory_limit"`
 	// Threads that one model may use; default the machine's physical cores.
 	Threads int `yaml:"threads"`
+	// Sandbox confines the processes of models.
+	Sandbox Sandbox `yaml:"sandbox"`
 }
 
 // Limits bound what clients may take of the server.
@@ -305,6 +312,16 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if !arn.ValidAccount(c.Account) {
 		return c, fmt.Errorf("account: %q is not an account id of 12 digits", c.Account)
+	}
+	if err := c.Engine.Sandbox.resolve(); err != nil {
+		return c, err
+	}
+	if len(c.EngineLauncher) == 0 {
+		self, err := sandbox.Self()
+		if err != nil {
+			return c, err
+		}
+		c.EngineLauncher = self.Command
 	}
 	if c.Engine.MemoryLimit < 0 || c.Engine.Threads < 0 {
 		return c, errors.New("engine: memory_limit and threads must not be negative")

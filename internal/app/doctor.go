@@ -35,6 +35,7 @@ func (Program) Doctor(ctx context.Context, o cli.Options) []cli.Check {
 	}
 	defer s.store.Close() // nothing was written
 	checks = append(checks, checkData(cfg), checkKeys(ctx, s), checkEngine(ctx, cfg))
+	checks = append(checks, checkSandbox(ctx, cfg)...)
 	checks = append(checks, checkModels(ctx, s)...)
 	return append(append(checks, checkPorts(ctx, cfg)...), checkClock(ctx, s))
 }

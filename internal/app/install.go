@@ -101,6 +101,7 @@ func LlamaCpp(cfg Config, cat *catalog.Catalog, store *weights.Store, log *slog.
 		QueueWait:   cfg.Engine.QueueDeadline,
 		Queue:       cfg.Engine.Queue,
 		Log:         log,
+		Sandbox:     cfg.confinement(),
 	}
 }
 
@@ -121,8 +122,8 @@ func newLlamaCpp(log *slog.Logger) func(Config, *catalog.Catalog, *weights.Store
 func socketDir(dataDir string) string {
 	const longest = 103 // bytes of a socket's path
 	dir := filepath.Join(dataDir, "run")
-	probe := filepath.Join(dir, "e9999.sock") // no name in there is longer
-	if len(probe) > longest || os.MkdirAll(dir, 0o700) != nil {
+	probe := filepath.Join(dir, "probe.sock")
+	if len(filepath.Join(dir, "e9999", "s.sock")) > longest || os.MkdirAll(dir, 0o700) != nil {
 		return ""
 	}
 	_ = os.Remove(probe) // of a server that was killed right here

@@ -25,7 +25,7 @@ func TestSocketDir(t *testing.T) {
 		if left, _ := os.ReadDir(want); len(left) != 0 {
 			t.Errorf("left behind: %v", left)
 		}
-		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(want, "e9999.sock"), Net: "unix"})
+		l, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(want, "probe.sock"), Net: "unix"})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -46,7 +46,7 @@ func BenchmarkFirstToken(b *testing.B) {
 	for name, fresh := range map[string]bool{"bare kept connection": false, "bare new connection": true} {
 		b.Run(name, func(b *testing.B) {
 			tr := &http.Transport{DisableKeepAlives: fresh, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-				return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "e1.sock"))
+				return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "e1", "s.sock"))
 			}}
 			defer tr.CloseIdleConnections()
 			var took []time.Duration

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/engine/device"
 )
 
 //go:embed host.py
@@ -36,6 +38,9 @@ type Host struct {
 	// Dir is a folder of this installation in which the engine keeps a note
 	// when this machine needs safe mode. "" means the note is not kept.
 	Dir string
+	// Devices are those that the server found and that passed the self-test; none
+	// means that it computes on the CPU.
+	Devices []device.Device
 	// Env is added to the few variables that the server inherits.
 	Env []string
 }
@@ -242,4 +247,12 @@ func (h Host) noteSafeMode() error {
 		return fmt.Errorf("remember safe mode: %w", err)
 	}
 	return nil
+}
+
+// deviceNodes are the device files that the server needs; nil when it uses none.
+func (h Host) deviceNodes() []string {
+	if len(h.Devices) == 0 {
+		return nil
+	}
+	return device.Nodes()
 }

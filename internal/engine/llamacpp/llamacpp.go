@@ -68,6 +68,8 @@ type Config struct {
 	// it are removed. "" means a new temporary folder. Its path must be short:
 	// that of a socket may have 104 bytes.
 	RunDir string
+	// Sandbox confines the processes; nil leaves them as free as this program.
+	Sandbox *Sandbox
 
 	QueueWait time.Duration // for a slot; 0 means limit.DefaultWait
 	Queue     int           // requests that may wait for the slots of one process; 0 means limit.DefaultMaxQueue
@@ -97,6 +99,8 @@ type Engine struct {
 
 	started  chan struct{} // closed when Run begins
 	stopping chan struct{} // closed when Run's context ends
+
+	sandboxed sync.Once // has told what the sandbox lacks
 
 	hostMu sync.Mutex
 	hosted *Host
@@ -186,7 +190,7 @@ func runDir(dir string) (path string, remove func(), err error) {
 		if err := os.Chmod(dir, 0o700); err != nil {
 			return "", nil, fmt.Errorf("folder for sockets: %w", err)
 		}
-		stale, err := filepath.Glob(filepath.Join(dir, "*.sock"))
+		stale, err := filepath.Glob(filepath.Join(dir, "e*", socketName))
 		if err != nil {
 			return "", nil, fmt.Errorf("folder for sockets: %w", err)
 		}
@@ -195,31 +199,36 @@ func runDir(dir string) (path string, remove func(), err error) {
 		}
 		remove = func() {}
 	}
-	if len(filepath.Join(dir, "e9999.sock")) >= socketLimit {
+	if len(filepath.Join(dir, "e9999", socketName)) >= socketLimit {
 		remove()
 		return "", nil, fmt.Errorf("the path %s is too long for sockets: choose a shorter one", dir)
 	}
 	return dir, remove, nil
 }
 
-// newSocket returns a path that no socket has had.
-func (e *Engine) newSocket() (string, error) {
+// socketName is the name of a process's socket in its folder.
+const socketName = "s.sock"
+
+// newSocket returns a path that no socket has had, in a new folder of its own, and
+// the number of the process that it is for.
+func (e *Engine) newSocket() (path string, n int, err error) {
 	e.mu.Lock()
 	e.sockets++
-	s := filepath.Join(e.dir, fmt.Sprintf("e%d.sock", e.sockets))
+	n = e.sockets
 	e.mu.Unlock()
+	s := filepath.Join(e.dir, fmt.Sprintf("e%d", n), socketName)
 	if len(s) >= socketLimit {
-		return "", fmt.Errorf("the path %s is too long for a socket", s)
+		return "", 0, fmt.Errorf("the path %s is too long for a socket", s)
 	}
 	removeSocket(s)
-	return s, nil
+	if err := os.Mkdir(filepath.Dir(s), 0o700); err != nil {
+		return "", 0, fmt.Errorf("folder for a socket: %w", err)
+	}
+	return s, n, nil
 }
 
-func removeSocket(path string) {
-	if st, err := os.Lstat(path); err == nil && st.Mode()&os.ModeSocket != 0 {
-		_ = os.Remove(path)
-	}
-}
+// removeSocket removes the folder that newSocket made, and what a process left there.
+func removeSocket(path string) { _ = os.RemoveAll(filepath.Dir(path)) }
 
 // secureSocket makes the socket the owner's alone, should the server's mask
 // have left it open to others (the folder is closed to them anyway).

@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/engine/sandbox"
 )
 
 // How long a stopping process is given for each step.
@@ -34,7 +36,8 @@ type process struct {
 	socket string // set once it is ready
 	stdin  io.WriteCloser
 	stderr ring
-	fenced bool // it reaches no network, not even this machine's
+	// confined tells what the process cannot do.
+	confined sandbox.Report
 
 	ready     chan struct{} // closed by the state line "ready"
 	readyOnce sync.Once
@@ -48,41 +51,40 @@ type process struct {
 	reaped bool
 }
 
+// program is what start runs.
+type program struct {
+	argv, env []string
+	dir       string
+	policy    sandbox.Policy
+}
+
 // start runs a child in its own process group. On Linux it dies with this
 // process (parent-death signal); elsewhere it sees the end of its stdin.
 //
-// Where the system lets us, the child has a network of its own with nothing in it:
-// it serves on a unix socket and has no reason to reach anything.
-func start(argv, env []string, dir string) (*process, error) {
-	if attr := fencedAttr(); attr != nil {
-		p, err := fork(argv, env, dir, attr)
-		if err == nil {
-			p.fenced = true
-			return p, nil
-		}
-		if !notPermitted(err) {
-			return nil, err
+// With a launcher, the child is confined as far as the system lets us: it serves on a
+// unix socket, reads its weights, and has no reason to reach anything else.
+func start(l *sandbox.Launcher, g program) (*process, error) {
+	if l == nil || !sandbox.Supported() {
+		return fork(g, nil, sandbox.Attempt{})
+	}
+	var (
+		p   *process
+		err error
+	)
+	for _, a := range sandbox.Attempts() {
+		if p, err = fork(g, l, a); err == nil || !a.Retry(err) {
+			break
 		}
 	}
-	return fork(argv, env, dir, sysProcAttr())
+	return p, err
 }
 
-// notPermitted reports whether the system refuses namespaces, in one of its ways.
-func notPermitted(err error) bool {
-	for _, no := range []error{syscall.EPERM, syscall.EINVAL, syscall.ENOSPC, syscall.ENOSYS, syscall.EACCES, syscall.EUSERS} {
-		if errors.Is(err, no) {
-			return true
-		}
-	}
-	return false
-}
-
-func fork(argv, env []string, dir string, attr *syscall.SysProcAttr) (*process, error) {
+func fork(g program, l *sandbox.Launcher, a sandbox.Attempt) (*process, error) {
 	p := &process{ready: make(chan struct{}), exited: make(chan struct{})}
 	p.output.Store(time.Now().UnixNano())
-	cmd := exec.Command(argv[0], argv[1:]...) // #nosec G204 -- built by Host.command
-	cmd.Env, cmd.Dir = env, dir
-	cmd.SysProcAttr = attr
+	cmd := exec.Command(g.argv[0], g.argv[1:]...) // #nosec G204 -- built by Host.command
+	cmd.Env, cmd.Dir = g.env, g.dir
+	cmd.SysProcAttr = sysProcAttr()
 	cmd.WaitDelay = waitDelay
 	cmd.Stdout = &lines{p: p}
 	cmd.Stderr = &tail{p: p}
@@ -91,13 +93,25 @@ func fork(argv, env []string, dir string, attr *syscall.SysProcAttr) (*process, 
 		return nil, fmt.Errorf("engine's stdin: %w", err)
 	}
 	p.stdin = stdin
+	begin := cmd.Start
+	if l != nil {
+		pending, err := l.Prepare(cmd, g.policy, a)
+		if err != nil {
+			_ = stdin.Close()
+			return nil, fmt.Errorf("start %s: %w", g.argv[0], err)
+		}
+		begin = func() (err error) {
+			p.confined, err = pending.Start()
+			return err
+		}
+	}
 	started := make(chan error, 1)
 	go func() {
 		// The parent-death signal is bound to the thread that forks, so the
 		// thread must live as long as the child. It is not unlocked: it ends
 		// with this goroutine.
 		runtime.LockOSThread()
-		if err := cmd.Start(); err != nil {
+		if err := begin(); err != nil {
 			started <- err
 			return
 		}
@@ -113,7 +127,7 @@ func fork(argv, env []string, dir string, attr *syscall.SysProcAttr) (*process, 
 	}()
 	if err := <-started; err != nil {
 		_ = stdin.Close()
-		return nil, fmt.Errorf("start %s: %w", argv[0], err)
+		return nil, fmt.Errorf("start %s: %w", g.argv[0], err)
 	}
 	return p, nil
 }

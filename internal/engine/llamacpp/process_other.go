@@ -9,9 +9,6 @@ import (
 
 func sysProcAttr() *syscall.SysProcAttr { return nil }
 
-// fencedAttr is nil: there are no network namespaces here.
-func fencedAttr() *syscall.SysProcAttr { return nil }
-
 func hardenChild(int) {}
 
 // signalGroup ends the process: there are no signals and no groups here.

@@ -17,6 +17,7 @@ import (
 	"github.com/outcrop/outcrop/internal/engine/enginetest"
 	"github.com/outcrop/outcrop/internal/engine/enginetest/tinyvision"
 	"github.com/outcrop/outcrop/internal/engine/llamacpp"
+	"github.com/outcrop/outcrop/internal/engine/sandbox"
 	"github.com/outcrop/outcrop/internal/weights"
 	"github.com/outcrop/outcrop/internal/weights/convert"
 	"github.com/outcrop/outcrop/internal/weights/fetch"
@@ -27,6 +28,9 @@ import (
 // The test binary is also the program that the supervision tests run as an
 // engine (fake_test.go) and as a server to be killed (orphan_test.go).
 func TestMain(m *testing.M) {
+	if sandbox.InChild() {
+		os.Exit(sandbox.Child())
+	}
 	if run := roles()[os.Getenv(roleVar)]; run != nil {
 		os.Exit(run())
 	}
@@ -123,8 +127,18 @@ func theReal(t testing.TB) real {
 func (r real) config(t testing.TB) llamacpp.Config {
 	return llamacpp.Config{
 		Weights: r, Installer: r, Slots: 2, MaxContext: 2048, Threads: 1,
-		MemoryLimit: -1, Log: testLog(t),
+		MemoryLimit: -1, Log: testLog(t), Sandbox: confined(t),
 	}
+}
+
+// confined is the sandbox that a server uses.
+func confined(t testing.TB) *llamacpp.Sandbox {
+	t.Helper()
+	l, err := sandbox.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &llamacpp.Sandbox{Launcher: l}
 }
 
 func (r real) Engine(context.Context) (llamacpp.Host, error) { return r.host, nil }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -341,25 +340,20 @@ func (r *runner) load(ctx context.Context, again bool) (*instance, error) {
 // spawn starts a process and waits until it has passed its self-test.
 func (r *runner) spawn(ctx context.Context, host Host, fa *facts, safe bool) (*instance, error) {
 	begin := time.Now()
-	socket, err := r.eng.newSocket()
+	socket, number, err := r.eng.newSocket()
 	if err != nil {
 		return nil, err
 	}
 	cfg := &r.eng.cfg
-	argv, env, err := host.command(launch{
+	l := launch{
 		model: fa.file.Path, projector: fa.file.Projector, template: fa.file.Template, alias: r.key.weights, socket: socket, slots: cfg.slots(r.key.mode), context: fa.context,
 		batch: fa.batch(r.key.mode), threads: cfg.Threads, embedding: r.key.mode == engine.Embed,
 		pooling: fa.pooling, safe: safe,
-	})
-	if err != nil {
-		return nil, err
 	}
-	p, err := start(argv, env, filepath.Dir(socket))
+	p, err := r.eng.launch(host, l, number, fa.bytes)
 	if err != nil {
+		removeSocket(socket)
 		return nil, err
-	}
-	if !p.fenced {
-		r.log.Warn("the engine's process could reach the network: this system gives it none of its own")
 	}
 	r.mu.Lock()
 	r.proc = p

@@ -24,7 +24,7 @@ type bare struct{ c http.Client }
 
 func dial(t *testing.T, dir string) *bare {
 	t.Helper()
-	socks, err := filepath.Glob(filepath.Join(dir, "*.sock"))
+	socks, err := filepath.Glob(filepath.Join(dir, "e*", "s.sock"))
 	if err != nil || len(socks) != 1 {
 		t.Fatalf("sockets %v, %v", socks, err)
 	}

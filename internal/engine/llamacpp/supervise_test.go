@@ -233,7 +233,10 @@ func TestRunEndsStreams(t *testing.T) {
 	t.Parallel()
 	c := fake{Slow: true}.config(t)
 	c.RunDir = shortDir(t)
-	stale, err := net.Listen("unix", filepath.Join(c.RunDir, "e1.sock"))
+	if err := os.Mkdir(filepath.Join(c.RunDir, "e1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	stale, err := net.Listen("unix", filepath.Join(c.RunDir, "e1", "s.sock"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -223,7 +223,7 @@ func TestStopSteps(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, err := start([]string{sh, "-c", c.script}, os.Environ(), t.TempDir())
+			p, err := start(nil, program{argv: []string{sh, "-c", c.script}, env: os.Environ(), dir: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
