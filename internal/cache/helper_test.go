@@ -74,10 +74,17 @@ func (m *model) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *ll
 	m.passes = append(m.passes, r.Texts)
 	m.mu.Unlock()
 	c.ServedBy, c.Inferred = t.Weights.ID, true
+	made := vectors
 	if m.embed != nil {
-		return m.embed(ctx, c, r)
+		made = func(r *llm.EmbedRequest) (*llm.EmbedResponse, error) { return m.embed(ctx, c, r) }
 	}
-	return vectors(r)
+	out, err := made(r)
+	if err == nil {
+		for _, n := range out.Tokens {
+			c.Usage.InputTokens += n
+		}
+	}
+	return out, err
 }
 
 // vectors are one per text: of two equal words each, of different lengths.
