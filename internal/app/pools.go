@@ -72,7 +72,7 @@ func (s *Server) withUpstreams(rest engine.Engine) (engine.Engine, error) {
 	for _, u := range s.cfg.Upstreams {
 		named[u.Name] = u
 		last = max(last, u.Order+1)
-		s.cfg.grantUpstream(u.URL)
+		s.cfg.grantUpstream(u.address())
 	}
 	members, serves, local := map[string][]pool.Member{}, map[string][]catalog.Weights{}, false
 	for _, w := range s.state.catalog.Weights() {
@@ -105,7 +105,7 @@ func (s *Server) withUpstreams(rest engine.Engine) (engine.Engine, error) {
 		}
 		c.Servers = append(c.Servers, pool.Server{
 			Name: name, Engine: e, Region: u.Region, Order: u.Order,
-			Concurrent: cmp.Or(u.Concurrent, openaiengine.DefaultConcurrent), MaxTokens: u.MaxTokens,
+			Concurrent: u.concurrent(), MaxTokens: u.MaxTokens,
 		})
 	}
 	if local { // the last of all
@@ -122,8 +122,9 @@ func (s *Server) withUpstreams(rest engine.Engine) (engine.Engine, error) {
 	return route.New(rest, byWeights), nil
 }
 
-// upstreamEngine is the engine over one server, for the weights that it runs.
-func (s *Server) upstreamEngine(u Upstream, all []catalog.Weights, salt []byte) (engine.Engine, error) {
+// openaiEngine is the engine over one server for the weights of texts, vectors and
+// rankings that it runs.
+func (s *Server) openaiEngine(u Upstream, all []catalog.Weights, salt []byte) (engine.Engine, error) {
 	to := make(map[string]openaiengine.Upstream, len(all))
 	for i := range all {
 		one, err := s.upstream(u, &all[i])

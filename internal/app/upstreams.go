@@ -29,10 +29,12 @@ import (
 type Upstream struct {
 	// Name is how the catalogue calls it. Required.
 	Name string `yaml:"name"`
-	// URL is where its API lies, e.g. http://10.0.0.7:8000/v1. Required.
+	// URL is where its API lies, e.g. http://10.0.0.7:8000/v1. Required, but for kind
+	// bedrock: AWS's own address of the Region.
 	URL string `yaml:"url"`
 	// Kind is llama-server, vllm, sglang, ollama or openai; default what the server
-	// says of itself. Behind a gateway it has to be set.
+	// says of itself. Behind a gateway it has to be set. bedrock is AWS or another
+	// Outcrop; sd-server and openai-images make pictures.
 	Kind string `yaml:"kind"`
 	// Model is the name of the model at the server; default the only one there.
 	Model string `yaml:"model"`
@@ -78,6 +80,18 @@ type Upstream struct {
 	Accounts []string `yaml:"accounts"`
 	// Gateway is llm-d when its router stands before the server.
 	Gateway string `yaml:"gateway"`
+	// CredentialsFile is a file of AWS's form with an access key, of its profile
+	// CredentialsProfile (default "default"); CredentialsEnv is how the names of the
+	// environment variables with one begin, such as "AWS_". Kind bedrock needs one of
+	// these, or a key.
+	CredentialsFile    string `yaml:"credentials_file"`
+	CredentialsProfile string `yaml:"credentials_profile"`
+	CredentialsEnv     string `yaml:"credentials_env"`
+	// ImageSampling says that a server of OpenAI's images API takes seed,
+	// negative_prompt, num_inference_steps and guidance_scale too. ImageSizes are all
+	// that it makes, such as "1024x1024"; default any.
+	ImageSampling bool     `yaml:"image_sampling"`
+	ImageSizes    []string `yaml:"image_sizes"`
 }
 
 const defaultConnect = 5 * time.Second
@@ -91,7 +105,7 @@ func checkUpstreams(all []Upstream) error {
 			return fmt.Errorf("upstreams: entry %d has no name", i+1)
 		case seen[u.Name]:
 			return fmt.Errorf("upstreams: %s stands twice", u.Name)
-		case u.URL == "":
+		case u.URL == "" && u.Kind != kindBedrock:
 			return fmt.Errorf("upstreams: %s: url is missing", u.Name)
 		case u.KeyFile != "" && u.KeyEnv != "":
 			return fmt.Errorf("upstreams: %s: key_file and key_env: want one of them", u.Name)
@@ -101,6 +115,9 @@ func checkUpstreams(all []Upstream) error {
 			return fmt.Errorf("upstreams: %s: max_tokens and order must not be negative", u.Name)
 		case u.Region != "" && !arn.ValidRegion(u.Region):
 			return fmt.Errorf("upstreams: %s: region: %q is not a region", u.Name, u.Region)
+		}
+		if err := u.checkKind(); err != nil {
+			return fmt.Errorf("upstreams: %s: %w", u.Name, err)
 		}
 		seen[u.Name] = true
 	}
@@ -126,25 +143,29 @@ func (s *Server) upstream(u Upstream, w *catalog.Weights) (openaiengine.Upstream
 		URL: u.URL, Kind: openaiengine.Kind(u.Kind), Model: cmp.Or(w.Source.Model, u.Model), Mode: engine.Mode(w.Mode),
 		Concurrent: u.Concurrent, MaxTokens: u.MaxTokens, ContextTokens: w.ContextTokens, FirstByte: u.FirstByte, Idle: u.Idle,
 		Tools: u.Tools, Images: u.Images, Thoughts: u.Thoughts, SpecialTokens: u.SpecialTokens,
-		Exclusive: u.Exclusive, Scopes: u.Accounts, Gateway: u.Gateway, Header: http.Header{},
+		Exclusive: u.Exclusive, Scopes: u.Accounts, Gateway: u.Gateway, Header: u.header(),
 	}
 	if len(out.Scopes) == 0 {
 		out.Scopes = []string{s.cfg.Account}
 	}
-	for k, v := range u.Headers {
-		out.Header.Set(k, v)
-	}
 	var err error
-	if out.Key, err = u.key(); err != nil {
+	if out.Key, err = s.upstreamKey(u); err != nil {
 		return out, err
-	}
-	if !out.Key.IsZero() && strings.HasPrefix(u.URL, "http://") {
-		if at, err := url.Parse(u.URL); err == nil && !loopbackHost(at.Hostname()) {
-			s.log.Warn("the key of an upstream travels without TLS", "upstream", u.Name)
-		}
 	}
 	out.Transport, err = u.transport(s.cfg.out)
 	return out, err
+}
+
+// upstreamKey reads the key of a server and warns of one that others may read.
+func (s *Server) upstreamKey(u Upstream) (secret.Value, error) {
+	key, err := u.key()
+	if err != nil || key.IsZero() || !strings.HasPrefix(u.URL, "http://") {
+		return key, err
+	}
+	if at, err := url.Parse(u.URL); err == nil && !loopbackHost(at.Hostname()) {
+		s.log.Warn("the key of an upstream travels without TLS", "upstream", u.Name)
+	}
+	return key, nil
 }
 
 // key reads the key; none is no error when none is configured.
@@ -184,7 +205,7 @@ func (u Upstream) transport(out *network.Egress) (http.RoundTripper, error) {
 	o.inner.TLSHandshakeTimeout = connect
 	o.inner.ResponseHeaderTimeout = 0 // the engine watches
 	o.inner.DisableCompression = true
-	o.inner.MaxIdleConnsPerHost = cmp.Or(u.Concurrent, openaiengine.DefaultConcurrent)
+	o.inner.MaxIdleConnsPerHost = u.concurrent()
 	if u.CAFile == "" {
 		return o, nil
 	}
