@@ -122,7 +122,7 @@ func TestResolveRefused(t *testing.T) {
 		"imported model":                 {home + "imported-model/abcdefghij12", apierr.CodeResourceNotFound, "The imported model abcdefghij12 does not exist."},
 		"prompt":                         {home + "prompt/ABCDEFGHIJ:1", apierr.CodeResourceNotFound, "The prompt ABCDEFGHIJ:1 does not exist."},
 		"prompt router":                  {home + "prompt-router/abcdefghij12", apierr.CodeResourceNotFound, "The prompt router abcdefghij12 does not exist."},
-		"default prompt router":          {home + "default-prompt-router/anthropic.claude:1", apierr.CodeResourceNotFound, "The default prompt router anthropic.claude:1 does not exist."},
+		"default prompt router":          {home + "default-prompt-router/anthropic.claude:9", apierr.CodeResourceNotFound, "The default prompt router anthropic.claude:9 does not exist."},
 		"SageMaker endpoint":             {"arn:aws:sagemaker:us-east-1:" + account + ":endpoint/e", apierr.CodeResourceNotFound, "The SageMaker endpoint e does not exist."},
 		"store fails":                    {home + "application-inference-profile/brokenstore1", "", "disk on fire"},
 	} {
@@ -209,7 +209,7 @@ func TestList(t *testing.T) {
 		}
 		return ids
 	}
-	if got := count(catalog.Filter{Provider: "aNtHrOpIc"}); len(got) != 5 {
+	if got := count(catalog.Filter{Provider: "aNtHrOpIc"}); len(got) != 6 {
 		t.Errorf("provider: %q", got)
 	}
 	if got := count(catalog.Filter{Provider: "Anthro"}); len(got) != 0 {

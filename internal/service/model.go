@@ -18,18 +18,42 @@ const (
 	keyTier      = "bedrock:servicetier"
 )
 
+// Note writes the model that a call names into it: id as the caller wrote it, and what
+// it led to.
+func Note(c *call.Call, id string, t *catalog.Target) {
+	c.ModelID, c.ModelARN, c.Legacy = id, t.ModelARN, t.Model.Lifecycle.Status == catalog.Legacy
+}
+
 // UseModel names what a call to a model must be allowed to use: the model, or the
 // inference profile and, as a further need of the call, every model that it may
 // lead to. These have the condition key bedrock:InferenceProfileArn.
 //
+// A prompt router needs itself and all of this of each of its models, with the
+// condition key bedrock:PromptRouterArn.
+//
 // Source: Bedrock user guide, "Prerequisites for inference profiles".
 func UseModel(c *call.Call, action string, t *catalog.Target) []string {
+	if t.Router != nil {
+		return useRouter(c, action, t.Router)
+	}
 	if t.ProfileARN != "" {
-		c.Needs = append(c.Needs, call.Need{
-			Action: action, Resources: t.Destinations, Keys: map[string][]string{keyProfile: {t.ProfileARN}},
-		})
+		c.Needs = append(c.Needs, destinations(action, t))
 	}
 	return t.Resources
+}
+
+// destinations is the permission for the models that a profile may lead to.
+func destinations(action string, t *catalog.Target) call.Need {
+	return call.Need{Action: action, Resources: t.Destinations, Keys: map[string][]string{keyProfile: {t.ProfileARN}}}
+}
+
+// modelNeeds are the permissions for a target that is not what the call itself names.
+func modelNeeds(action string, t *catalog.Target) []call.Need {
+	needs := []call.Need{{Action: action, Resources: t.Resources}}
+	if t.ProfileARN != "" {
+		needs = append(needs, destinations(action, t))
+	}
+	return needs
 }
 
 // UnknownProfile tells what to decide over when a model id led nowhere: the ARN of

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/call"
@@ -39,11 +40,12 @@ type authenticator struct {
 	derived *sigv4.KeyCache
 	scopes  map[*awsapi.Service][]string // what a credential scope may name
 	query   []string                     // the same where the body names the operation
+	regions []string                     // the only ones that are served; none: all
 }
 
 func newAuthenticator(cfg Config) *authenticator {
 	a := &authenticator{
-		callers: cfg.Callers, now: cfg.Now,
+		callers: cfg.Callers, now: cfg.Now, regions: cfg.Regions,
 		derived: sigv4.NewKeyCache(0),
 		scopes:  make(map[*awsapi.Service][]string, len(cfg.Services)),
 	}
@@ -124,6 +126,9 @@ func (a *authenticator) fromHeaders(q *request) (credential, error) {
 	if err != nil {
 		return credential{}, err
 	}
+	if err := a.serves(signed.Region, signed.Service); err != nil {
+		return credential{}, err
+	}
 	q.Region, q.Partition, q.scope = signed.Region, signed.Partition, signed.Service
 	p, sec, err := a.callers.SigV4(q.r.Context(), signed.AccessKeyID, signed.SessionToken)
 	if err != nil {
@@ -142,7 +147,8 @@ func (a *authenticator) mayBeOpen(q *request, err error) bool {
 
 // unsigned is the credential of an operation whose body proves who calls.
 func (a *authenticator) unsigned(q *request) credential {
-	q.Region, q.Partition, q.stranger = DefaultRegion, arn.Partition(DefaultRegion), true
+	q.Region, q.stranger = a.unnamed(), true
+	q.Partition = arn.Partition(q.Region)
 	return credential{auth: a, open: true, ok: true}
 }
 
@@ -163,7 +169,10 @@ func (a *authenticator) byToken(q *request, token secret.Value) (credential, err
 	if err != nil {
 		return credential{}, err
 	}
-	q.Region = cmp.Or(region, DefaultRegion)
+	if err := a.serves(cmp.Or(region, a.unnamed()), ""); err != nil {
+		return credential{}, apierr.AccessDenied("The bearer key is good for the region %s, which this server does not serve: it serves %s.", region, strings.Join(a.regions, ", "))
+	}
+	q.Region = cmp.Or(region, a.unnamed())
 	q.Partition = arn.Partition(q.Region)
 	q.claimed = p
 	return credential{auth: a, bearer: token, ok: true}, nil

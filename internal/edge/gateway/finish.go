@@ -136,6 +136,17 @@ func (g *Gateway) finish(q *request, err error) {
 		g.cfg.Ended(q.Call, now.Sub(q.Start))
 	}
 	g.log(q, err, now.Sub(q.Start))
+	g.age(q)
+}
+
+// age warns once of each model that is in use and will reach the end of its life.
+func (g *Gateway) age(q *request) {
+	if !q.Legacy || !q.Inferred {
+		return
+	}
+	if _, told := g.legacy.LoadOrStore(q.ModelARN, true); !told {
+		g.cfg.Log.Warn("a legacy model is in use: it will reach the end of its life", "model", q.ModelARN, "account", q.Principal.Account)
+	}
 }
 
 // acted notes what an allowed call was allowed to do.
@@ -179,6 +190,12 @@ func (g *Gateway) log(q *request, err error, took time.Duration) {
 	if q.ServedBy != "" {
 		attrs = append(attrs, slog.String("model", q.ModelID), slog.String("served_by", q.ServedBy),
 			slog.Int("input_tokens", q.Usage.InputTokens), slog.Int("output_tokens", q.Usage.OutputTokens))
+	}
+	if q.RouterARN != "" {
+		attrs = append(attrs, slog.String("router", q.RouterARN))
+	}
+	if q.Legacy {
+		attrs = append(attrs, slog.Bool("legacy", true))
 	}
 	if q.Server != "" {
 		attrs = append(attrs, slog.String("server", q.Server))

@@ -17,6 +17,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -85,6 +86,9 @@ type Config struct {
 	Acted       func(p *call.Principal, at time.Time, needs ...call.Need)
 	Meter       Meter       // required
 	Idempotency Idempotency // required
+	// Regions are the only regions that are served; none means all. The first one
+	// stands in where a request names none.
+	Regions []string
 	// TLS tells that connections are encrypted that no listener tells of
 	// (network.SourceOf), so that bearer keys are safe.
 	TLS bool
@@ -122,6 +126,7 @@ type Gateway struct {
 	open    openCalls
 	bound   map[*awsapi.Operation]*service.Route
 	direct  map[string]*service.Direct // by method and path
+	legacy  sync.Map                   // ARNs of models whose age was told
 }
 
 // New returns a Gateway.

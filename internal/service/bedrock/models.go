@@ -69,6 +69,7 @@ func details(region string, m *catalog.Model) br.FoundationModelDetails {
 			Status:          new(br.FoundationModelLifecycleStatus(m.Lifecycle.Status)),
 			StartOfLifeTime: date(m.Lifecycle.StartOfLife),
 			EndOfLifeTime:   date(m.Lifecycle.EndOfLife),
+			LegacyTime:      date(m.Lifecycle.Legacy), PublicExtendedAccessTime: date(m.Lifecycle.Extended),
 		},
 	}
 }

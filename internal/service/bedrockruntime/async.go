@@ -114,11 +114,10 @@ func (s *Service) startAsync(ctx context.Context, c *call.Call, in *rt.StartAsyn
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.family(t)
-	if err != nil {
-		return nil, err
+	if t.Router != nil {
+		return nil, noRouting()
 	}
-	if _, err := f.Parse(s.model(t), in.ModelInput); err != nil {
+	if _, _, err := s.parse(c, t, in.ModelInput); err != nil {
 		return nil, err
 	}
 	tags, err := resource.ReadTags(tagsOf(in.Tags))
@@ -420,11 +419,7 @@ func (s *Service) invokeJob(ctx context.Context, j *jobs.Job, spec *asyncSpec) (
 		if err != nil {
 			return nil, err
 		}
-		f, err := s.family(t)
-		if err != nil {
-			return nil, err
-		}
-		body, err := s.run(ctx, c, t, f, j.Input)
+		body, err := s.run(ctx, c, t, j.Input)
 		if ctx.Err() != nil && err != nil { // given back: the next run is the one that counts
 			return nil, err
 		}

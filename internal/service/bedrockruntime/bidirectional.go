@@ -28,6 +28,9 @@ func (s *Service) bidirectional(ctx context.Context, c *call.Call, in *rt.Invoke
 	if err != nil {
 		return nil, err
 	}
+	if t.Router != nil {
+		return nil, noRouting()
+	}
 	// The head of the answer leaves before a model is asked.
 	c.ServedBy, c.StandIn = t.Weights.ID, t.Model.StandIn
 	d := &duplex{s: s, c: c, t: t, dialog: s.cfg.Dialogs.Open(s.model(t))}

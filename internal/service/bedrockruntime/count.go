@@ -38,6 +38,9 @@ func (s *Service) countTokens(ctx context.Context, c *call.Call, in *rt.CountTok
 	if err != nil {
 		return nil, err
 	}
+	if t.Router != nil { // its models may count differently
+		return nil, notCounted()
+	}
 	r, err := s.countable(t, in.Input)
 	if err != nil {
 		return nil, err

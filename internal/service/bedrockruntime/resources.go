@@ -27,7 +27,7 @@ func (s *Service) find(ctx context.Context, c *call.Call, id *string) (catalog.T
 	if err != nil {
 		return t, err
 	}
-	c.ModelID, c.ModelARN = *id, t.ModelARN
+	service.Note(c, *id, &t)
 	return t, nil
 }
 

@@ -3,6 +3,7 @@
 package bedrockruntime
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"slices"
@@ -129,24 +130,20 @@ func (s *Service) invoke(ctx context.Context, c *call.Call, in *rt.InvokeModelIn
 	if err := acceptable(in.ContentType, in.Accept, in.GuardrailIdentifier, in.GuardrailVersion); err != nil {
 		return nil, err
 	}
-	f, err := s.family(t)
-	if err != nil {
-		return nil, err
-	}
 	input := in.Body
 	in.Body = nil // up to 25 MB, which nobody needs once they are parsed
-	body, err := s.run(ctx, c, t, f, input)
+	body, err := s.run(ctx, c, t, input)
 	if err != nil {
 		return nil, err
 	}
 	return &rt.InvokeModelOutput{
-		Body: body, ContentType: new(jsonType), PerformanceConfigLatency: in.PerformanceConfigLatency, ServiceTier: in.ServiceTier,
+		Body: withMember(body, nativeTrace(c, in.Trace)), ContentType: new(jsonType), PerformanceConfigLatency: in.PerformanceConfigLatency, ServiceTier: in.ServiceTier,
 	}, nil
 }
 
 // run answers one native body.
-func (s *Service) run(ctx context.Context, c *call.Call, t catalog.Target, f family.Family, body []byte) ([]byte, error) {
-	task, err := f.Parse(s.model(t), body)
+func (s *Service) run(ctx context.Context, c *call.Call, t catalog.Target, body []byte) ([]byte, error) {
+	t, task, err := s.parse(c, t, body)
 	if err != nil {
 		return nil, err
 	}
@@ -193,11 +190,7 @@ func (s *Service) invokeStream(ctx context.Context, c *call.Call, in *rt.InvokeM
 	if !t.Model.Streaming {
 		return nil, apierr.Validation("The model is unsupported for streaming.")
 	}
-	f, err := s.family(t)
-	if err != nil {
-		return nil, err
-	}
-	task, err := f.Parse(s.model(t), in.Body)
+	t, task, err := s.parse(c, t, in.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -212,13 +205,14 @@ func (s *Service) invokeStream(ctx context.Context, c *call.Call, in *rt.InvokeM
 	}
 	events := s.cfg.Inference.Generate(ctx, c, t, text.Request())
 	return &rt.InvokeModelWithResponseStreamOutput{
-		Body: chunks(events, stream), ContentType: new(jsonType), PerformanceConfigLatency: in.PerformanceConfigLatency, ServiceTier: in.ServiceTier,
+		Body: chunks(events, stream, nativeTrace(c, in.Trace)), ContentType: new(jsonType), PerformanceConfigLatency: in.PerformanceConfigLatency, ServiceTier: in.ServiceTier,
 	}, nil
 }
 
 // chunks wraps native chunks as events of the API. One event is reused for all:
-// it is valid until the next one is asked for.
-func chunks(events llm.Events, stream family.Stream) awsapi.Events {
+// it is valid until the next one is asked for. last, when not nil, is a member that the
+// last chunk gets.
+func chunks(events llm.Events, stream family.Stream, last []byte) awsapi.Events {
 	return func(yield func(any, error) bool) {
 		part := &rt.PayloadPart{}
 		ev := &rt.ResponseStream{Chunk: part}
@@ -227,7 +221,9 @@ func chunks(events llm.Events, stream family.Stream) awsapi.Events {
 				yield(nil, err)
 				return
 			}
-			part.Bytes = chunk
+			if part.Bytes = chunk; last != nil && bytes.Contains(chunk, []byte(lastChunk)) {
+				part.Bytes = withMember(chunk, last)
+			}
 			if !yield(ev, nil) {
 				return
 			}
@@ -242,8 +238,7 @@ func (s *Service) converse(ctx context.Context, c *call.Call, in *rt.ConverseInp
 	if err != nil {
 		return nil, err
 	}
-	m := s.model(t)
-	r, err := s.cfg.Converse.ConverseRequest(m, in)
+	t, r, err := s.converseRequest(c, t, func(m family.Model) (*llm.Request, error) { return s.cfg.Converse.ConverseRequest(m, in) })
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +247,11 @@ func (s *Service) converse(ctx context.Context, c *call.Call, in *rt.ConverseInp
 	if err != nil {
 		return nil, unary(err)
 	}
-	return s.cfg.Converse.ConverseResponse(m, in, resp), nil
+	out := s.cfg.Converse.ConverseResponse(s.model(t), in, resp)
+	if trace := routerTrace(c); trace != nil {
+		out.Trace = &rt.ConverseTrace{PromptRouter: trace}
+	}
+	return out, nil
 }
 
 func (s *Service) converseStream(ctx context.Context, c *call.Call, in *rt.ConverseStreamInput) (*rt.ConverseStreamOutput, error) {
@@ -260,12 +259,12 @@ func (s *Service) converseStream(ctx context.Context, c *call.Call, in *rt.Conve
 	if err != nil {
 		return nil, err
 	}
-	m := s.model(t)
-	r, err := s.cfg.Converse.ConverseStreamRequest(m, in)
+	t, r, err := s.converseRequest(c, t, func(m family.Model) (*llm.Request, error) { return s.cfg.Converse.ConverseStreamRequest(m, in) })
 	if err != nil {
 		return nil, err
 	}
-	return &rt.ConverseStreamOutput{Stream: s.cfg.Converse.ConverseEvents(m, in, s.cfg.Inference.Generate(ctx, c, t, r))}, nil
+	events := s.cfg.Converse.ConverseEvents(s.model(t), in, s.cfg.Inference.Generate(ctx, c, t, r))
+	return &rt.ConverseStreamOutput{Stream: tracedEvents(c, events)}, nil
 }
 
 // resolveText resolves a model that can hold a conversation.

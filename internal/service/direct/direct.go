@@ -125,7 +125,7 @@ func (s *Service) resolve(ctx context.Context, c *call.Call, p protocol, name st
 			return t, err
 		}
 	}
-	c.ModelID, c.ModelARN = name, t.ModelARN
+	service.Note(c, name, &t)
 	if t.Model.Embedding() || t.Weights.Mode != "chat" {
 		return t, apierr.Validation("The model %q does not hold conversations.", name)
 	}
@@ -133,13 +133,17 @@ func (s *Service) resolve(ctx context.Context, c *call.Call, p protocol, name st
 }
 
 func (s *Service) serve(ctx context.Context, c *call.Call, p protocol, t catalog.Target, b Body) (service.DirectReply, error) {
-	text, err := b.Text(family.Model{
-		ID: t.Model.ID, MaxOutput: t.Model.MaxOutput, Prompt: t.Weights.Prompt, Direct: true,
-		Dimensions: cmp.Or(t.Model.Dimensions, t.Weights.Dimensions),
-	})
+	text, err := b.Text(model(&t))
 	if err != nil {
 		return service.DirectReply{}, err
 	}
+	chosen, _ := service.Choose(c, t, text.Request())
+	if model(&chosen) != model(&t) {
+		if text, err = b.Text(model(&chosen)); err != nil {
+			return service.DirectReply{}, err
+		}
+	}
+	t = chosen
 	if b.Stream {
 		stream, err := text.Stream()
 		if err != nil {
@@ -157,6 +161,14 @@ func (s *Service) serve(ctx context.Context, c *call.Call, p protocol, t catalog
 	}
 	body, err := text.Response(resp)
 	return service.DirectReply{Body: body}, err
+}
+
+// model is what a codec is told of a target.
+func model(t *catalog.Target) family.Model {
+	return family.Model{
+		ID: t.Model.ID, MaxOutput: t.Model.MaxOutput, Prompt: t.Weights.Prompt, Direct: true,
+		Dimensions: cmp.Or(t.Model.Dimensions, t.Weights.Dimensions),
+	}
 }
 
 // events turns the events of a reply into server-sent ones as they come.
