@@ -253,7 +253,7 @@ func (g *Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *
 // share joins the generation of the same request that is under way, or begins it.
 func (g *Gate) share(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request, p *plan, yield func(llm.Event, error) bool) {
 	s := p.scope
-	s.Kind, s.Tier, s.Reserved = "flight", c.Tier, t.Reserved
+	s.Kind, s.Tier, s.Reserved, s.Whole = "flight", c.Tier, t.Reserved, c.Whole
 	key := sum(g.secrets.names, &s, r)
 	l := g.flights.join(key)
 	if l == nil {

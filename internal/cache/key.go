@@ -30,6 +30,7 @@ type scope struct {
 	Guardrail []string
 	Tier      string // of calls that share one generation
 	Reserved  string // likewise
+	Whole     bool   // likewise: events of a reply that is wanted whole may come late
 	// Ordinal tells the replies of one call apart, when they need not be the same.
 	Ordinal int
 	Digits  []string // of a question, for semantic keys

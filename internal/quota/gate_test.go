@@ -25,7 +25,8 @@ const (
 // engine uses some tokens in every call.
 type engine struct {
 	usage llm.Usage
-	fail  error // instead of a reply
+	cache string // what a cache did for the reply
+	fail  error  // instead of a reply
 }
 
 func (e *engine) Generate(_ context.Context, c *call.Call, _ catalog.Target, _ *llm.Request) llm.Events {
@@ -34,7 +35,7 @@ func (e *engine) Generate(_ context.Context, c *call.Call, _ catalog.Target, _ *
 			yield(llm.Event{}, e.fail)
 			return
 		}
-		c.Usage = e.usage
+		c.Usage, c.Cache = e.usage, e.cache
 		_ = yield(llm.Event{Kind: llm.Start}, nil) && yield(llm.Event{Kind: llm.Done}, nil)
 	}
 }
@@ -147,24 +148,29 @@ func TestGateKeepsToTokens(t *testing.T) {
 }
 
 // What a reply uses is taken exactly: output counts by the burndown of the model, a
-// prefix from the cache not at all, and a call that fails costs a request.
+// prefix from the cache not at all, and a call that fails, or whose reply no model made
+// anew, costs a request.
 func TestGateSettles(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, model string
 		usage       llm.Usage
+		cache       string
 		fail        error
 		calls       int // that 100 tokens at once are enough for
 	}{
-		{"plain", model, llm.Usage{InputTokens: 15, OutputTokens: 5}, nil, 5},
-		{"burndown", "anthropic.claude-sonnet-4-20250514-v1:0", llm.Usage{InputTokens: 15, OutputTokens: 5}, nil, 3},
-		{"cache", model, llm.Usage{InputTokens: 115, OutputTokens: 5, CacheRead: 100}, nil, 5},
-		{"failure", model, llm.Usage{}, errors.New("engine fails"), 100},
+		{"plain", model, llm.Usage{InputTokens: 15, OutputTokens: 5}, "", nil, 5},
+		{"burndown", "anthropic.claude-sonnet-4-20250514-v1:0", llm.Usage{InputTokens: 15, OutputTokens: 5}, "", nil, 3},
+		{"cache point", model, llm.Usage{InputTokens: 115, OutputTokens: 5, CacheRead: 100}, "", nil, 5},
+		{"failure", model, llm.Usage{}, "", errors.New("engine fails"), 100},
+		{"a cache in vain", model, llm.Usage{InputTokens: 15, OutputTokens: 5}, call.CacheMiss, nil, 5},
+		{"a cache", model, llm.Usage{InputTokens: 15, OutputTokens: 5}, call.CacheHit, nil, 100},
+		{"another call", model, llm.Usage{InputTokens: 15, OutputTokens: 5}, call.CacheCoalesced, nil, 100},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			f := open(t, quota.Setting{Kind: quota.Tokens, Value: 100, Burst: 100})
-			f.engine.usage, f.engine.fail = c.usage, c.fail
+			f.engine.usage, f.engine.cache, f.engine.fail = c.usage, c.cache, c.fail
 			for i := range 100 {
 				err := f.generate(t, caller(ours, "ann"), c.model)
 				if want := i < c.calls; want != (err == nil || errors.Is(err, c.fail)) {
