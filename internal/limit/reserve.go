@@ -69,10 +69,11 @@ func (s *Slots) reservable() int {
 	return n
 }
 
-// drop ends what is set aside for a holder. Its leases run on.
+// drop ends what is set aside for a holder. Its leases run on; the pool is forgotten
+// with the last of them.
 func (s *Slots) drop(p *pool) {
-	s.holders = slices.DeleteFunc(s.holders, func(o *pool) bool { return o == p })
 	p.n = 0
+	s.forget(p)
 	now := time.Now()
 	for w := p.queue.first(now); w != nil; w = p.queue.first(now) {
 		p.queue.remove(w)
@@ -83,11 +84,18 @@ func (s *Slots) drop(p *pool) {
 	s.dispatch(now)
 }
 
+// forget removes the pool of a holder who has nothing any more.
+func (s *Slots) forget(p *pool) {
+	if p.n == 0 && p.busy == 0 {
+		s.holders = slices.DeleteFunc(s.holders, func(o *pool) bool { return o == p })
+	}
+}
+
 func errGone() error {
 	return apierr.NotFound("The provisioned throughput was deleted.")
 }
 
-// pool finds the pool of a holder; nil when nothing is set aside for him.
+// pool finds the pool of a holder; nil when he has none.
 func (s *Slots) pool(holder string) *pool {
 	if holder == "" {
 		return s.demand

@@ -198,7 +198,7 @@ func (s *Slots) Acquire(ctx context.Context, a Ask) (Lease, error) {
 	room := min(work, s.most)
 	s.mu.Lock()
 	p := s.pool(a.Reserved)
-	if p == nil {
+	if p == nil || p != s.demand && p.n == 0 {
 		s.mu.Unlock()
 		return Lease{}, apierr.ModelNotReady("The model is not ready: nothing is set aside for this provisioned throughput yet. Try again soon.")
 	}
@@ -392,6 +392,7 @@ func (s *Slots) release(l Lease, used int) {
 	p.queue.charge(l.scope, used-l.work)
 	p.queue.leave(l.scope)
 	if p.busy--; p != s.demand {
+		s.forget(p)
 		s.count()
 	}
 	if p == s.demand && p.queue.n == 0 && len(s.holders) == 0 {
