@@ -26,7 +26,7 @@ import (
 const roleVar = "OUTCROP_TEST_ROLE"
 
 func roles() map[string]func() int {
-	return map[string]func() int{"engine": fakeEngine, "server": doomedServer, "prober": prober}
+	return map[string]func() int{"engine": fakeEngine, "server": doomedServer}
 }
 
 // fake says how the fake engine behaves. It travels in an environment variable.
@@ -43,6 +43,7 @@ type fake struct {
 	StreamError bool   // an error after two tokens
 	Slow        bool   // one token per 20 ms, for ever
 	NoStates    bool   // prints no state lines
+	Probe       bool   // answers /probe with what it reaches of a prey, and keeps no Starts
 
 	// Lines are the choices of its stream, one after the other; then its template
 	// knows tools.
@@ -168,7 +169,9 @@ func fakeEngine() int {
 	if *safe {
 		kind = "safe"
 	}
-	if err := os.WriteFile(f.Starts, append(before, kind+"\n"...), 0o600); err != nil {
+	if f.Probe {
+		first = false // confined, it writes nothing
+	} else if err := os.WriteFile(f.Starts, append(before, kind+"\n"...), 0o600); err != nil {
 		return 2
 	}
 	if f.CrashPlain && !*safe {
@@ -216,6 +219,14 @@ func (f fake) handler(first bool) http.Handler {
 	mux := http.NewServeMux()
 	answer := func(body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, body) }
+	}
+	if f.Probe {
+		mux.HandleFunc("/probe", func(w http.ResponseWriter, r *http.Request) {
+			var p prey
+			if json.NewDecoder(r.Body).Decode(&p) == nil {
+				_ = json.NewEncoder(w).Encode(p.hunt())
+			}
+		})
 	}
 	mux.HandleFunc("/health", answer(`{"status":"ok"}`))
 	mux.HandleFunc("/props", answer(fmt.Sprintf(
@@ -291,20 +302,4 @@ func (f fake) handler(first bool) http.Handler {
 		send("[DONE]")
 	})
 	return mux
-}
-
-// prober is the program of TestFence: its exit status is how many addresses it
-// reached.
-func prober() int {
-	reached := 0
-	for _, address := range strings.Fields(os.Getenv("OUTCROP_TEST_PROBE")) {
-		c, err := net.DialTimeout("tcp", address, time.Second)
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			continue
-		}
-		_ = c.Close()
-		reached++
-	}
-	return reached
 }

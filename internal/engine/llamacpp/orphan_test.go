@@ -15,11 +15,17 @@ import (
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/enginetest"
 	"github.com/outcrop/outcrop/internal/engine/llamacpp"
+	"github.com/outcrop/outcrop/internal/engine/sandbox"
 )
 
 // doomedServer runs the real engine until it is killed. It prints the engine's
 // process id as soon as there is one, or, told to wait, once it makes tokens.
 func doomedServer() int {
+	launcher, err := sandbox.Self()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	file := llamacpp.File{Path: os.Getenv("DOOMED_MODEL"), Mode: engine.Chat}
 	e := llamacpp.New(llamacpp.Config{
 		Weights: llamacpp.WeightsFunc(func(context.Context, string) (llamacpp.File, error) { return file, nil }),
@@ -27,6 +33,7 @@ func doomedServer() int {
 			return llamacpp.Host{Python: os.Getenv("DOOMED_PYTHON"), Site: os.Getenv("DOOMED_SITE"), Build: "x"}, nil
 		}),
 		Slots: 1, MaxContext: 512, Threads: 1, MemoryLimit: -1, RunDir: os.Getenv("DOOMED_DIR"),
+		Sandbox: &llamacpp.Sandbox{Launcher: launcher},
 	})
 	ctx := context.Background()
 	go func() { _ = e.Run(ctx) }()
