@@ -39,7 +39,7 @@ func counted() (*scripted.Engine, *atomic.Int64) {
 
 // answers is an HTTP client that keeps what the last answer told of caches.
 type answers struct {
-	inner *http.Client
+	inner bedrockruntime.HTTPClient
 	mu    sync.Mutex
 	cache string
 }
@@ -63,9 +63,8 @@ func (a *answers) said() string {
 // cachedClient is an SDK client of an account, and what its answers tell.
 func cachedClient(t *testing.T, s *apptest.Server, k keys.Created) (*bedrockruntime.Client, *answers) {
 	t.Helper()
-	a := &answers{inner: &http.Client{}}
-	t.Cleanup(a.inner.CloseIdleConnections)
 	cfg := s.AWS(k)
+	a := &answers{inner: cfg.HTTPClient}
 	cfg.HTTPClient = a
 	return bedrockruntime.NewFromConfig(cfg), a
 }
