@@ -278,6 +278,37 @@ func TestRetryAfter(t *testing.T) {
 	})
 }
 
+// A scope that fills the line keeps no other one out of it.
+func TestFullLineIsShared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := limit.NewSlots(limit.SlotsConfig{N: 1, MaxQueue: 4})
+		acquire(t, s, "flood")
+		var flood []*asker
+		for i := range 4 {
+			flood = append(flood, ask(t, s, limit.Ask{Scope: "flood", Tier: limit.Tier(i % 2)}))
+		}
+		one, two := ask(t, s, limit.Ask{Scope: "b"}), ask(t, s, limit.Ask{Scope: "b"})
+		if _, waiting := s.Load(); waiting != 4 {
+			t.Fatalf("%d wait", waiting)
+		}
+		// The last of the flood, those of the flexible tier first.
+		for _, i := range []int{3, 1} {
+			wantCode(t, <-flood[i].err, apierr.CodeThrottling)
+		}
+		for _, scope := range []string{"b", "flood"} { // two each by now
+			wantCode(t, <-ask(t, s, limit.Ask{Scope: scope}).err, apierr.CodeThrottling)
+		}
+		three := ask(t, s, limit.Ask{Scope: "c"})
+		if len(one.err)+len(three.err) != 0 || len(two.err)+len(flood[2].err)+len(flood[0].err) != 1 {
+			t.Error("a third scope found no place")
+		}
+		if st := s.Stats(); st.Full != 5 || st.Waiting != 4 {
+			t.Errorf("%+v", st)
+		}
+	})
+}
+
 func TestStatsBounds(t *testing.T) {
 	t.Parallel()
 	var w limit.Waits

@@ -144,6 +144,39 @@ func (q *queue) remove(w *waiter) {
 	q.n--
 }
 
+// refuse takes a waiter out and tells it that it waits in vain.
+func (q *queue) refuse(w *waiter, err error) {
+	q.remove(w)
+	q.leave(w.scope)
+	w.err = err
+	close(w.lease)
+}
+
+// crowding returns whom a newcomer of a scope may take the place of: the last one,
+// of the least urgent tier, of the scope with most waiters, provided that it keeps
+// no fewer than the newcomer's scope then has. nil when there is none.
+func (q *queue) crowding(name string) *waiter {
+	var most *scope
+	for _, s := range q.lined {
+		if most == nil || s.n > most.n {
+			most = s
+		}
+	}
+	n := 0
+	if s := q.scopes[name]; s != nil {
+		n = s.n
+	}
+	if most == nil || most.n <= n+1 {
+		return nil
+	}
+	for i := tiers - 1; i >= 0; i-- {
+		if back := most.waiting[i].Back(); back != nil {
+			return back.Value.(*waiter)
+		}
+	}
+	return nil
+}
+
 // first returns who comes next; nil when nobody waits.
 func (q *queue) first(now time.Time) *waiter {
 	var best *waiter

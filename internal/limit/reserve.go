@@ -76,9 +76,7 @@ func (s *Slots) drop(p *pool) {
 	s.forget(p)
 	now := time.Now()
 	for w := p.queue.first(now); w != nil; w = p.queue.first(now) {
-		p.queue.remove(w)
-		p.queue.leave(w.scope)
-		close(w.lease)
+		p.queue.refuse(w, errGone())
 	}
 	s.count()
 	s.dispatch(now)

@@ -124,7 +124,8 @@ type waiter struct {
 	since  time.Time
 	came   uint64
 	at     *list.Element
-	lease  chan Lease // buffered 1: the grantor never blocks; closed when there is nothing to wait for
+	lease  chan Lease // buffered 1: the grantor never blocks; closed when it waits in vain
+	err    error      // why; set before lease is closed
 }
 
 // Lease is the right to use one slot until Release.
@@ -183,7 +184,10 @@ func NewSlots(c SlotsConfig) *Slots {
 //
 // Of several who wait, the most urgent tier comes first, then the scope that has
 // had least, then the oldest; a quarter of the longest wait is worth one tier. Who
-// comes first is not overtaken, also when only the others' tokens would fit.
+// comes first is not overtaken, also when only the others' tokens would fit. When
+// the line is full, whoever comes is refused; but if his scope has fewer in it than
+// another one, the last of that one is refused in his place: no flood of one scope
+// keeps the others out.
 //
 // Errors: ThrottlingException when the queue is full or the wait is over, with a
 // RetryAfter by the pace at which slots become free; ModelNotReadyException when
@@ -211,11 +215,15 @@ func (s *Slots) Acquire(ctx context.Context, a Ask) (Lease, error) {
 		}
 	}
 	if p.queue.n >= s.maxQueue {
-		s.stats.Full++
 		e := apierr.Throttling("Too many requests: %d are already waiting for this model. Try again later.", s.maxQueue)
 		e.RetryAfter = p.pace.after(p.queue.n / 2)
-		s.mu.Unlock()
-		return Lease{}, e
+		s.stats.Full++
+		other := p.queue.crowding(a.Scope)
+		if other == nil {
+			s.mu.Unlock()
+			return Lease{}, e
+		}
+		p.queue.refuse(other, e)
 	}
 	w := &waiter{
 		scope: p.queue.enter(a.Scope), name: a.Scope, prefix: a.Prefix, tier: a.Tier, work: work, room: room,
@@ -235,7 +243,7 @@ func (s *Slots) stand(ctx context.Context, p *pool, w *waiter) (Lease, error) {
 	select {
 	case l, ok := <-w.lease:
 		if !ok {
-			return Lease{}, errGone()
+			return Lease{}, w.err
 		}
 		return l, nil
 	case <-ctx.Done():
@@ -247,7 +255,7 @@ func (s *Slots) stand(ctx context.Context, p *pool, w *waiter) (Lease, error) {
 	select {
 	case l, ok := <-w.lease: // granted while we were giving up: pass it on
 		if !ok {
-			return Lease{}, errGone()
+			return Lease{}, w.err
 		}
 		s.release(l, 0)
 	default:
