@@ -144,9 +144,11 @@ type Call struct {
 	TokenID string
 
 	// What an inference adds.
-	ModelID    string // as the caller wrote it
+	ModelID    string // as the caller wrote it; of a prompt router, what the router calls the model
 	Tier       string // service tier that the caller asked for; "" for none
 	ModelARN   string
+	RouterARN  string // prompt router that chose the model; "" without
+	Legacy     bool   // the model will reach the end of its life
 	Whole      bool   // the caller gets the reply when it is complete
 	ServedBy   string // weights id, when a model answered
 	StandIn    bool   // ServedBy are not the weights that the id names
