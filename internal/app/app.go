@@ -47,6 +47,7 @@ import (
 	objectfs "github.com/outcrop/outcrop/internal/object/fs"
 	"github.com/outcrop/outcrop/internal/picture"
 	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/promptrouter"
 	"github.com/outcrop/outcrop/internal/quota"
 	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/service"
@@ -108,6 +109,7 @@ type state struct {
 
 	directory *identity.Directory
 	profiles  *profile.Cache
+	routers   *promptrouter.Service
 }
 
 // databaseFile is the name of the database in the data directory. It is made
@@ -145,21 +147,25 @@ func open(ctx context.Context, cfg Config, log *slog.Logger) (*state, error) {
 	if s.directory, err = openDirectory(ctx, s, log); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	if err := s.models(log); err != nil {
+	if err := s.models(ctx, log); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return s, nil
 }
 
 // models opens the model store and reads the catalogue over it.
-func (s *state) models(log *slog.Logger) error {
+func (s *state) models(ctx context.Context, log *slog.Logger) error {
 	var err error
 	if s.weights, err = newWeights(s.cfg); err != nil {
 		return err
 	}
 	s.profiles = profile.NewCache(s.store)
+	if s.routers, err = promptrouter.Open(ctx, promptrouter.Config{Records: s.store, Log: log}); err != nil {
+		return err
+	}
 	s.catalog, err = catalog.New(catalog.Options{
 		File: s.cfg.Catalog, StandIns: *s.cfg.StandIns, Profiles: catalog.StoredProfiles(s.profiles),
+		Routers: s.routers, Regions: s.cfg.Regions,
 		Local: func(known func(string) bool) ([]catalog.Local, error) { return localWeights(s.weights, known, log) },
 	})
 	if err == nil {
@@ -235,7 +241,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.objects, err = objectfs.Open(objectsDir(s.cfg)); err != nil {
 		return nil, err
 	}
-	if s.resources, err = openResources(ctx, s.state.store, s.state.directory.Announce, s.log); err != nil {
+	if s.resources, err = openResources(ctx, s.state, s.state.directory.Announce, s.log); err != nil {
 		return nil, err
 	}
 	if s.agreements, err = openAgreements(ctx, s.state.store, s.cfg.Account, s.log); err != nil {
@@ -307,6 +313,7 @@ func (s *Server) handler() (http.Handler, error) {
 		Meter:       s.meter,
 		Idempotency: s.tokens,
 		TLS:         s.cfg.TLS.On(),
+		Regions:     s.cfg.Regions,
 
 		BodyBudget:   s.cfg.Limits.Bodies,
 		WriteTimeout: s.cfg.Limits.Write,
@@ -335,7 +342,7 @@ func (s *Server) routes(infer agreement.Gate) []service.Route {
 	var all []service.Route
 	for _, svc := range []interface{ Routes() []service.Route }{
 		bedrocksvc.New(bedrocksvc.Config{
-			Catalog: st.catalog, Profiles: st.profiles, Resources: s.resources, Agreements: s.agreements, May: s.may, Locks: s.locks, Accepted: st.weights.Accepted,
+			Catalog: st.catalog, Profiles: st.profiles, Resources: s.resources, Agreements: s.agreements, Routers: st.routers, May: s.may, Locks: s.locks, Accepted: st.weights.Accepted,
 		}),
 		runtime,
 		s.authority.sts,
@@ -402,6 +409,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	rooms.Go(func() error { return s.resources.Run(broken) })
 	rooms.Go(func() error { return s.agreements.Run(broken) })
 	rooms.Go(func() error { return s.faults.Run(broken) })
+	rooms.Go(func() error { return s.state.routers.Run(broken) })
 	rooms.Go(func() error { return s.quotas.Run(broken) })
 	rooms.Go(func() error { return s.renew(broken) })
 	rooms.Go(func() error { return s.state.keys.Run(broken) })

@@ -63,6 +63,10 @@ type Config struct {
 	Caches Caches `yaml:"caches"`
 	// Workloads are programs of this machine that get credentials. Default none.
 	Workloads Workloads `yaml:"workloads"`
+	// Regions are the only regions that this installation serves: calls that are
+	// scoped to another one are refused, and no profile leads out of them. Default
+	// every region. The first one stands in where a request names none.
+	Regions []string `yaml:"regions"`
 	// Account owns the first access key; 12 digits.
 	Account string `yaml:"account"`
 	// Catalog is a YAML file whose models and weights are added to the built-in
@@ -255,6 +259,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Account = cmp.Or(c.Account, keys.DefaultAccount)
 	if err := c.checkListeners(); err != nil {
+		return c, err
+	}
+	if err := checkRegions(c.Regions); err != nil {
 		return c, err
 	}
 	if err := checkUpstreams(c.Upstreams); err != nil {

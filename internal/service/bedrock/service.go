@@ -12,6 +12,7 @@ import (
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/promptrouter"
 	"github.com/outcrop/outcrop/internal/service"
 	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
 )
@@ -23,6 +24,8 @@ type Catalog interface {
 	WeightsByID(id string) (catalog.Weights, bool)
 	SystemProfiles(region string) []catalog.Profile
 	SystemProfile(id, region string) (catalog.Profile, error)
+	Resolve(ctx context.Context, modelID, region, account string) (catalog.Target, error)
+	DefaultRouters(region, account string) []promptrouter.Router
 }
 
 // Config carries what a Service needs.
@@ -31,6 +34,7 @@ type Config struct {
 	Profiles   profile.Store // required: application inference profiles
 	Resources  Resources     // required: tags and resource policies
 	Agreements Agreements    // required: access to models
+	Routers    Routers       // required: prompt routers of accounts
 	// May reports whether the caller would be allowed something, for
 	// authorizationStatus. nil means that everybody would.
 	May func(ctx context.Context, c *call.Call, n call.Need) bool
@@ -76,6 +80,10 @@ func (s *Service) Routes() []service.Route {
 		service.BindResource(br.OpGetInferenceProfile, profileResource(getID), s.getProfile),
 		service.BindResource(br.OpDeleteInferenceProfile, profileResource(deleteID), s.deleteProfile),
 		service.Bind(br.OpListInferenceProfiles, s.listProfiles),
+		service.BindResource(br.OpCreatePromptRouter, s.createRouterResources, s.createRouter),
+		service.BindResource(br.OpGetPromptRouter, routerResource(getRouterARN), s.getRouter),
+		service.BindResource(br.OpDeletePromptRouter, routerResource(deleteRouterARN), s.deleteRouter),
+		service.Bind(br.OpListPromptRouters, s.listRouters),
 		service.Bind(br.OpListFoundationModelAgreementOffers, s.listOffers),
 		service.Bind(br.OpCreateFoundationModelAgreement, s.createAgreement),
 		service.Bind(br.OpDeleteFoundationModelAgreement, s.deleteAgreement),

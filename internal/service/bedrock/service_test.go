@@ -20,6 +20,7 @@ import (
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/promptrouter"
 	"github.com/outcrop/outcrop/internal/record/recordtest"
 	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/service"
@@ -126,6 +127,8 @@ type fixture struct {
 	store  *memory
 	book   *resource.Book
 	agreed *agreement.Service
+	// routers are those of accounts.
+	routers *promptrouter.Service
 	// records keep what the book and the agreements know.
 	records *recordtest.Store
 	may     func(context.Context, *call.Call, call.Need) bool
@@ -135,12 +138,17 @@ type fixture struct {
 
 func start(t *testing.T, o catalog.Options) *fixture {
 	t.Helper()
+	f := &fixture{store: &memory{}, routes: map[string]service.Route{}, codec: restjson.New()}
+	f.records = &recordtest.Store{}
+	var err error
+	if f.routers, err = promptrouter.Open(t.Context(), promptrouter.Config{Records: f.records}); err != nil {
+		t.Fatal(err)
+	}
+	o.Routers = f.routers
 	c, err := catalog.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{store: &memory{}, routes: map[string]service.Route{}, codec: restjson.New()}
-	f.records = &recordtest.Store{}
 	f.may = func(context.Context, *call.Call, call.Need) bool { return true }
 	may := func(ctx context.Context, c *call.Call, n call.Need) bool { return f.may(ctx, c, n) }
 	f.locks = func(context.Context, *call.Call, string, *policy.Document) (bool, error) { return false, nil }
@@ -152,12 +160,13 @@ func start(t *testing.T, o catalog.Options) *fixture {
 	}
 	f.book, err = resource.Open(t.Context(), resource.Config{Records: f.records, Exists: map[string]resource.Exists{
 		"application-inference-profile": profile.Exists(f.store),
+		"prompt-router":                 f.routers.Exists,
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var tick time.Duration
-	s := bedrock.New(bedrock.Config{Catalog: c, Profiles: f.store, Resources: f.book, Agreements: f.agreed, May: may, Locks: locks, Now: func() time.Time {
+	s := bedrock.New(bedrock.Config{Catalog: c, Profiles: f.store, Resources: f.book, Agreements: f.agreed, Routers: f.routers, May: may, Locks: locks, Now: func() time.Time {
 		tick += time.Second
 		return time.Date(2025, 1, 2, 3, 4, 5, 0, time.UTC).Add(tick)
 	}})
@@ -252,7 +261,7 @@ func wantError(t *testing.T, err error, code string, status int, part string) {
 func TestRoutes(t *testing.T) {
 	t.Parallel()
 	f := start(t, catalog.Options{})
-	if len(f.routes) != 18 {
+	if len(f.routes) != 22 {
 		t.Errorf("%d operations are bound", len(f.routes))
 	}
 	for name, r := range f.routes {
