@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
@@ -16,7 +17,8 @@ import (
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
-// facts is what is known of a server and its model. It does not change.
+// facts is what is known of a server and its model. It does not change, but for
+// logits.
 type facts struct {
 	kind    Kind
 	model   string
@@ -33,6 +35,8 @@ type facts struct {
 	prefix []int  // special tokens that the tokenizer puts before an input
 	suffix []int  // and after it
 	echo   bool   // a prefill comes back at the beginning of the reply
+
+	logits atomic.Bool // scores of a reranker are no probabilities
 
 	version string   // tells one model of a llama-server from another
 	tokens  []string // its control tokens
@@ -124,7 +128,7 @@ func (u *upstream) learn(ctx context.Context) (*facts, error) {
 		return nil, fmt.Errorf("the server has %d slots, fewer than the %d requests at a time that it is exclusive for", fa.slots, u.c.Concurrent)
 	}
 	fa.turns.Guard = prompt.NewGuard(fa.tokens)
-	if fa.counts() {
+	if fa.counts() && u.c.Mode != engine.Rank {
 		if err := u.learnPrefix(ctx, fa); err != nil {
 			return nil, err
 		}
@@ -136,6 +140,10 @@ func (u *upstream) learn(ctx context.Context) (*facts, error) {
 			return nil, fmt.Errorf("self-test: %w", err)
 		}
 		fa.dims = len(resp.Vectors[0])
+	case u.c.Mode == engine.Rank:
+		if err := u.testRank(ctx, fa); err != nil {
+			return nil, fmt.Errorf("self-test: %w", err)
+		}
 	default:
 		if fa.kind == LlamaServer && u.c.Mode == engine.Chat {
 			if fa.turns.Edges, err = u.edges(ctx, fa); err != nil {

@@ -120,7 +120,7 @@ type Config struct {
 	// Queue is how many requests may wait for one server; 0 means
 	// limit.DefaultMaxQueue.
 	Queue int
-	Log       *slog.Logger // nil discards
+	Log   *slog.Logger // nil discards
 }
 
 // Engine runs requests on servers that speak OpenAI's API. It implements
@@ -201,8 +201,8 @@ func (u *Upstream) check() (string, error) {
 		return "", errors.New("no transport")
 	case u.Kind != "" && !slices.Contains(Kinds(), u.Kind):
 		return "", fmt.Errorf("kind: want one of %v, not %q", Kinds(), u.Kind)
-	case u.Mode != engine.Chat && u.Mode != engine.Completion && u.Mode != engine.Embed:
-		return "", fmt.Errorf("mode: want chat, completion or embed, not %q", u.Mode)
+	case u.Mode != engine.Chat && u.Mode != engine.Completion && u.Mode != engine.Embed && u.Mode != engine.Rank:
+		return "", fmt.Errorf("mode: want chat, completion, embed or rank, not %q", u.Mode)
 	case u.Gateway != "" && u.Gateway != LLMD:
 		return "", fmt.Errorf("gateway: want %s or nothing, not %q", LLMD, u.Gateway)
 	case u.Concurrent < 0 || u.MaxTokens < 0 || u.ContextTokens < 0 || u.FirstByte < 0 || u.Idle < 0:
