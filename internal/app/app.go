@@ -48,6 +48,7 @@ import (
 	"github.com/outcrop/outcrop/internal/picture"
 	"github.com/outcrop/outcrop/internal/profile"
 	"github.com/outcrop/outcrop/internal/promptrouter"
+	"github.com/outcrop/outcrop/internal/provision"
 	"github.com/outcrop/outcrop/internal/quota"
 	"github.com/outcrop/outcrop/internal/resource"
 	"github.com/outcrop/outcrop/internal/service"
@@ -110,6 +111,8 @@ type state struct {
 	directory *identity.Directory
 	profiles  *profile.Cache
 	routers   *promptrouter.Service
+
+	provisioned *provision.Book
 }
 
 // databaseFile is the name of the database in the data directory. It is made
@@ -163,8 +166,11 @@ func (s *state) models(ctx context.Context, log *slog.Logger) error {
 	if s.routers, err = promptrouter.Open(ctx, promptrouter.Config{Records: s.store, Log: log}); err != nil {
 		return err
 	}
+	if s.provisioned, err = provision.Open(ctx, provision.Config{Records: s.store, Units: s.cfg.ProvisionedUnits}); err != nil {
+		return err
+	}
 	s.catalog, err = catalog.New(catalog.Options{
-		File: s.cfg.Catalog, StandIns: *s.cfg.StandIns, Profiles: catalog.StoredProfiles(s.profiles),
+		File: s.cfg.Catalog, StandIns: *s.cfg.StandIns, Profiles: catalog.StoredProfiles(s.profiles), Provisioned: s.provisioned,
 		Routers: s.routers, Regions: s.cfg.Regions,
 		Local: func(known func(string) bool) ([]catalog.Local, error) { return localWeights(s.weights, known, log) },
 	})
@@ -256,6 +262,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.shared, err = s.cfg.openShared(ctx, s.log); err != nil {
 		return nil, err
 	}
+	s.buckets, s.renew = s.shared.buckets()
 	if s.authority, err = s.newAuthority(ctx); err != nil {
 		return nil, err
 	}
@@ -268,7 +275,6 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.engine, err = newEngine(s.cfg, s.state.catalog, s.state.weights); err != nil {
 		return nil, err
 	}
-	s.buckets, s.renew = s.shared.buckets()
 	if s.engine, err = s.withUpstreams(s.engine); err != nil {
 		return nil, err
 	}
@@ -342,7 +348,7 @@ func (s *Server) routes(infer agreement.Gate) []service.Route {
 	var all []service.Route
 	for _, svc := range []interface{ Routes() []service.Route }{
 		bedrocksvc.New(bedrocksvc.Config{
-			Catalog: st.catalog, Profiles: st.profiles, Resources: s.resources, Agreements: s.agreements, Routers: st.routers, May: s.may, Locks: s.locks, Accepted: st.weights.Accepted,
+			Catalog: st.catalog, Profiles: st.profiles, Resources: s.resources, Agreements: s.agreements, Routers: st.routers, Throughputs: st.provisioned, May: s.may, Locks: s.locks, Accepted: st.weights.Accepted,
 		}),
 		runtime,
 		s.authority.sts,
@@ -401,6 +407,7 @@ func (s *Server) Run(ctx context.Context, install func(context.Context) error) e
 	defer stopInner()
 	rooms, broken := errgroup.WithContext(inner)
 	rooms.Go(func() error { return s.engine.Run(broken) })
+	rooms.Go(func() error { return s.newKeeper().Run(broken) })
 	rooms.Go(func() error { return s.meter.Run(broken) })
 	rooms.Go(func() error { return s.cfg.record.Run(broken) })
 	rooms.Go(func() error { return s.front.watch(broken) })

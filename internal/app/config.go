@@ -61,6 +61,9 @@ type Config struct {
 	Valkey Valkey `yaml:"valkey"`
 	// Caches spare models the work that was done before. Default off.
 	Caches Caches `yaml:"caches"`
+	// ProvisionedUnits is how many model units of provisioned throughput an account
+	// may have in a region; default 2.
+	ProvisionedUnits int `yaml:"provisioned_units"`
 	// Workloads are programs of this machine that get credentials. Default none.
 	Workloads Workloads `yaml:"workloads"`
 	// Regions are the only regions that this installation serves: calls that are
@@ -304,6 +307,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Engine.Queue < 0 {
 		return c, errors.New("engine: queue must not be negative")
+	}
+	if c.ProvisionedUnits < 0 {
+		return c, errors.New("provisioned_units: must not be negative")
 	}
 	if c.Usage.Keep == nil {
 		c.Usage.Keep = new(400 * 24 * time.Hour)

@@ -38,6 +38,7 @@ func TestConfigErrors(t *testing.T) {
 		"negative slots":    {"engine: {slots: -1}\n", "slots"},
 		"context":           {"engine: {max_context: 3}\n", "max_context"},
 		"queue":             {"engine: {queue: -1}\n", "engine: queue"},
+		"provisioned units": {"provisioned_units: -1\n", "provisioned_units"},
 		"threads":           {"engine: {threads: -3}\n", "threads"},
 		"drain":             {"limits: {drain: -1s}\n", "drain"},
 		"days":              {"usage: {keep: 1.5d}\n", "1.5d"},

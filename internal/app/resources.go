@@ -24,6 +24,7 @@ func openResources(ctx context.Context, s *state, changed func(), log *slog.Logg
 		Exists: map[string]resource.Exists{
 			"application-inference-profile": profile.Exists(st),
 			"prompt-router":                 s.routers.Exists,
+			"provisioned-model":             s.provisioned.Exists,
 			"async-invoke": func(ctx context.Context, account, region, id string) (bool, error) {
 				_, err := st.GetJob(ctx, account, region, runtimesvc.AsyncKind, id)
 				if errors.Is(err, jobs.ErrNotFound) {

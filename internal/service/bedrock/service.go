@@ -35,6 +35,8 @@ type Config struct {
 	Resources  Resources     // required: tags and resource policies
 	Agreements Agreements    // required: access to models
 	Routers    Routers       // required: prompt routers of accounts
+	// Throughputs keeps provisioned throughput. Required.
+	Throughputs Throughputs
 	// May reports whether the caller would be allowed something, for
 	// authorizationStatus. nil means that everybody would.
 	May func(ctx context.Context, c *call.Call, n call.Need) bool
@@ -50,7 +52,7 @@ type Config struct {
 // Service serves the API. It is safe for concurrent use.
 type Service struct {
 	cfg      Config
-	creating sync.Mutex // held while a profile is made
+	creating sync.Mutex // held while a profile or provisioned throughput is made
 }
 
 // New returns a Service.
@@ -80,6 +82,11 @@ func (s *Service) Routes() []service.Route {
 		service.BindResource(br.OpGetInferenceProfile, profileResource(getID), s.getProfile),
 		service.BindResource(br.OpDeleteInferenceProfile, profileResource(deleteID), s.deleteProfile),
 		service.Bind(br.OpListInferenceProfiles, s.listProfiles),
+		service.BindResource(br.OpCreateProvisionedModelThroughput, s.createThroughputResources, s.createThroughput),
+		service.BindResource(br.OpGetProvisionedModelThroughput, throughputResource(s, getThroughputID), s.getThroughput),
+		service.Bind(br.OpListProvisionedModelThroughputs, s.listThroughputs),
+		service.BindResource(br.OpUpdateProvisionedModelThroughput, s.updateThroughputResources, s.updateThroughput),
+		service.BindResource(br.OpDeleteProvisionedModelThroughput, throughputResource(s, deleteThroughputID), s.deleteThroughput),
 		service.BindResource(br.OpCreatePromptRouter, s.createRouterResources, s.createRouter),
 		service.BindResource(br.OpGetPromptRouter, routerResource(getRouterARN), s.getRouter),
 		service.BindResource(br.OpDeletePromptRouter, routerResource(deleteRouterARN), s.deleteRouter),

@@ -261,7 +261,7 @@ func wantError(t *testing.T, err error, code string, status int, part string) {
 func TestRoutes(t *testing.T) {
 	t.Parallel()
 	f := start(t, catalog.Options{})
-	if len(f.routes) != 22 {
+	if len(f.routes) != 27 {
 		t.Errorf("%d operations are bound", len(f.routes))
 	}
 	for name, r := range f.routes {
