@@ -236,6 +236,10 @@ type Served struct {
 	// Weights are those that make the reply when they are others than the ones asked
 	// for; "" when they are the same.
 	Weights string
+	// File is the name, without its folder, of the model file that the process has
+	// loaded: not the one that is installed when that was replaced since. "" means that
+	// the engine does not tell.
+	File string
 }
 
 // Response is a whole reply.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"path/filepath"
 
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/prompt"
@@ -107,7 +108,7 @@ func (g *generation) ask(ctx context.Context, inst *instance, lease limit.Lease)
 	defer cancel()
 	c := inst.facts.converse(g.target.Mode, g.req)
 	g.stops = engine.NewStopper(g.req)
-	cfg := reply.Config{Yield: g.yield, Stops: g.stops, Lazy: c.calls || c.thinks, Served: &llm.Served{Queued: lease.Waited}}
+	cfg := reply.Config{Yield: g.yield, Stops: g.stops, Lazy: c.calls || c.thinks, Served: &llm.Served{Queued: lease.Waited, File: filepath.Base(inst.facts.file.Path)}}
 	if inst.facts.echo {
 		cfg.Echo = c.prefill
 	}
