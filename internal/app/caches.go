@@ -114,7 +114,7 @@ func (s *Server) cached(behind agreement.Inference) (agreement.Inference, error)
 		return nil, err
 	}
 	cfg := cache.Config{
-		Inference: behind, Secret: secret, Digest: s.digest, Epoch: epoch, Store: s.shared.cache(c.Responses.Bytes),
+		Inference: behind, Secret: secret, Files: s.files, Epoch: epoch, Store: s.shared.cache(c.Responses.Bytes),
 		Responses: cache.Responses{Accounts: c.Responses.Accounts, TTL: c.Responses.TTL},
 		Coalesce:  c.Coalesce.Accounts,
 		Semantic:  cache.Semantic{Accounts: c.Semantic.Accounts, Tags: s.resources.Tags, TTL: c.Semantic.TTL, Questions: c.Semantic.Questions},
@@ -135,22 +135,22 @@ func (s *Server) cached(behind agreement.Inference) (agreement.Inference, error)
 	return s.caches, nil
 }
 
-// digest names the content of the files of some weights. An engine without files
-// has weights without a digest; so have those of a server, whose model the
-// configuration names.
-func (s *Server) digest(w *catalog.Weights) (string, bool) {
+// files names the model files of some weights; each is named by the digest of its
+// content. Weights on a server have none here: the configuration names their model.
+// Nor do those of an engine that has no processes.
+func (s *Server) files(w *catalog.Weights) ([]string, bool) {
 	if w.Remote() {
-		return "", true
+		return nil, true
 	}
 	file, ok := s.state.weights.Path(w.ID)
 	if !ok {
-		return "", reporter(s.engine) == nil
+		return nil, reporter(s.engine) == nil
 	}
-	name := filepath.Base(file) // the digest of the content
+	names := []string{filepath.Base(file)}
 	if p, ok := s.state.weights.Projector(w.ID); ok {
-		name += " " + filepath.Base(p)
+		names = append(names, filepath.Base(p))
 	}
-	return name, true
+	return names, true
 }
 
 // epoch names what replies depend on beside weights and requests.

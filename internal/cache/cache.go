@@ -64,10 +64,10 @@ type Config struct {
 	// Secret makes keys opaque and seals values; required. Servers that share a Store
 	// have the same one.
 	Secret [32]byte
-	// Digest names the content of the files of some weights; required. Two contents
-	// have two digests. false means that it cannot be told now: nothing is taken from a
-	// cache then, and nothing kept.
-	Digest func(w *catalog.Weights) (digest string, ok bool)
+	// Files names the model files of some weights as they are installed; required. A
+	// name stands for one content. false means that they cannot be told now: nothing is
+	// taken from a cache then, and nothing kept.
+	Files func(w *catalog.Weights) (names []string, ok bool)
 	// Epoch names the rest of what replies depend on: the version of the engine, its
 	// settings, upstream servers. What was kept in another epoch is not found.
 	Epoch string
@@ -174,13 +174,13 @@ func (g *Gate) plan(c *call.Call, t *catalog.Target, r *llm.Request) (p plan, ok
 	if !p.responses && !p.coalesce && p.threshold == 0 {
 		return p, false
 	}
-	digest, ok := g.cfg.Digest(&t.Weights)
+	files, ok := g.cfg.Files(&t.Weights)
 	if !ok {
 		return p, false
 	}
 	p.scope = scope{
 		Version: 1, Epoch: g.cfg.Epoch, Kind: "reply", Account: account, Region: c.Region, Regions: t.Regions,
-		Model: t.Model.ID, Profile: t.ProfileARN, Weights: t.Weights, Digest: digest, Guardrail: c.Keys[keyGuardrail],
+		Model: t.Model.ID, Profile: t.ProfileARN, Weights: t.Weights, Files: files, Guardrail: c.Keys[keyGuardrail],
 	}
 	if !one {
 		p.scope.Ordinal = ordinal
@@ -319,6 +319,8 @@ func (g *Gate) record(ctx context.Context, c *call.Call, t catalog.Target, r *ll
 			if err == nil && good {
 				recorded = appendEvent(recorded, &ev)
 				switch ev.Kind {
+				case llm.Start:
+					good = p.made(ev.Served)
 				case llm.Stop:
 					good = keeps(ev.Reason)
 				case llm.Done:
@@ -332,6 +334,13 @@ func (g *Gate) record(ctx context.Context, c *call.Call, t catalog.Target, r *ll
 	}
 }
 
+// made reports whether a reply is made by the weights that it was asked of, from the
+// file that is installed: a process may run on with an older one, and other weights
+// may stand in for a while.
+func (p *plan) made(at *llm.Served) bool {
+	return at == nil || at.Weights == "" && (at.File == "" || slices.Contains(p.scope.Files, at.File))
+}
+
 // keeps reports whether a reply that ended for a reason is worth giving again.
 func keeps(reason llm.StopReason) bool {
 	switch reason {
@@ -343,7 +352,7 @@ func keeps(reason llm.StopReason) bool {
 
 // keep keeps a reply, unless the weights were changed while it was made.
 func (g *Gate) keep(ctx context.Context, t *catalog.Target, p *plan, recorded []byte, near *question) {
-	if d, ok := g.cfg.Digest(&t.Weights); !ok || d != p.scope.Digest {
+	if files, ok := g.cfg.Files(&t.Weights); !ok || !slices.Equal(files, p.scope.Files) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), putWait)

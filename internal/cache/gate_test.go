@@ -57,16 +57,16 @@ func TestHit(t *testing.T) {
 func TestApart(t *testing.T) {
 	t.Parallel()
 	m := &model{}
-	digest, epoch := "d1", "e1"
+	file, epoch := "f1", "e1"
 	var mu sync.Mutex
 	store := cache.NewMemory(0, nil)
 	open := func() *cache.Gate {
 		return newGate(t, m, func(cfg *cache.Config) {
 			cfg.Store, cfg.Epoch = store, epoch
-			cfg.Digest = func(*catalog.Weights) (string, bool) {
+			cfg.Files = func(*catalog.Weights) ([]string, bool) {
 				mu.Lock()
 				defer mu.Unlock()
-				return digest, true
+				return []string{file}, true
 			}
 		})
 	}
@@ -94,7 +94,7 @@ func TestApart(t *testing.T) {
 			r.Params.Temperature, r.Params.TopK = nil, new(1)
 		}},
 		{"tools", func(_ *call.Call, _ *catalog.Target, r *llm.Request) { r.Tools = []llm.Tool{{Name: "clock"}} }},
-		{"another file", func(*call.Call, *catalog.Target, *llm.Request) { digest = "d2" }},
+		{"another file", func(*call.Call, *catalog.Target, *llm.Request) { file = "f2" }},
 		{"another epoch", func(*call.Call, *catalog.Target, *llm.Request) { epoch = "e2"; g = open() }},
 	} {
 		ask := func() string {
@@ -119,7 +119,7 @@ func TestWhen(t *testing.T) {
 	for name, tc := range map[string]struct {
 		accounts cache.Accounts
 		edit     func(c *call.Call, r *llm.Request)
-		digest   bool
+		files    bool
 		made     int    // generations of two calls
 		told     string // by the second
 	}{
@@ -147,14 +147,14 @@ func TestWhen(t *testing.T) {
 		"an object in a result": {cache.Accounts{"*"}, func(_ *call.Call, r *llm.Request) {
 			r.Messages[0].Content[0] = llm.Block{Kind: llm.ToolResult, Result: &llm.Result{Content: []llm.Block{{Kind: llm.Image, Media: &llm.Media{URI: "s3://b/k"}}}}}
 		}, true, 2, ""},
-		"no digest": {cache.Accounts{"*"}, nil, false, 2, ""},
+		"no files": {cache.Accounts{"*"}, nil, false, 2, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := &model{}
 			g := newGate(t, m, func(cfg *cache.Config) {
 				cfg.Responses.Accounts = tc.accounts
-				cfg.Digest = func(*catalog.Weights) (string, bool) { return "d", tc.digest }
+				cfg.Files = func(*catalog.Weights) ([]string, bool) { return []string{"f"}, tc.files }
 			})
 			var c *call.Call
 			for range 2 {
@@ -284,18 +284,40 @@ func TestNotKept(t *testing.T) {
 			t.Errorf("%d generations, %d running", m.count(), m.running())
 		}
 	})
+	t.Run("by other weights and files", func(t *testing.T) {
+		t.Parallel()
+		at := []*llm.Served{{File: "f0"}, {Weights: "w2"}, {File: "f1"}, {File: "f2"}}
+		m := &model{reply: func(_ context.Context, n int, _ *llm.Request) llm.Events {
+			return func(yield func(llm.Event, error) bool) {
+				for ev, err := range words("reply") {
+					if ev.Kind == llm.Start {
+						ev.Served = at[n-1]
+					}
+					if !yield(ev, err) {
+						return
+					}
+				}
+			}
+		}}
+		g := newGate(t, m, nil)
+		for i, want := range []int{1, 2, 3, 3, 3} {
+			if say(t, g, newCall(account), target(), asks("hello")); m.count() != want {
+				t.Errorf("call %d: %d generations, want %d", i, m.count(), want)
+			}
+		}
+	})
 	t.Run("of weights that changed meanwhile", func(t *testing.T) {
 		t.Parallel()
-		digest := "old"
+		file := "old"
 		m := &model{reply: func(_ context.Context, n int, _ *llm.Request) llm.Events {
-			digest = "new"
+			file = "new"
 			return words("reply")
 		}}
 		g := newGate(t, m, func(cfg *cache.Config) {
-			cfg.Digest = func(*catalog.Weights) (string, bool) { return digest, true }
+			cfg.Files = func(*catalog.Weights) ([]string, bool) { return []string{file}, true }
 		})
 		say(t, g, newCall(account), target(), asks("hello"))
-		digest = "old"
+		file = "old"
 		if say(t, g, newCall(account), target(), asks("hello")); m.count() != 2 {
 			t.Errorf("%d generations", m.count())
 		}

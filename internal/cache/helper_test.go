@@ -165,7 +165,7 @@ func (c *clock) Add(d time.Duration) {
 func newGate(t testing.TB, m *model, edit func(*cache.Config)) *cache.Gate {
 	t.Helper()
 	cfg := cache.Config{
-		Inference: m, Secret: [32]byte{1}, Digest: func(*catalog.Weights) (string, bool) { return "d1", true },
+		Inference: m, Secret: [32]byte{1}, Files: func(*catalog.Weights) ([]string, bool) { return []string{"f1"}, true },
 		Responses: cache.Responses{Accounts: cache.Accounts{"*"}},
 	}
 	if edit != nil {

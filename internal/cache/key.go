@@ -25,7 +25,7 @@ type scope struct {
 	Model   string
 	Profile string // ARN of an inference profile
 	Weights catalog.Weights
-	Digest  string // of the files of the weights; their template is in them
+	Files   []string // of the weights; their template is in them
 	// Guardrail is the ARN of the guardrail, with its version.
 	Guardrail []string
 	Tier      string // of calls that share one generation

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -126,7 +127,7 @@ func (g *Gate) nearest(ctx context.Context, c *call.Call, t *catalog.Target, r *
 		return nil, nil
 	}
 	w := &g.cfg.Semantic.Weights
-	digest, ok := g.cfg.Digest(w)
+	files, ok := g.cfg.Files(w)
 	if !ok {
 		return nil, nil
 	}
@@ -146,7 +147,7 @@ func (g *Gate) nearest(ctx context.Context, c *call.Call, t *catalog.Target, r *
 		return nil, nil
 	}
 	s := p.scope
-	s.Kind, s.Digits, s.Epoch = "question", digits(text), s.Epoch+" "+w.ID+" "+digest
+	s.Kind, s.Digits, s.Epoch = "question", digits(text), s.Epoch+" "+w.ID+" "+strings.Join(files, " ")
 	q := &question{account: p.scope.Account, context: sum(g.secrets.names, &s, rest), vector: resp.Vectors[0]}
 	if p.refresh {
 		return q, nil
