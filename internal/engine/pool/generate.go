@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/outcrop/outcrop/internal/engine"
@@ -120,13 +121,7 @@ func (m *member) tells(inner *llm.Served) *llm.Served {
 	if inner == nil {
 		return m.at
 	}
-	at := *m.at
-	at.Queued = inner.Queued
-	if at.Region == "" {
-		at.Region = inner.Region
-	}
-	if inner.Weights != "" {
-		at.Weights = inner.Weights
-	}
+	at := *inner
+	at.Server, at.Region, at.Weights = m.at.Server, cmp.Or(m.at.Region, at.Region), cmp.Or(at.Weights, m.at.Weights)
 	return &at
 }
