@@ -199,6 +199,47 @@ func TestPoolOfOne(t *testing.T) {
 	}
 }
 
+// The example of the documentation is a configuration that works.
+func TestPoolExample(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "upstreams.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(text), "\n## Several servers\n")
+	blocks := strings.Split(section, "```")
+	if len(blocks) < 4 {
+		t.Fatal("the example is not there")
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{"key": "k", "outcrop.yaml": blocks[1], "my-models.yaml": blocks[3]} {
+		text = strings.TrimPrefix(text, "yaml\n")
+		text = strings.NewReplacer("/run/secrets/rented", filepath.Join(dir, "key"), "./my-models.yaml", filepath.Join(dir, "my-models.yaml")).Replace(text)
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := app.LoadConfig(filepath.Join(dir, "outcrop.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.DataDir, cfg.Listen = filepath.Join(dir, "data"), "127.0.0.1:0"
+	s, err := app.New(t.Context(), cfg, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	all := filepath.Join(dir, "all.yaml")
+	if err := os.WriteFile(all, []byte("pools: {probe_interval: 0s, probe_timeout: 1s, failures: 5, eject: 10s, eject_max: 1m, attempts: 2, retry_within: 20s, hedge_after: 2s}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if cfg, err = app.LoadConfig(all); err != nil || *cfg.Pools.ProbeInterval != 0 || cfg.Pools.HedgeAfter != 2*time.Second || cfg.Pools.Attempts != 2 {
+		t.Errorf("%+v, %v", cfg.Pools, err)
+	}
+}
+
 // What cannot work is refused at the start, and the message names the place.
 func TestPoolErrors(t *testing.T) {
 	t.Parallel()
