@@ -17,6 +17,7 @@ import (
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
 	"github.com/outcrop/outcrop/internal/profile"
+	"github.com/outcrop/outcrop/internal/provision"
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/weights"
 	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
@@ -32,7 +33,12 @@ const (
 	factsCopied = "arn:aws:bedrock:us-east-1:" + factsMine + ":application-inference-profile/abcdefghij34"
 	factsShared = "arn:aws:bedrock:us-east-1:" + factsOther + ":application-inference-profile/abcdefghij56"
 	factsGone   = "arn:aws:bedrock:us-east-1:" + factsOther + ":application-inference-profile/zzzzzzzzzz12"
-	factsRun    = "arn:aws:bedrock:us-east-1:" + factsMine + ":async-invoke/abcdefghij12"
+	// Provisioned throughput with the name "units".
+	factsUnits = "arn:aws:bedrock:us-east-1:" + factsMine + ":provisioned-model/abcdefghij12"
+	// A router that everybody has, and one that an account made.
+	factsDefault = "arn:aws:bedrock:us-east-1:" + factsMine + ":default-prompt-router/anthropic.claude:1"
+	factsRouter  = "arn:aws:bedrock:us-east-1:" + factsMine + ":prompt-router/abcdefghij12"
+	factsRun     = "arn:aws:bedrock:us-east-1:" + factsMine + ":async-invoke/abcdefghij12"
 )
 
 // factsCase is a request; the same operation may have several.
@@ -46,7 +52,7 @@ func factsCases() map[string][]factsCase {
 	tags := []br.Tag{{Key: new("Team"), Value: new("a")}, {Key: new("stage"), Value: new("dev")}}
 	models := func(in func(id *string) any) []factsCase {
 		var out []factsCase
-		for _, id := range []string{factsHaiku, "anthropic.claude-v2:1:200k", "us." + factsHaiku, factsMyOwn, factsCopied, factsShared, factsGone} {
+		for _, id := range []string{factsHaiku, "anthropic.claude-v2:1:200k", "us." + factsHaiku, factsMyOwn, factsCopied, factsShared, factsGone, factsDefault, factsUnits} {
 			out = append(out, factsCase{id, in(&id)})
 		}
 		return out
@@ -63,6 +69,24 @@ func factsCases() map[string][]factsCase {
 		"bedrock ListInferenceProfiles":              {{"", &br.ListInferenceProfilesInput{}}},
 		"bedrock GetInferenceProfile":                {{"system", &br.GetInferenceProfileInput{InferenceProfileIdentifier: new("us." + factsHaiku)}}, {"own", &br.GetInferenceProfileInput{InferenceProfileIdentifier: new("abcdefghij12")}}},
 		"bedrock DeleteInferenceProfile":             {{"", &br.DeleteInferenceProfileInput{InferenceProfileIdentifier: new(factsMyOwn)}}},
+		"bedrock CreateProvisionedModelThroughput": {
+			{"", &br.CreateProvisionedModelThroughputInput{ModelId: new(factsHaiku)}},
+			{"with tags", &br.CreateProvisionedModelThroughputInput{ModelId: new(factsModel), Tags: tags}},
+		},
+		"bedrock GetProvisionedModelThroughput":    {{"", &br.GetProvisionedModelThroughputInput{ProvisionedModelId: new(factsUnits)}}},
+		"bedrock DeleteProvisionedModelThroughput": {{"a name", &br.DeleteProvisionedModelThroughputInput{ProvisionedModelId: new("units")}}},
+		"bedrock ListProvisionedModelThroughputs":  {{"", &br.ListProvisionedModelThroughputsInput{}}},
+		"bedrock UpdateProvisionedModelThroughput": {
+			{"", &br.UpdateProvisionedModelThroughputInput{ProvisionedModelId: new(factsUnits), DesiredProvisionedModelName: new("b")}},
+			{"another model", &br.UpdateProvisionedModelThroughputInput{ProvisionedModelId: new("units"), DesiredModelId: new(factsModel)}},
+		},
+		"bedrock ListPromptRouters":  {{"", &br.ListPromptRoutersInput{}}},
+		"bedrock GetPromptRouter":    {{"default", &br.GetPromptRouterInput{PromptRouterArn: new(factsDefault)}}, {"own", &br.GetPromptRouterInput{PromptRouterArn: new(factsRouter)}}},
+		"bedrock DeletePromptRouter": {{"", &br.DeletePromptRouterInput{PromptRouterArn: new(factsRouter)}}},
+		"bedrock CreatePromptRouter": {
+			{"", &br.CreatePromptRouterInput{Models: []br.PromptRouterTargetModel{{ModelArn: new(factsModel)}, {ModelArn: new(factsMyOwn)}}}},
+			{"with tags", &br.CreatePromptRouterInput{Tags: tags, Models: []br.PromptRouterTargetModel{{ModelArn: new(factsModel)}, {ModelArn: new(factsMyOwn)}}}},
+		},
 		"bedrock CreateInferenceProfile": {
 			{"", &br.CreateInferenceProfileInput{ModelSource: &br.InferenceProfileModelSource{CopyFrom: new(factsModel)}}},
 			{"with tags", &br.CreateInferenceProfileInput{Tags: tags, ModelSource: &br.InferenceProfileModelSource{CopyFrom: new(factsModel)}}},
@@ -152,6 +176,10 @@ func TestFacts(t *testing.T) {
 		if err := s.state.store.PutProfile(ctx, p); err != nil {
 			t.Fatal(err)
 		}
+	}
+	units := provision.Throughput{Account: factsMine, Region: "us-east-1", ID: "abcdefghij12", Name: "units", Units: 1, Model: factsHaiku}
+	if _, err := s.state.provisioned.Create(ctx, units); err != nil {
+		t.Fatal(err)
 	}
 	newCall := func() *call.Call {
 		return &call.Call{Region: "us-east-1", Partition: "aws", Principal: call.Principal{Account: factsMine}}

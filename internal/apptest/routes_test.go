@@ -352,9 +352,14 @@ func goodInputs(profile string) map[string][2]string {
 	const model = "amazon.nova-lite-v1:0"
 	const arn = "arn:aws:bedrock:us-east-1::foundation-model/" + model
 	of := url.QueryEscape(profile)
+	router := url.QueryEscape(strings.Split(profile, "application-inference-profile")[0] + "default-prompt-router/anthropic.claude:1")
 	return map[string][2]string{
 		"bedrock:CreateInferenceProfile":                     {"", `{"inferenceProfileName":"mine","modelSource":{"copyFrom":"` + arn + `"}}`},
+		"bedrock:CreateProvisionedModelThroughput":           {"", `{"provisionedModelName":"mine","modelUnits":1,"modelId":"` + arn + `"}`},
 		"bedrock:GetInferenceProfile":                        {of, ""},
+		"bedrock:CreatePromptRouter":                         {"", `{"promptRouterName":"mine","models":[{"modelArn":"` + arn + `"},{"modelArn":"` + arn + `"}],"fallbackModel":{"modelArn":"` + arn + `"},"routingCriteria":{"responseQualityDifference":1}}`},
+		"bedrock:GetPromptRouter":                            {router, ""},
+		"bedrock:DeletePromptRouter":                         {router, "{}"},
 		"bedrock:DeleteInferenceProfile":                     {of, "{}"},
 		"bedrock:GetFoundationModel":                         {model, ""},
 		"bedrock:GetResourcePolicy":                          {url.QueryEscape(arn), ""},
