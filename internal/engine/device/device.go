@@ -109,19 +109,20 @@ func Nodes() []string {
 const Reserve = 512 << 20
 
 // Layers tells how many of a model's layers fit on the devices: need is what all of
-// them take there, in bytes. All is what fits whole.
-func Layers(list []Device, used map[string]int64, need int64, layers int) int {
-	var room int64
+// them take there and used what others take already, in bytes. Devices that do not
+// tell their memory are given the whole model.
+func Layers(list []Device, used, need int64, layers int) int {
+	room := -used
 	for _, d := range list {
-		if d.Total == 0 { // it does not tell: it is given what is asked of it, or nothing
+		if d.Total == 0 {
 			return layers
 		}
-		room += max(d.Free-used[d.Name]-Reserve, 0)
+		room += max(d.Free-Reserve, 0)
 	}
-	if need <= 0 || room >= need {
-		if room <= 0 {
-			return 0
-		}
+	switch {
+	case room <= 0:
+		return 0
+	case room >= need:
 		return layers
 	}
 	return int(int64(layers) * room / need)

@@ -27,6 +27,7 @@ type facts struct {
 	context int   // tokens per slot
 	dims    int   // of an embedding
 	bytes   int64 // estimate of a process's memory
+	layers  int   // of the model
 	pooling string
 	turns   prompt.Turns
 
@@ -70,7 +71,7 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 			limit = min(limit, n)
 		}
 	}
-	fa := &facts{file: file, context: limit, turns: prompt.Turns{Guard: prompt.NewGuard(h.Tokenizer.SpecialTokens())}}
+	fa := &facts{file: file, context: limit, layers: h.BlockCount, turns: prompt.Turns{Guard: prompt.NewGuard(h.Tokenizer.SpecialTokens())}}
 	fa.vocabulary = h.Tokenizer.Tokens
 	if mode == engine.Chat {
 		template := cmp.Or(file.Template, h.ChatTemplate)

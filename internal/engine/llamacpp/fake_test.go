@@ -41,6 +41,8 @@ type fake struct {
 	Echo        bool   // repeats the prefill
 	Status      int    // answers generation with it, if not 0
 	StreamError bool   // an error after two tokens
+	Cards       string // what it prints as its devices
+	CardCrash   bool   // dies by SIGABRT before it is ready when a layer is on a device
 	Slow        bool   // one token per 20 ms, for ever
 	NoStates    bool   // prints no state lines
 	Probe       bool   // answers /probe with what it reaches of a prey, and keeps no Starts
@@ -148,9 +150,14 @@ func fakeEngine() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 2
 	}
+	if len(os.Args) == 2 && os.Args[1] == "--list-devices" {
+		fmt.Print(f.Cards)
+		return 0
+	}
 	fs := flag.NewFlagSet("llama-server", flag.ContinueOnError)
 	socket := fs.String("host", "", "")
 	safe := fs.Bool("no-repack", false, "")
+	layers := fs.Int("n-gpu-layers", -1, "")
 	for _, name := range []string{"metrics", "offline", "no-context-shift", "no-slots", "jinja", "embeddings"} {
 		fs.Bool(name, false, "")
 	}
@@ -169,17 +176,19 @@ func fakeEngine() int {
 	if *safe {
 		kind = "safe"
 	}
+	if *layers >= 0 {
+		kind += fmt.Sprintf(" %d layers", *layers)
+	}
 	if f.Probe {
 		first = false // confined, it writes nothing
 	} else if err := os.WriteFile(f.Starts, append(before, kind+"\n"...), 0o600); err != nil {
 		return 2
 	}
 	if f.CrashPlain && !*safe {
-		sh, err := exec.LookPath("sh")
-		if err != nil {
-			return 2
-		}
-		return exit(syscall.Exec(sh, []string{"sh", "-c", "kill -SEGV $$"}, nil)) // Go itself would catch the signal
+		return crash("SEGV")
+	}
+	if f.CardCrash && *layers > 0 {
+		return crash("ABRT")
 	}
 	if f.CrashAlways {
 		fmt.Fprintln(os.Stderr, "E no such tensor")
@@ -206,6 +215,15 @@ func fakeEngine() int {
 		fmt.Println(`cmd_child_to_router:state:{"state":"ready","payload":{}}`)
 	}
 	return exit(http.Serve(l, f.handler(first))) // #nosec G114 -- a test
+}
+
+// crash dies by a signal, which Go itself would catch.
+func crash(signal string) int {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		return 2
+	}
+	return exit(syscall.Exec(sh, []string{"sh", "-c", "kill -" + signal + " $$"}, nil))
 }
 
 func exit(err error) int {

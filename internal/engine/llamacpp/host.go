@@ -41,6 +41,9 @@ type Host struct {
 	// Devices are those that the server found and that passed the self-test; none
 	// means that it computes on the CPU.
 	Devices []device.Device
+	// layers is how many layers of a model lie on Devices; nil leaves it to the
+	// server.
+	layers *int
 	// Env is added to the few variables that the server inherits.
 	Env []string
 }
@@ -156,13 +159,18 @@ type hostConfig struct {
 	Pooling   string `json:"pooling"`
 	Safe      bool   `json:"safe"`
 	Verbosity int    `json:"verbosity"`
+	Layers    *int   `json:"layers"`
 }
 
 // command returns the program, its arguments and its environment.
 func (h Host) command(l launch) (argv, env []string, err error) {
 	env = environ(h.Env)
 	if h.Binary != "" {
-		return append([]string{h.Binary}, l.flags()...), append(env, "LLAMA_SERVER_ROUTER_PORT=1"), nil
+		argv = append([]string{h.Binary}, l.flags()...)
+		if h.layers != nil {
+			argv = append(argv, "--n-gpu-layers", strconv.Itoa(*h.layers))
+		}
+		return argv, append(env, "LLAMA_SERVER_ROUTER_PORT=1"), nil
 	}
 	if h.Python == "" {
 		return nil, nil, errors.New("the engine host has neither a binary nor a Python")
@@ -170,7 +178,7 @@ func (h Host) command(l launch) (argv, env []string, err error) {
 	cfg, err := json.Marshal(hostConfig{
 		Parent: os.Getpid(), Site: h.Site, Model: l.model, Projector: l.projector, Template: l.template, Alias: l.alias, Socket: l.socket,
 		Slots: l.slots, Context: l.context, Batch: l.batch, Threads: l.threads,
-		Embedding: l.embedding, Pooling: l.pooling, Safe: l.safe, Verbosity: logLevel,
+		Embedding: l.embedding, Pooling: l.pooling, Safe: l.safe, Verbosity: logLevel, Layers: h.layers,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode the host's settings: %w", err)

@@ -53,6 +53,9 @@ p.ui = False
 p.fit_params = False
 p.offline = True
 p.verbosity = cfg["verbosity"]
+if cfg["layers"] is not None:
+    p.n_gpu_layers = cfg["layers"]
+    p.mmproj_use_gpu = cfg["layers"] > 0
 p.no_extra_bufts = cfg["safe"]
 if cfg["embedding"]:
     p.embedding = True

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/device"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
@@ -68,6 +69,9 @@ type Config struct {
 	// it are removed. "" means a new temporary folder. Its path must be short:
 	// that of a socket may have 104 bytes.
 	RunDir string
+	// Devices finds what the server can compute on beside the CPU; nil means
+	// ListDevices, on machines that have device nodes.
+	Devices func(context.Context, Host) ([]device.Device, error)
 	// Sandbox confines the processes; nil leaves them as free as this program.
 	Sandbox *Sandbox
 
@@ -95,6 +99,7 @@ func (c *Config) slots(m engine.Mode) int {
 type Engine struct {
 	cfg    Config
 	ledger *ledger
+	cards  cards
 	seed   maphash.Seed // of prefixes
 
 	started  chan struct{} // closed when Run begins
@@ -138,7 +143,7 @@ func New(c Config) *Engine {
 		c.MemoryLimit = totalMemory() / 4 * 3
 	}
 	return &Engine{
-		cfg: c, seed: maphash.MakeSeed(), ledger: newLedger(max(c.MemoryLimit, 0), availableMemory),
+		cfg: c, seed: maphash.MakeSeed(), ledger: newLedger(max(c.MemoryLimit, 0), availableMemory), cards: cards{used: map[*runner]int64{}},
 		started: make(chan struct{}), stopping: make(chan struct{}), runners: map[key]*runner{},
 	}
 }
@@ -251,6 +256,7 @@ func (e *Engine) host(ctx context.Context) (Host, error) {
 	if err != nil {
 		return Host{}, err
 	}
+	h = e.withDevices(ctx, h)
 	e.hosted = &h
 	return h, nil
 }

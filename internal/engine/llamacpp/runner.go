@@ -235,6 +235,7 @@ func (r *runner) run(ctx context.Context) {
 		r.proc = nil
 		r.mu.Unlock()
 		r.eng.ledger.release(r)
+		r.eng.cards.release(r)
 		if ctx.Err() != nil {
 			return
 		}
@@ -313,13 +314,18 @@ func (r *runner) load(ctx context.Context, again bool) (*instance, error) {
 		r.facts.Store(fa)
 	}
 	r.queued.Store(true)
-	err = r.eng.ledger.reserve(ctx, r, fa.bytes, func() bool { return again || r.wanted() })
+	host, need := r.eng.cards.place(r, host, fa)
+	err = r.eng.ledger.reserve(ctx, r, need, func() bool { return again || r.wanted() })
 	r.queued.Store(false)
 	if err != nil {
 		return nil, err
 	}
 	safe := host.needsSafeMode()
 	inst, err := r.spawn(ctx, host, fa, safe)
+	if err != nil && len(host.Devices) > 0 && ctx.Err() == nil {
+		inst, err = r.spawnOnCPU(ctx, host, fa, safe, err)
+		host = host.onCPU()
+	}
 	if exit, ok := errors.AsType[*exitError](err); ok && exit.badInstruction() && !safe {
 		r.log.Warn("the engine build crashed at warm-up; trying its safe mode", "signal", exit.signal.String())
 		safe = true

@@ -102,7 +102,7 @@ func confine(s spec) (Report, error) {
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		r.miss(Rights, "no_new_privs: %v", err)
 	}
-	become(&r, p.User, rules != nil)
+	become(&r, s, rules != nil)
 	// A change of user takes the parent-death signal away.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return r, fmt.Errorf("parent-death signal: %w", err)

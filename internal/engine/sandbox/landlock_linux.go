@@ -46,7 +46,7 @@ func handled(abi int) uint64 {
 // description of the processor, and devices that hold nothing.
 func everywhere() []string {
 	return []string{
-		"/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin",
+		"/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/nix/store", "/gnu/store", "/home/linuxbrew/.linuxbrew",
 		"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/ld.so.preload", "/etc/localtime",
 		"/etc/alternatives", "/etc/ssl/openssl.cnf",
 		"/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/filesystems",

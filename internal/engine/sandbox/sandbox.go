@@ -127,10 +127,12 @@ func (r *Report) sort() {
 
 // spec is what the child is told.
 type spec struct {
-	Policy  Policy
-	Parent  int  // process id of the server
-	Born    bool // in namespaces of its own
-	Pretend bool // report and exit, start nothing
+	Policy Policy
+	Parent int  // process id of the server
+	Born   bool // in namespaces of its own
+	// Disowned is why the user stays, though another was asked for; "" when not.
+	Disowned string
+	Pretend  bool // report and exit, start nothing
 }
 
 // answer is what the child tells, once.
@@ -201,7 +203,7 @@ func (l Launcher) prepare(cmd *exec.Cmd, s spec, program []string) (*Pending, er
 		return nil, errors.New("sandbox: there is no launcher")
 	}
 	if err := own(s.Policy); err != nil {
-		return nil, fmt.Errorf("sandbox: %w", err)
+		s.Disowned = err.Error()
 	}
 	text, err := json.Marshal(s)
 	if err != nil {

@@ -16,31 +16,30 @@ import (
 // Weights often lie in a folder that only root may enter. Where Landlock decides
 // which files are open, the program keeps one right, to read what other users own:
 // it applies to the files of the policy and no others.
-func become(r *Report, u *User, fenced bool) {
+func become(r *Report, s spec, fenced bool) {
 	if os.Geteuid() != 0 {
 		r.miss(OwnUser, "only root may switch")
-		dropAmbient()
-		r.held(Rights)
+		_ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+		r.held(Rights) // the exec of a user without rights gives none
 		return
 	}
 	keep := uint64(0)
 	if fenced {
-		keep = 1 << unix.CAP_DAC_READ_SEARCH
+		keep = reader()
 	}
-	if err := dropBounding(keep); err != nil {
-		r.miss(Rights, "%v", err)
-		r.miss(OwnUser, "%v", err)
-		return
-	}
-	switch {
+	bound := dropBounding(keep)
+	switch u := s.Policy.User; {
+	case s.Disowned != "":
+		r.miss(OwnUser, "%s", s.Disowned)
 	case u == nil:
 		r.miss(OwnUser, "not asked for")
-		// Root would get all that is left back at exec.
-		_ = unix.Prctl(unix.PR_SET_SECUREBITS, secureNoRoot, 0, 0, 0)
+	case keep == 0 && fenced:
+		r.miss(OwnUser, "no right to read what other users own, so the weights could be out of reach")
+		disown(s.Policy)
 	default:
 		if err := switchTo(*u); err != nil {
 			r.miss(OwnUser, "%v", err)
-			_ = unix.Prctl(unix.PR_SET_SECUREBITS, secureNoRoot, 0, 0, 0)
+			disown(s.Policy)
 		} else {
 			r.held(OwnUser)
 			r.Detail[OwnUser] = fmt.Sprintf("uid %d", u.UID)
@@ -50,31 +49,52 @@ func become(r *Report, u *User, fenced bool) {
 		r.miss(Rights, "%v", err)
 		return
 	}
+	if bound != nil {
+		r.miss(Rights, "%v", bound)
+		return
+	}
 	if keep != 0 {
-		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, unix.CAP_DAC_READ_SEARCH, 0, 0); err != nil {
-			r.miss(Rights, "%v", err)
-			return
-		}
-		r.Detail[Rights] = "may read the files of its policy whoever owns them"
+		r.Detail[Rights] = "but to read the files of its policy whoever owns them"
 	}
 	r.held(Rights)
 }
 
-// secureNoRoot is SECBIT_NOROOT with its lock: user 0 is a user like any other.
-const secureNoRoot = 1<<0 | 1<<1
+// disown gives the private folder back to root, who stays the program's user.
+func disown(p Policy) {
+	if p.Private != "" {
+		_ = os.Lchown(p.Private, 0, 0) // the program tells when it cannot make its socket
+	}
+}
 
-func dropAmbient() { _ = unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) }
+// reader is the right to read what other users own, as a set: the smaller one that
+// this process has of the two that give it. Containers often have only the larger,
+// and Landlock makes them the same. 0 when it has neither.
+func reader() uint64 {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if unix.Capget(&head, &data[0]) != nil {
+		return 0
+	}
+	for _, c := range []int{unix.CAP_DAC_READ_SEARCH, unix.CAP_DAC_OVERRIDE} {
+		if data[0].Permitted&(1<<c) != 0 {
+			return 1 << c
+		}
+	}
+	return 0
+}
 
-// dropBounding takes all rights but keep out of what any exec could give.
+// dropBounding takes all rights but keep out of what any exec could give, even to
+// root.
 func dropBounding(keep uint64) error {
 	for c := uintptr(0); c <= 63; c++ {
-		if keep&(1<<c) != 0 {
+		has, _, no := unix.RawSyscall(unix.SYS_PRCTL, unix.PR_CAPBSET_READ, c, 0)
+		if no != 0 { // the last right is behind us
+			return nil
+		}
+		if has == 0 || keep&(1<<c) != 0 {
 			continue
 		}
 		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil {
-			if err == unix.EINVAL { // the last right is behind us
-				return nil
-			}
 			return fmt.Errorf("drop capabilities: %w", err)
 		}
 	}
@@ -105,7 +125,7 @@ func switchTo(u User) error {
 	return nil
 }
 
-// setCapabilities leaves this thread keep and nothing else.
+// setCapabilities leaves this thread keep and nothing else, also after exec.
 func setCapabilities(keep uint64) error {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	low, high := uint32(keep), uint32(keep>>32) // #nosec G115 -- two halves
@@ -115,6 +135,14 @@ func setCapabilities(keep uint64) error {
 	}
 	if err := unix.Capset(&head, &data[0]); err != nil {
 		return fmt.Errorf("set capabilities: %w", err)
+	}
+	for c := uintptr(0); c <= 63; c++ {
+		if keep&(1<<c) == 0 {
+			continue
+		}
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, c, 0, 0); err != nil {
+			return fmt.Errorf("keep capability %d: %w", c, err)
+		}
 	}
 	return nil
 }
