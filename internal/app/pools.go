@@ -75,6 +75,7 @@ func (s *Server) withUpstreams(rest engine.Engine) (engine.Engine, error) {
 		s.cfg.grantUpstream(u.address())
 	}
 	members, serves, local := map[string][]pool.Member{}, map[string][]catalog.Weights{}, false
+	modes := map[string]engine.Mode{}
 	for _, w := range s.state.catalog.Weights() {
 		for _, name := range w.Source.Servers() {
 			if _, ok := named[name]; !ok {
@@ -83,6 +84,7 @@ func (s *Server) withUpstreams(rest engine.Engine) (engine.Engine, error) {
 			members[w.ID] = append(members[w.ID], pool.Member{Server: name})
 			serves[name] = append(serves[name], w)
 		}
+		modes[w.ID] = engine.Mode(w.Mode)
 		if w.Source.Local != "" {
 			members[w.ID] = append(members[w.ID], pool.Member{Server: localServer, Weights: w.Source.Local})
 			local = true
@@ -96,7 +98,7 @@ func (s *Server) withUpstreams(rest engine.Engine) (engine.Engine, error) {
 		return nil, err
 	}
 	c := s.cfg.Pools.config(s.log)
-	c.Weights, c.Salt = members, salt[:]
+	c.Weights, c.Modes, c.Salt = members, modes, salt[:]
 	for _, name := range slices.Sorted(maps.Keys(serves)) {
 		u := named[name]
 		e, err := s.upstreamEngine(u, serves[name], salt[:])

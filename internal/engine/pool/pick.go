@@ -172,12 +172,12 @@ func (e *Engine) pick(p *pool, t *engine.Target, a *ask, tried []*member) (_ *le
 // with the fewest tokens.
 func (e *Engine) choose(equals []*member, a *ask, at place) *member {
 	if a.key == nil || at.left+at.full > 0 {
-		any := rand.Uint64() // #nosec G404 -- spreads load
+		key := rand.Uint64() // #nosec G404 -- spreads load
 		return slices.MinFunc(equals, func(x, y *member) int {
 			if d := x.server.tokens - y.server.tokens; d != 0 {
 				return d
 			}
-			return order(any, x, y)
+			return order(key, x, y)
 		})
 	}
 	key, sum := a.key(), 0

@@ -66,6 +66,9 @@ type Config struct {
 	Servers []Server
 	// Weights names the members of each pool, by the id of its weights.
 	Weights map[string][]Member
+	// Modes of weights, for Processes: without one, weights are told of once they were
+	// asked for.
+	Modes map[string]engine.Mode
 	// Salt is a secret that prompts are hashed with: processes that share it send a
 	// conversation to the same server.
 	Salt []byte
@@ -110,7 +113,7 @@ var (
 type pool struct {
 	weights string
 	members []*member
-	mode    engine.Mode      // of the last request; guarded by Engine.mu
+	mode    engine.Mode      // configured, or of the last request; guarded by Engine.mu
 	held    map[string][]int // slots set aside for each holder, by member; guarded by Engine.mu
 	reserve sync.Mutex       // held while slots are set aside
 }
@@ -152,7 +155,7 @@ func New(c Config) (*Engine, error) {
 		e.servers = append(e.servers, one)
 	}
 	for id, members := range c.Weights {
-		p := &pool{weights: id, held: map[string][]int{}}
+		p := &pool{weights: id, mode: c.Modes[id], held: map[string][]int{}}
 		for _, m := range members {
 			s := named[m.Server]
 			switch {
@@ -266,6 +269,9 @@ func (e *Engine) Processes() []engine.Process {
 	defer e.mu.Unlock()
 	for id, p := range e.pools {
 		for _, m := range p.members {
+			if p.mode == "" {
+				continue
+			}
 			row := engine.Process{
 				Weights: id + "@" + m.server.Name, Mode: p.mode, State: engine.Ready, Since: m.server.since,
 				Slots: m.server.Concurrent, Busy: m.calls,

@@ -356,6 +356,26 @@ func TestNeeds(t *testing.T) {
 	enginetest.WantCode(t, err, apierr.CodeModelNotReady)
 }
 
+// What is known of servers is told from the start where modes are, else from the
+// first request on.
+func TestProcesses(t *testing.T) {
+	t.Parallel()
+	e := over(t, nil, says("a"))
+	if all := e.Processes(); len(all) != 0 {
+		t.Errorf("%+v", all)
+	}
+	e = over(t, func(c *pool.Config) { c.Modes = map[string]engine.Mode{"w": engine.Chat} }, says("b"), says("a"))
+	if all := e.Processes(); len(all) != 2 || all[0].Weights != "w@a" || all[0].State != engine.Cold || all[1].Mode != engine.Chat || all[1].Since.IsZero() {
+		t.Errorf("%+v", all)
+	}
+	if _, err := e.Info(t.Context(), target); err != nil {
+		t.Fatal(err)
+	}
+	if all := e.Processes(); all[0].State == all[1].State {
+		t.Errorf("%+v", all)
+	}
+}
+
 // holder is an engine that can set slots aside.
 type holder struct {
 	*scripted.Engine

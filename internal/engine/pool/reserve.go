@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -40,35 +41,22 @@ func (e *Engine) Reserve(ctx context.Context, t engine.Target, holder string, n 
 			}
 		}
 	}
-	shut := make([]bool, len(p.members))
-	for range n {
-		at := -1
-		for {
-			at = -1
-			for i := range now {
-				if !shut[i] && (at < 0 || now[i] < now[at]) {
-					at = i
-				}
-			}
-			if at < 0 {
-				break
-			}
-			err := set(at, now[at]+1)
-			if err == nil {
-				now[at]++
-				break
-			}
-			if e, ok := errors.AsType[*apierr.Error](err); !ok || e.Code != apierr.CodeServiceQuotaExceeded {
-				return errors.Join(err, restore(set, now, before))
-			}
-			shut[at] = true
-		}
+	full := make([]bool, len(p.members))
+	for left := n; left > 0; {
+		at := fewest(now, full)
 		if at < 0 {
-			if err := restore(set, now, before); err != nil {
-				return err
-			}
-			return errNothing
+			return cmp.Or(restore(set, now, before), error(errNothing))
 		}
+		err := set(at, now[at]+1)
+		if err == nil {
+			now[at]++
+			left--
+			continue
+		}
+		if e, ok := errors.AsType[*apierr.Error](err); !ok || e.Code != apierr.CodeServiceQuotaExceeded {
+			return errors.Join(err, restore(set, now, before))
+		}
+		full[at] = true
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -78,6 +66,18 @@ func (e *Engine) Reserve(ctx context.Context, t engine.Target, holder string, n 
 		p.held[holder] = now
 	}
 	return nil
+}
+
+// fewest is the member with the fewest slots of those that are not full; below 0
+// there is none.
+func fewest(now []int, full []bool) int {
+	at := -1
+	for i := range now {
+		if !full[i] && (at < 0 || now[i] < now[at]) {
+			at = i
+		}
+	}
+	return at
 }
 
 // restore sets aside what was so before.
