@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/outcrop/outcrop/bench/internal/stats"
@@ -98,9 +99,8 @@ func (p *plan) run(ctx context.Context) (outcome, error) {
 	for i := range workers {
 		c, err := wire.Dial("tcp", p.Address)
 		if err != nil {
-			return outcome{}, err
+			return outcome{}, err // the process ends, and the others' connections with it
 		}
-		defer c.Close()
 		workers[i] = &worker{plan: p, w: c, state: &state, check: checker{form: p.Form, tokens: p.Tokens}}
 	}
 	failed := make(chan struct{}, len(workers))
@@ -125,6 +125,9 @@ func (p *plan) run(ctx context.Context) (outcome, error) {
 	state.Store(over)
 	used, took := treeCPU(p.Root)-before, time.Since(begin)
 	wg.Wait()
+	for _, w := range workers {
+		w.w.Close()
+	}
 	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
 		return outcome{}, err
 	}
@@ -180,7 +183,7 @@ func (w *worker) loop(offset int) error {
 		counts := w.state.Load() == measuring
 		w.check.reset(i == 0)
 		begin := time.Now()
-		status, err := w.w.Do(w.plan.Requests[(offset+i)%len(w.plan.Requests)], w.check.piece)
+		status, err := w.do(w.plan.Requests[(offset+i)%len(w.plan.Requests)], i > 0)
 		took := time.Since(begin)
 		if err == nil && status != 200 {
 			err = fmt.Errorf("answer %d: %.300q", status, w.check.start)
@@ -200,6 +203,21 @@ func (w *worker) loop(offset int) error {
 		}
 	}
 	return nil
+}
+
+// do sends a request, once more over a new connection where the server closed
+// the one that is there: servers do so after a number of requests.
+func (w *worker) do(request []byte, used bool) (status int, err error) {
+	status, err = w.w.Do(request, w.check.piece)
+	gone := errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+	if !used || status != 0 || !gone {
+		return status, err
+	}
+	w.w.Close()
+	if w.w, err = wire.Dial("tcp", w.plan.Address); err != nil {
+		return 0, err
+	}
+	return w.w.Do(request, w.check.piece)
 }
 
 // runLoad is the load client as a process of its own.

@@ -1,6 +1,5 @@
 //go:build !linux
 
-// Command gateway compares gateways; it reads Linux's /proc.
 package main
 
 import (

@@ -21,6 +21,7 @@ import (
 	"github.com/outcrop/outcrop/internal/weights/fetch"
 	"github.com/outcrop/outcrop/internal/weights/huggingface"
 	"github.com/outcrop/outcrop/internal/weights/pypi"
+	"github.com/outcrop/outcrop/internal/wire/h1"
 )
 
 // Words that stand for destinations in egress.models.
@@ -206,6 +207,7 @@ type outbound struct {
 	egress  *network.Egress
 	purpose network.Purpose
 	inner   *http.Transport
+	plain   *h1.Transport                         // takes requests without TLS, when set
 	via     func(*http.Request) (*url.URL, error) // the proxy that a request takes, if any
 
 	mu      sync.Mutex
@@ -236,11 +238,19 @@ func (o *outbound) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	if o.plain != nil && r.URL.Scheme == "http" {
+		return o.plain.RoundTrip(r)
+	}
 	return o.inner.RoundTrip(r)
 }
 
 // CloseIdleConnections lets http.Client.CloseIdleConnections work.
-func (o *outbound) CloseIdleConnections() { o.inner.CloseIdleConnections() }
+func (o *outbound) CloseIdleConnections() {
+	o.inner.CloseIdleConnections()
+	if o.plain != nil {
+		o.plain.CloseIdleConnections()
+	}
+}
 
 func (o *outbound) proxy(r *http.Request) (*url.URL, error) {
 	u, err := o.via(r)

@@ -21,6 +21,7 @@ import (
 	"github.com/outcrop/outcrop/internal/network"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/wire/arn"
+	"github.com/outcrop/outcrop/internal/wire/h1"
 )
 
 // Upstream is a server that runs models for this one, over OpenAI's API. Weights
@@ -206,6 +207,7 @@ func (u Upstream) transport(out *network.Egress) (http.RoundTripper, error) {
 	o.inner.ResponseHeaderTimeout = 0 // the engine watches
 	o.inner.DisableCompression = true
 	o.inner.MaxIdleConnsPerHost = u.concurrent()
+	o.plain = &h1.Transport{Dial: o.inner.DialContext, MaxIdle: u.concurrent()}
 	if u.CAFile == "" {
 		return o, nil
 	}

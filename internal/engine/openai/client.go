@@ -25,7 +25,7 @@ const (
 
 // client talks to one server.
 type client struct {
-	http   *http.Client
+	rt     http.RoundTripper
 	base   string // without a slash at the end
 	key    secret.Value
 	header http.Header
@@ -129,7 +129,7 @@ func (c *client) do(ctx context.Context, method, path string, body any, more htt
 	// An empty list marks the request as repeatable without sending a header:
 	// the connection may be closing just as it is reused.
 	req.Header["X-Idempotency-Key"] = []string{}
-	resp, err := c.http.Do(req)
+	resp, err := c.rt.RoundTrip(req)
 	if err != nil {
 		err = fmt.Errorf("%s: %w", path, err)
 		if !connected.Load() {

@@ -179,11 +179,8 @@ func New(c Config) (*Engine, error) {
 		e.upstreams[id] = &upstream{
 			id: id, c: u, log: c.Log.With("upstream", id), learning: make(chan struct{}, 1),
 			slots: limit.NewSlots(limit.SlotsConfig{N: u.Concurrent, Tokens: u.MaxTokens, Wait: c.QueueWait, MaxQueue: c.Queue}),
-			client: &client{base: base, key: u.Key, header: u.Header, http: &http.Client{
-				Transport: u.Transport,
-				// A redirect would take the key to somewhere else.
-				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			}},
+			// No http.Client: a redirect would take the key to somewhere else.
+			client: &client{base: base, key: u.Key, header: u.Header, rt: u.Transport},
 		}
 	}
 	return e, nil
@@ -219,7 +216,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	<-ctx.Done()
 	e.stop(errStopping)
 	for _, u := range e.upstreams {
-		u.client.http.CloseIdleConnections()
+		if c, ok := u.c.Transport.(interface{ CloseIdleConnections() }); ok {
+			c.CloseIdleConnections()
+		}
 	}
 	return nil
 }
