@@ -18,6 +18,7 @@ import (
 	"github.com/outcrop/outcrop/internal/engine/scripted"
 	"github.com/outcrop/outcrop/internal/profile"
 	"github.com/outcrop/outcrop/internal/provision"
+	"github.com/outcrop/outcrop/internal/record"
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/weights"
 	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
@@ -177,8 +178,15 @@ func TestFacts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	units := provision.Throughput{Account: factsMine, Region: "us-east-1", ID: "abcdefghij12", Name: "units", Units: 1, Model: factsHaiku}
-	if _, err := s.state.provisioned.Create(ctx, units); err != nil {
+	units := provision.Throughput{Name: "units", Units: 1, Model: factsHaiku, Desired: factsHaiku, Status: provision.InService}
+	stored, err := record.Put(record.Key{Account: factsMine, Region: "us-east-1", Kind: provision.Kind, Name: "abcdefghij12"}, record.Absent, &units)
+	if err == nil {
+		err = s.state.store.ApplyRecords(ctx, time.Now(), stored)
+	}
+	if err == nil {
+		err = s.state.provisioned.Follow(ctx)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
 	newCall := func() *call.Call {

@@ -81,7 +81,7 @@ func (k *Keeper) Run(ctx context.Context) error {
 		case <-retry.C:
 			k.keep(ctx)
 		case <-poll.C:
-			err := k.cfg.Book.all.Follow(ctx)
+			err := k.cfg.Book.Follow(ctx)
 			if err != nil && !failing && ctx.Err() == nil {
 				k.cfg.Log.Error("provisioned throughput is not followed: the store fails", "error", err)
 			}

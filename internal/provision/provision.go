@@ -147,6 +147,9 @@ func Open(ctx context.Context, cfg Config) (*Book, error) {
 	return b, nil
 }
 
+// Follow takes over what another process has changed. A Keeper does so by itself.
+func (b *Book) Follow(ctx context.Context) error { return b.all.Follow(ctx) }
+
 func read(r *record.Record) (*Throughput, error) {
 	t := &Throughput{Account: r.Account, Region: r.Region, ID: r.Name}
 	return t, record.Read(*r, t)
