@@ -91,6 +91,19 @@ func TestQuickSoak(t *testing.T) {
 	want(t, quick(t, "-soak"), "streams open at once") // the memory of this process is not the server's alone
 }
 
+// Shares and goodput are the scheduler's, not the machine's: they hold wherever the
+// engine's time is a clock's.
+func TestQuickOverload(t *testing.T) {
+	t.Parallel()
+	s := quick(t, "-overload")
+	want(t, s, "goodput under overload: share of the peak", "refusals", "latency of a reply p99", "tokens of the account that got less, of an even share")
+	for _, f := range s.Figures {
+		if f.Name == "answers that are neither replies nor errors to try again" && f.Value != 0 {
+			t.Errorf("%v %s", f.Value, f.Note)
+		}
+	}
+}
+
 func TestQuickEngine(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

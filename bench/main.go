@@ -2,7 +2,7 @@
 // costs by itself, and how fast it starts.
 //
 //	go run ./bench                          everything; some 20 minutes on two cores
-//	go run ./bench -gateway                 one part: -engine, -gateway, -access, -soak, -startup, -micro
+//	go run ./bench -gateway                 one part: -engine, -gateway, -access, -soak, -overload, -startup, -micro
 //	go run ./bench -write                   also puts the figures into docs/performance.md
 //	go run ./bench -quick                   a few seconds of each; the figures say nothing
 //
@@ -58,15 +58,15 @@ func main() {
 
 // options are the flags.
 type options struct {
-	engine, gateway, access, soak, startup, micro bool // parts; none means all
-	pairs                                         int
-	tokens                                        int
-	quick                                         bool
-	write                                         bool
-	json                                          string
-	folder                                        string
-	cpuProfile, allocProfile                      string
-	wait                                          time.Duration
+	engine, gateway, access, soak, overload, startup, micro bool // parts; none means all
+	pairs                                                   int
+	tokens                                                  int
+	quick                                                   bool
+	write                                                   bool
+	json                                                    string
+	folder                                                  string
+	cpuProfile, allocProfile                                string
+	wait                                                    time.Duration
 
 	load func(context.Context, plan) (outcome, error)
 	log  io.Writer
@@ -80,6 +80,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.gateway, "gateway", false, "measure the server with an engine that answers at once")
 	f.BoolVar(&o.access, "access", false, "measure what 50 policies cost a call")
 	f.BoolVar(&o.soak, "soak", false, "hold 1,000 streams open at once")
+	f.BoolVar(&o.overload, "overload", false, "offer five times what the engine can do, for two minutes")
 	f.BoolVar(&o.startup, "startup", false, "measure start, memory and size of the built program")
 	f.BoolVar(&o.micro, "micro", false, "run the Go benchmarks of the hot path")
 	f.IntVar(&o.pairs, "pairs", 15, "pairs of -engine; three times as many with one stream")
@@ -100,8 +101,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if o.pairs < 1 || o.tokens < 2 {
 		return nil, errors.New("-pairs must be at least 1 and -tokens at least 2")
 	}
-	if !o.engine && !o.gateway && !o.access && !o.soak && !o.startup && !o.micro {
-		o.engine, o.gateway, o.access, o.soak, o.startup, o.micro = true, true, true, true, true, true
+	if !o.engine && !o.gateway && !o.access && !o.soak && !o.overload && !o.startup && !o.micro {
+		o.engine, o.gateway, o.access, o.soak, o.overload, o.startup, o.micro = true, true, true, true, true, true, true
 	}
 	if o.folder == "" {
 		cache, err := os.UserCacheDir()
@@ -130,6 +131,10 @@ func (o *options) parts(root string) []part {
 	e := engineRun{pairs: o.pairs, tokens: o.tokens, folder: o.folder, log: o.say, patient: patient{o.wait}}
 	s := startupRun{starts: 15, idle: 3 * time.Second, root: root, folder: o.folder}
 	k := soakRun{streams: 1000, deltas: 300, load: o.load}
+	v := overloadRun{
+		clients: 100, times: 5, slots: 4, first: 50 * time.Millisecond, token: 5 * time.Millisecond, tokens: 31,
+		peak: 10 * time.Second, last: 2 * time.Minute,
+	}
 	m := microRun{root: root, count: 5, time: "0.2s"}
 	if o.quick {
 		g.wait, a.wait, e.wait = 0, 0, 0
@@ -137,6 +142,7 @@ func (o *options) parts(root string) []part {
 		g.rounds, g.count, g.streams, g.deltas = 1, 128, 64, 2*shortDeltas
 		e.pairs, e.tokens = 1, 8
 		k.streams, k.deltas = 32, 20
+		v.peak, v.last = time.Second, 6*time.Second
 		s.starts, s.idle = 1, 0
 		m.count, m.time = 1, "1x"
 	}
@@ -145,6 +151,7 @@ func (o *options) parts(root string) []part {
 		{"gateway", o.gateway, "go run ./bench -gateway", g.measure},
 		{"access", o.access, "go run ./bench -access", a.measure},
 		{"soak", o.soak, "go run ./bench -soak", k.measure},
+		{"overload", o.overload, "go run ./bench -overload", v.measure},
 		{"startup", o.startup, "go run ./bench -startup", s.measure},
 		{"micro", o.micro, "go run ./bench -micro", m.measure},
 	}

@@ -36,6 +36,7 @@ type newEngine func(app.Config, *catalog.Catalog, *weights.Store) (engine.Engine
 type product struct {
 	address string
 	creds   sigv4.Credentials
+	app     *app.Server
 	stop    func() error
 }
 
@@ -65,8 +66,8 @@ func startProduct(ctx context.Context, cfg app.Config, e newEngine) (_ *product,
 	ended := make(chan error, 1)
 	go func() { ended <- srv.Run(run, nil) }()
 	return &product{
-		address: strings.TrimPrefix(srv.Endpoint(), "http://"),
-		creds:   sigv4.Credentials{AccessKeyID: key.ID, Secret: key.Secret},
+		address: strings.TrimPrefix(srv.Endpoint(), "http://"), app: srv,
+		creds: sigv4.Credentials{AccessKeyID: key.ID, Secret: key.Secret},
 		stop: func() error {
 			cancel()
 			return errors.Join(<-ended, os.RemoveAll(dir))

@@ -6,7 +6,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/app"
@@ -15,6 +18,7 @@ import (
 	"github.com/outcrop/outcrop/internal/document"
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
+	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/weights"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -24,8 +28,11 @@ func main() {
 	if document.InChild() {
 		os.Exit(document.Child(os.Stdin, os.Stdout))
 	}
-	program := app.Program{Engine: func(app.Config, *catalog.Catalog, *weights.Store) (engine.Engine, error) {
-		return &byText{Engine: scripted.New(), scripts: scripts()}, nil
+	program := app.Program{Engine: func(cfg app.Config, _ *catalog.Catalog, _ *weights.Store) (engine.Engine, error) {
+		e := scripted.New()
+		e.Limit = &limit.SlotsConfig{N: cfg.Engine.Slots, Wait: cfg.Engine.QueueDeadline, MaxQueue: cfg.Engine.Queue}
+		e.Script = work
+		return &byText{Engine: e, scripts: scripts()}, nil
 	}}
 	os.Exit(cli.Main(os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}, program))
 }
@@ -57,19 +64,53 @@ func scripts() map[string]scripted.Reply {
 	return all
 }
 
+// work is the reply to "work": it takes the time of a real one, and a slot.
+func work(_ engine.Target, r *llm.Request) *scripted.Reply {
+	content := r.Messages[len(r.Messages)-1].Content
+	if content[len(content)-1].Text != "work" {
+		return nil
+	}
+	return &scripted.Reply{Text: text, Pace: func(ctx context.Context, _ int) error {
+		t := time.NewTimer(30 * time.Millisecond)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}}
+}
+
 // byText is a scripted engine that picks the reply by the request.
 type byText struct {
 	*scripted.Engine // for every request without a script, and all but Generate
 	scripts          map[string]scripted.Reply
+	counted          atomic.Int64
 }
 
-// Generate plays the reply that the last text block names.
+// Generate plays the reply that the last text block names. To what begins with
+// "count" it says how many such replies it has made; "count slowly" takes a second.
 func (e *byText) Generate(ctx context.Context, t engine.Target, r *llm.Request) llm.Events {
 	time.Sleep(firstToken)
 	content := r.Messages[len(r.Messages)-1].Content
 	asked := content[len(content)-1].Text
 	if asked == "panic" {
 		panic("a secret of the inside")
+	}
+	if strings.HasPrefix(asked, "count") {
+		reply := scripted.Reply{Text: fmt.Sprintf("reply number %d", e.counted.Add(1))}
+		if strings.HasPrefix(asked, "count slowly") {
+			reply.Pace = func(ctx context.Context, _ int) error {
+				select {
+				case <-time.After(time.Second / 3):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}
+		}
+		return scripted.New(reply).Generate(ctx, t, r)
 	}
 	if reply, ok := e.scripts[asked]; ok {
 		return scripted.New(reply).Generate(ctx, t, r)
