@@ -97,6 +97,7 @@ func Run(t *testing.T, start func(t *testing.T) Subject) {
 		{"CancelFreesSlots", s.cancelFreesSlots},
 		{"SlowReader", s.slowReader},
 		{"Concurrent", s.concurrent},
+		{"Reserves", s.reserves},
 		{"MissingWeights", s.missingWeights},
 		{"DeathMidStream", s.deathMidStream},
 		{"Info", s.info},

@@ -11,7 +11,9 @@ import (
 	"github.com/outcrop/outcrop/internal/engine/enginetest"
 	"github.com/outcrop/outcrop/internal/engine/route"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
+	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
+	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -39,6 +41,25 @@ func TestRoute(t *testing.T) {
 		if _, err := e.Embed(t.Context(), to, &llm.EmbedRequest{Texts: []string{"a"}}); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// Slots are set aside by the engine of the weights, where it can.
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	far := scripted.New()
+	far.Limit = &limit.SlotsConfig{N: 3}
+	type plain struct{ engine.Engine } // sets nothing aside
+	e := route.New(plain{scripted.New()}, map[string]engine.Engine{"far": far})
+	if err := e.Reserve(t.Context(), engine.Target{Weights: "far"}, "h", 2); err != nil {
+		t.Error(err)
+	}
+	if his, _ := far.Slots("far").Reserved("h"); his != 2 {
+		t.Errorf("%d slots are set aside", his)
+	}
+	enginetest.WantCode(t, e.Reserve(t.Context(), engine.Target{Weights: "near"}, "h", 1), apierr.CodeServiceQuotaExceeded)
+	if err := e.Reserve(t.Context(), engine.Target{Weights: "near"}, "h", 0); err != nil {
+		t.Errorf("give nothing back: %v", err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/enginetest"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
+	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
@@ -35,6 +36,7 @@ func TestConformance(t *testing.T) {
 		}})
 		e.Missing = []string{"gone"}
 		e.Tools, e.Images = true, true
+		e.Limit = &limit.SlotsConfig{N: 4}
 		e.Script = func(_ engine.Target, r *llm.Request) *scripted.Reply {
 			switch {
 			case r.Grammar != "":
@@ -54,6 +56,7 @@ func TestConformance(t *testing.T) {
 			Tools:   engine.Target{Weights: "t", Mode: engine.Chat},
 			Images:  engine.Target{Weights: "i", Mode: engine.Chat},
 			Missing: engine.Target{Weights: "gone", Mode: engine.Chat},
+			Slots:   4,
 			Kill:    func(*testing.T) { e.Kill() },
 		}
 	})
