@@ -19,6 +19,7 @@ import (
 	"github.com/outcrop/outcrop/internal/engine/scripted"
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/limit"
+	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/weights"
 	"github.com/outcrop/outcrop/internal/wire/sigv4"
 )
@@ -215,22 +216,27 @@ func (g overloadRun) engine() newEngine {
 	for i := range deltas {
 		deltas[i] = " word"
 	}
-	pace := func(ctx context.Context, i int) error {
-		wait := g.token
-		if i == 0 {
-			wait = g.first
-		}
-		t := time.NewTimer(wait)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	// Token i comes at its time after the first: what a late timer takes is made up
+	// for, as by an engine that computes meanwhile.
+	reply := func(engine.Target, *llm.Request) *scripted.Reply {
+		var begin time.Time
+		return &scripted.Reply{Deltas: deltas, Pace: func(ctx context.Context, i int) error {
+			if i == 0 {
+				begin = time.Now()
+			}
+			t := time.NewTimer(time.Until(begin.Add(g.first + time.Duration(i)*g.token)))
+			defer t.Stop()
+			select {
+			case <-t.C:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}}
 	}
 	return func(cfg app.Config, _ *catalog.Catalog, _ *weights.Store) (engine.Engine, error) {
-		e := scripted.New(scripted.Reply{Deltas: deltas, Pace: pace})
+		e := scripted.New()
+		e.Script = reply
 		e.Limit = &limit.SlotsConfig{N: g.slots, Wait: cfg.Engine.QueueDeadline, MaxQueue: cfg.Engine.Queue}
 		return e, nil
 	}
