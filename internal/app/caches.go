@@ -153,13 +153,15 @@ func (s *Server) files(w *catalog.Weights) ([]string, bool) {
 	return names, true
 }
 
-// epoch names what replies depend on beside weights and requests.
+// epoch names what replies depend on beside weights and requests. How much a machine
+// does at a time is no part of it: servers that share a store need not be alike.
 func (s *Server) epoch() (string, error) {
 	b, err := json.Marshal(struct {
-		Engine    Engine
-		Upstreams []Upstream
-		StandIns  *bool
-	}{s.cfg.Engine, s.cfg.Upstreams, s.cfg.StandIns})
+		Command    string
+		MaxContext int
+		StandIns   *bool
+		Upstreams  []Upstream
+	}{s.cfg.Engine.Command, s.cfg.Engine.MaxContext, s.cfg.StandIns, s.cfg.Upstreams})
 	if err != nil {
 		return "", fmt.Errorf("name the settings of engines: %w", err)
 	}

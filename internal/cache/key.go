@@ -38,9 +38,10 @@ type scope struct {
 
 // sum is the HMAC-SHA256 of a scope and a request.
 func sum(secret []byte, s *scope, r *llm.Request) [32]byte {
-	d := digest{h: hmac.New(sha256.New, secret)}
+	d := digest{h: hmac.New(sha256.New, secret), buf: make([]byte, 0, 4<<10)}
 	d.value(reflect.ValueOf(s).Elem())
 	d.value(reflect.ValueOf(r).Elem())
+	d.flush()
 	return [32]byte(d.h.Sum(nil))
 }
 
@@ -50,21 +51,33 @@ func sum(secret []byte, s *scope, r *llm.Request) [32]byte {
 // to a type changes no key until it is used.
 type digest struct {
 	h   hash.Hash
-	buf []byte
+	buf []byte // what is not in h yet
 }
 
-func (d *digest) number(n uint64) {
-	d.buf = binary.AppendUvarint(d.buf[:0], n)
+// flushAt is how much is gathered before it is hashed.
+const flushAt = 4 << 10
+
+func (d *digest) flush() {
 	_, _ = d.h.Write(d.buf) // never fails
+	d.buf = d.buf[:0]
 }
+
+func (d *digest) number(n uint64) { d.buf = binary.AppendUvarint(d.buf, n) }
 
 func (d *digest) text(s string) {
-	d.buf = append(binary.AppendUvarint(d.buf[:0], uint64(len(s))), s...)
-	_, _ = d.h.Write(d.buf)
+	d.number(uint64(len(s)))
+	for len(s) > 0 {
+		n := min(len(s), flushAt)
+		if d.buf = append(d.buf, s[:n]...); len(d.buf) >= flushAt {
+			d.flush()
+		}
+		s = s[n:]
+	}
 }
 
 func (d *digest) bytes(b []byte) {
 	d.number(uint64(len(b)))
+	d.flush()
 	_, _ = d.h.Write(b)
 }
 

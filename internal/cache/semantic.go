@@ -229,12 +229,20 @@ func cosine(a, b []float32) float64 {
 	if len(a) != len(b) {
 		return -1
 	}
-	var sum float64
-	for i := range a {
-		sum += float64(a[i]) * float64(b[i])
+	var s0, s1, s2, s3 float32 // four sums: none has to wait for the one before it
+	i := 0
+	for ; i+4 <= len(a); i += 4 {
+		x, y := a[i:i+4:i+4], b[i:i+4:i+4]
+		s0 += x[0] * y[0]
+		s1 += x[1] * y[1]
+		s2 += x[2] * y[2]
+		s3 += x[3] * y[3]
 	}
-	if sum > 1-1e-6 {
-		return 1
+	for ; i < len(a); i++ {
+		s0 += a[i] * b[i]
 	}
-	return sum
+	if sum := float64(s0+s1) + float64(s2+s3); sum < 1-1e-6 {
+		return sum
+	}
+	return 1
 }
