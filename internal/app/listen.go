@@ -262,16 +262,25 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 // tell puts the source of each request into its context.
 func (d *door) tell(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s, err := d.source(r)
+		told, err := d.told(r)
 		switch {
 		case errors.Is(err, network.ErrNotAllowed):
 			refuse(w, http.StatusForbidden, "AccessDeniedException", err)
 		case err != nil:
 			refuse(w, http.StatusBadRequest, "ValidationException", err)
 		default:
-			next.ServeHTTP(w, r.WithContext(network.WithSource(r.Context(), s)))
+			next.ServeHTTP(w, told)
 		}
 	})
+}
+
+// told is r with its source in the context.
+func (d *door) told(r *http.Request) (*http.Request, error) {
+	s, err := d.source(r)
+	if err != nil {
+		return nil, err
+	}
+	return r.WithContext(network.WithSource(r.Context(), s)), nil
 }
 
 func (d *door) source(r *http.Request) (network.Source, error) {

@@ -59,24 +59,35 @@ func (s *Service) Generate(ctx context.Context, c *call.Call, t catalog.Target, 
 		return llm.Fail(err)
 	}
 	return func(yield func(llm.Event, error) bool) {
-		et := s.note(c, t)
-		p, err := s.prepare(ctx, c, et, s.limit(t.Weights), r)
-		if err == nil {
-			err = s.admit(ctx, c, et, t.Weights, p)
-		}
-		if err == nil {
-			err = s.measureCache(ctx, et, t.Weights, p)
-		}
+		events, err := s.begin(ctx, c, &t, r)
 		if err != nil {
 			yield(llm.Event{}, err)
 			return
 		}
-		events := s.accounted(ctx, c, et, p)
-		if p.raise != nil {
-			events = p.raise(events)
-		}
 		events(yield)
 	}
+}
+
+// begin makes a request ready. It is apart from Generate so that what it needs on
+// the stack is not held for as long as a stream is open; the same goes for
+// functions of its kind in other packages on the way of a stream.
+func (s *Service) begin(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) (llm.Events, error) {
+	et := s.note(c, *t)
+	p, err := s.prepare(ctx, c, et, s.limit(t.Weights), r)
+	if err == nil {
+		err = s.admit(ctx, c, et, t.Weights, p)
+	}
+	if err == nil {
+		err = s.measureCache(ctx, et, t.Weights, p)
+	}
+	if err != nil {
+		return nil, err
+	}
+	events := s.accounted(ctx, c, et, p)
+	if p.raise != nil {
+		events = p.raise(events)
+	}
+	return events, nil
 }
 
 // speaks refuses weights that do not make text.

@@ -165,7 +165,7 @@ func (s *Service) free(h *hold) {
 // Source: Bedrock user guide, "How tokens are counted in Amazon Bedrock".
 func (g Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events {
 	return func(yield func(llm.Event, error) bool) {
-		h, err := g.take(ctx, c, &t, generating(&t.Weights, r))
+		h, events, err := g.begin(ctx, c, &t, r)
 		if err != nil {
 			yield(llm.Event{}, err)
 			return
@@ -178,8 +178,18 @@ func (g Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *l
 			}
 			g.settle(ctx, h, c.Usage.InputTokens-c.Usage.CacheRead, c.Usage.OutputTokens)
 		}()
-		g.Inference.Generate(ctx, c, t, r)(yield)
+		events(yield)
 	}
+}
+
+// begin takes what a reply may cost. What it needs on the stack is not held while
+// the reply is made.
+func (g Gate) begin(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) (*hold, llm.Events, error) {
+	h, err := g.take(ctx, c, t, generating(&t.Weights, r))
+	if err != nil {
+		return nil, nil, err
+	}
+	return h, g.Inference.Generate(ctx, c, *t, r), nil
 }
 
 // Embed implements Inference.

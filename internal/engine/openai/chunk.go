@@ -144,8 +144,8 @@ func (c *chunk) take(ev *event) {
 	}
 }
 
-// quick reads an event that holds text or thoughts and nothing else of use; false
-// leaves it to encoding/json.
+// quick reads an event that holds text or thoughts, the reason of the end, the
+// usage, and nothing else of use; false leaves it to encoding/json.
 func (c *chunk) quick(data []byte) bool {
 	s := scanner{b: data}
 	if !s.next('{') {
@@ -156,7 +156,9 @@ func (c *chunk) quick(data []byte) bool {
 		switch string(s.name) {
 		case "choices":
 			ok = c.quickChoices(&s)
-		case "usage", "error", "timings", "prompt_progress":
+		case "usage":
+			ok = s.null() || c.quickUsage(&s)
+		case "error", "timings", "prompt_progress":
 			ok = s.null()
 		default:
 			ok = s.skip()
@@ -168,9 +170,41 @@ func (c *chunk) quick(data []byte) bool {
 	return s.next('}') && s.space() == len(data)
 }
 
-// quickChoices reads a list of one choice.
+// quickUsage reads what the whole request has used so far.
+func (c *chunk) quickUsage(s *scanner) bool {
+	if !s.next('{') {
+		return false
+	}
+	u := &llm.Usage{}
+	for first := true; s.key(first); first = false {
+		ok := false
+		switch string(s.name) {
+		case "prompt_tokens":
+			u.InputTokens, ok = s.count()
+		case "completion_tokens":
+			u.OutputTokens, ok = s.count()
+		case "prompt_tokens_details":
+			ok = s.null()
+		default:
+			ok = s.skip()
+		}
+		if !ok {
+			return false
+		}
+	}
+	c.usage = u
+	return s.next('}')
+}
+
+// quickChoices reads a list of one choice or none.
 func (c *chunk) quickChoices(s *scanner) bool {
-	if !s.next('[') || !s.next('{') {
+	if !s.next('[') {
+		return false
+	}
+	if s.next(']') {
+		return true
+	}
+	if !s.next('{') {
 		return false
 	}
 	for first := true; s.key(first); first = false {
@@ -180,7 +214,9 @@ func (c *chunk) quickChoices(s *scanner) bool {
 			ok = c.quickDelta(s)
 		case "text":
 			c.text, ok = s.text()
-		case "finish_reason", "logprobs":
+		case "finish_reason":
+			c.finish, ok = s.text()
+		case "logprobs":
 			ok = s.null()
 		default:
 			ok = s.skip()
@@ -260,6 +296,21 @@ func (s *scanner) null() bool {
 	}
 	s.i += len("null")
 	return true
+}
+
+// count takes a number of tokens.
+func (s *scanner) count() (n int, ok bool) {
+	s.space()
+	from := s.i
+	for s.i < len(s.b) && s.b[s.i] >= '0' && s.b[s.i] <= '9' && s.i-from < 10 {
+		n = n*10 + int(s.b[s.i]-'0')
+		s.i++
+	}
+	if s.i == len(s.b) || s.i == from {
+		return 0, false
+	}
+	end := s.b[s.i] // of the number, which is whole
+	return n, end == ',' || end == '}' || end == ' '
 }
 
 // text takes a string, or null for an empty one.

@@ -18,13 +18,25 @@ func TestQuick(t *testing.T) {
 		if rapid.Bool().Draw(t, "completion") {
 			choice, thought = map[string]any{"text": text, "index": 0, "logprobs": nil}, ""
 		}
-		data, err := json.Marshal(map[string]any{"id": rapid.String().Draw(t, "id"), "created": 1.5, "nested": []any{map[string]any{"}]": "{[\\\""}}, "choices": []any{choice}, "usage": nil})
+		finish := rapid.SampledFrom([]string{"", "stop", "length"}).Draw(t, "finish")
+		if finish != "" {
+			choice["finish_reason"] = finish
+		}
+		var usage any
+		in, out := rapid.IntRange(0, 1<<31).Draw(t, "in"), rapid.IntRange(0, 1<<31).Draw(t, "out")
+		if rapid.Bool().Draw(t, "used") {
+			usage = map[string]any{"prompt_tokens": in, "completion_tokens": out, "total_tokens": in + out, "prompt_tokens_details": nil}
+		}
+		data, err := json.Marshal(map[string]any{"id": rapid.String().Draw(t, "id"), "created": 1.5, "nested": []any{map[string]any{"}]": "{[\\\""}}, "choices": []any{choice}, "usage": usage})
 		if err != nil {
 			t.Fatal(err)
 		}
 		var c chunk
-		if !c.quick(data) || c.text != text || c.thought != thought || !c.seen {
+		if !c.quick(data) || c.text != text || c.thought != thought || c.finish != finish || !c.seen || (c.usage != nil) != (usage != nil) {
 			t.Fatalf("%s gave %+v", data, c)
+		}
+		if c.usage != nil && (c.usage.InputTokens != in || c.usage.OutputTokens != out) {
+			t.Fatalf("%s gave %+v", data, c.usage)
 		}
 		for cut := range len(data) { // no part of it is taken for the whole
 			if (&chunk{}).quick(data[:cut]) {
@@ -35,7 +47,7 @@ func TestQuick(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{plainChunk, `{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}`, `{"error":{"code":1}}`, `{"error":"x"}`, `[]`, `{`, `null`} {
+	for _, s := range []string{plainChunk, `{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}`, `{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3}}`, `{"error":{"code":1}}`, `{"error":"x"}`, `[]`, `{`, `null`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -50,6 +62,9 @@ func FuzzParse(f *testing.F) {
 		slow.take(&ev)
 		if slow.text != c.text || slow.thought != c.thought || slow.finish != c.finish {
 			t.Errorf("%s: %+v, slowly %+v", data, c, slow)
+		}
+		if c.usage != nil && (slow.usage == nil || *slow.usage != *c.usage) {
+			t.Errorf("%s: usage %+v, slowly %+v", data, c.usage, slow.usage)
 		}
 	})
 }

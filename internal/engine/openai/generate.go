@@ -23,7 +23,7 @@ import (
 // events with content.
 func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) llm.Events {
 	return func(yield func(llm.Event, error) bool) {
-		g := generation{eng: e, target: t, req: r, yield: yield}
+		g := generation{eng: e, target: &t, req: r, yield: yield}
 		if err := g.run(ctx); err != nil && (g.out == nil || !g.out.Left()) {
 			yield(llm.Event{Usage: g.usage}, err)
 		}
@@ -33,11 +33,13 @@ func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) 
 // generation is one call of Generate.
 type generation struct {
 	eng    *Engine
-	target engine.Target
+	target *engine.Target
 	req    *llm.Request
 	yield  func(llm.Event, error) bool
 
-	up     *upstream
+	up           *upstream
+	conversation *conversation // until it is sent
+
 	out    *reply.Writer
 	stops  *engine.Stopper // nil without stop texts
 	usage  llm.Usage
@@ -51,40 +53,15 @@ const bytesPerToken = 3
 
 // run returns the error to yield.
 func (g *generation) run(ctx context.Context) error {
-	up, fa, err := g.eng.find(ctx, g.target)
+	fa, lease, err := g.enter(ctx)
 	if err != nil {
 		return err
 	}
-	g.up = up
-	c, err := fa.converse(g.target.Mode, g.req)
-	if err != nil {
-		return err
-	}
-	ask := limit.Ask{
-		Scope: g.target.Scope, Tier: limit.TierOf(g.target.Tier), Prefix: prompt.PrefixOf(g.eng.seed, g.req),
-		Reserved: g.target.Reserved,
-	}
-	ask.Tokens = ask.Prefix.Size/bytesPerToken + *cmp.Or(g.req.Params.MaxTokens, new(0))
-	lease, err := up.slots.Acquire(ctx, ask)
-	if err != nil {
-		return err
-	}
-	defer func() { up.slots.Release(lease, g.usage.InputTokens-g.usage.ReusedTokens+g.usage.OutputTokens) }()
-
-	w, end := g.eng.watch(ctx, up.c.FirstByte)
+	defer g.leave(lease)
+	w, end := g.eng.watch(ctx, g.up.c.FirstByte)
 	defer end() // closes the connection too, which frees the server
-	g.stops = engine.NewStopper(g.req)
-	cfg := reply.Config{Yield: g.yield, Stops: g.stops, Lazy: c.calls || c.thinks, Served: &llm.Served{Queued: lease.Waited}}
-	if fa.echo {
-		cfg.Echo = c.prefill
-	}
-	g.out = reply.New(cfg)
-	q := request{fa: fa, r: g.req, salt: g.eng.salt(g.target.Scope), lease: lease, own: up.c.Exclusive, stops: g.stops != nil}
-	resp, err := g.post(w.ctx, &q, &c)
+	resp, err := g.open(w.ctx, fa, lease)
 	if err == nil {
-		if at := resp.Header.Get("X-Gateway-Destination-Endpoint-Served"); at != "" {
-			up.log.Debug("served", "endpoint", at)
-		}
 		err = g.read(w, reply.NewStream(resp.Body), lease)
 		_ = resp.Body.Close() // read only
 	}
@@ -95,15 +72,61 @@ func (g *generation) run(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if broken(err) {
-		up.suspect()
+		g.up.suspect()
 	}
-	return up.failure(w.ctx, replied(g.out.Begun()), err)
+	return g.up.failure(w.ctx, replied(g.out.Begun()), err)
+}
+
+// enter finds the server, makes the conversation safe for it, and waits for a
+// turn there.
+func (g *generation) enter(ctx context.Context) (fa *facts, lease *limit.Lease, err error) {
+	if g.up, fa, err = g.eng.find(ctx, *g.target); err != nil {
+		return nil, nil, err
+	}
+	c, err := fa.converse(g.target.Mode, g.req)
+	if err != nil {
+		return nil, nil, err
+	}
+	g.conversation = &c
+	ask := limit.Ask{
+		Scope: g.target.Scope, Tier: limit.TierOf(g.target.Tier), Prefix: prompt.PrefixOf(g.eng.seed, g.req),
+		Reserved: g.target.Reserved,
+	}
+	ask.Tokens = ask.Prefix.Size/bytesPerToken + *cmp.Or(g.req.Params.MaxTokens, new(0))
+	l, err := g.up.slots.Acquire(ctx, ask)
+	return fa, &l, err
+}
+
+// leave gives the turn back.
+func (g *generation) leave(lease *limit.Lease) {
+	g.up.slots.Release(*lease, g.usage.InputTokens-g.usage.ReusedTokens+g.usage.OutputTokens)
+}
+
+// open asks the server for the reply.
+func (g *generation) open(ctx context.Context, fa *facts, lease *limit.Lease) (*http.Response, error) {
+	c := g.conversation
+	g.conversation = nil // the prompt is not needed while the reply is made
+	g.stops = engine.NewStopper(g.req)
+	cfg := reply.Config{Yield: g.yield, Stops: g.stops, Lazy: c.calls || c.thinks, Served: &llm.Served{Queued: lease.Waited}}
+	if fa.echo {
+		cfg.Echo = c.prefill
+	}
+	g.out = reply.New(cfg)
+	q := request{fa: fa, r: g.req, salt: g.eng.salt(g.target.Scope), lease: *lease, own: g.up.c.Exclusive, stops: g.stops != nil}
+	resp, err := g.post(ctx, &q, c)
+	if err != nil {
+		return nil, err
+	}
+	if at := resp.Header.Get("X-Gateway-Destination-Endpoint-Served"); at != "" {
+		g.up.log.Debug("served", "endpoint", at)
+	}
+	return resp, nil
 }
 
 // post sends a conversation, a second time with looser schemas when the server
 // does not take them as they are.
 func (g *generation) post(ctx context.Context, q *request, c *conversation) (*http.Response, error) {
-	more := g.eng.routing(g.up, g.target)
+	more := g.eng.routing(g.up, *g.target)
 	path, body := q.body(c)
 	resp, err := g.up.client.post(ctx, path, body, more)
 	if refused(err) && prompt.Loosen(c.chat.Tools) {
@@ -121,7 +144,7 @@ func maxEvents(r *llm.Request) int { return 4*(*cmp.Or(r.Params.MaxTokens, new(0
 func maxText(r *llm.Request) int { return 256*(*cmp.Or(r.Params.MaxTokens, new(0))) + 64<<10 }
 
 // read passes the reply on until its end.
-func (g *generation) read(w *watch, s *reply.Stream, lease limit.Lease) error {
+func (g *generation) read(w *watch, s *reply.Stream, lease *limit.Lease) error {
 	var (
 		c              chunk
 		opened, kept   bool
@@ -151,7 +174,7 @@ func (g *generation) read(w *watch, s *reply.Stream, lease limit.Lease) error {
 		g.note(&c)
 		if c.seen && !kept {
 			kept = true
-			g.up.slots.Keep(lease)
+			g.up.slots.Keep(*lease)
 		}
 		if !opened {
 			opened = true

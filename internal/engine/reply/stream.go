@@ -12,6 +12,9 @@ import (
 const (
 	maxLine    = 1 << 20
 	maxSkipped = 1 << 20
+	// lineRoom holds nearly every line; a buffer of it is held for as long as a
+	// stream is open.
+	lineRoom = 2 << 10
 )
 
 // ErrStream: what the server sends is no stream of events.
@@ -29,7 +32,7 @@ type Stream struct {
 }
 
 // NewStream returns a Stream.
-func NewStream(r io.Reader) *Stream { return &Stream{r: bufio.NewReaderSize(r, 8<<10)} }
+func NewStream(r io.Reader) *Stream { return &Stream{r: bufio.NewReaderSize(r, lineRoom)} }
 
 // Next returns the data of the next event, valid until the next call. io.EOF
 // means that the stream ended, io.ErrUnexpectedEOF that it ended within a line.
