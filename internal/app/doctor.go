@@ -34,7 +34,8 @@ func (Program) Doctor(ctx context.Context, o cli.Options) []cli.Check {
 		return append(checks, cli.Check{Name: "data directory", Detail: err.Error(), Fix: "correct what the message names, or use another --data"})
 	}
 	defer s.store.Close() // nothing was written
-	checks = append(checks, checkData(cfg), checkKeys(ctx, s), checkEngine(ctx, cfg))
+	checks = append(checks, checkData(cfg), checkKeys(ctx, s))
+	checks = append(checks, checkEngine(ctx, cfg)...)
 	checks = append(checks, checkSandbox(ctx, cfg)...)
 	checks = append(checks, checkModels(ctx, s)...)
 	return append(append(checks, checkPorts(ctx, cfg)...), checkClock(ctx, s))
@@ -76,16 +77,38 @@ func checkKeys(ctx context.Context, s *state) cli.Check {
 	return c
 }
 
-func checkEngine(ctx context.Context, cfg Config) cli.Check {
+// checkEngine tells of the engine and, where there are any, of the devices that it
+// knows.
+func checkEngine(ctx context.Context, cfg Config) []cli.Check {
 	c := cli.Check{Name: "engine"}
 	e := newEngineInstaller(cfg, weights.Silent)
 	h, err := llamacpp.Discover(cfg.Engine.Command, llamacpp.InstallerFunc(e.installed)).Engine(ctx)
 	if err != nil {
 		c.Detail, c.Fix = err.Error(), "outcrop serve installs it; it needs Python 3.10 or newer, or a llama-server on PATH"
-		return c
+		return []cli.Check{c}
 	}
 	c.OK, c.Detail = true, h.Build
-	return c
+	return append([]cli.Check{c}, checkDevices(ctx, h)...)
+}
+
+// checkDevices lists the devices that the engine can compute on. One that it does
+// not use is no failure: the CPU does the same, only slower.
+func checkDevices(ctx context.Context, h llamacpp.Host) []cli.Check {
+	list, err := llamacpp.ListDevices(ctx, h)
+	if err != nil {
+		return []cli.Check{{Name: "device", OK: true, Detail: "the engine does not tell its devices, and computes on the CPU: " + err.Error()}}
+	}
+	checks := []cli.Check{}
+	for _, d := range list {
+		checks = append(checks, cli.Check{Name: "device", OK: true, Detail: d.String()})
+	}
+	if len(list) == 0 {
+		checks = append(checks, cli.Check{Name: "device", OK: true, Detail: "the CPU alone"})
+	}
+	if h.Devices = list; h.KnownBroken() {
+		checks = append(checks, cli.Check{Name: "device", OK: true, Detail: "not used: a self-test on them failed before; remove " + h.CPUNote() + " to try again"})
+	}
+	return checks
 }
 
 // installed is Engine without installing anything.

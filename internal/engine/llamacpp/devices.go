@@ -64,8 +64,8 @@ func (e *Engine) withDevices(ctx context.Context, h Host) Host {
 		return h
 	}
 	h.Devices = list
-	if h.knownBroken() {
-		e.cfg.Log.Warn("the devices failed a self-test before; the engine computes on the CPU", "devices", names(list), "note", filepath.Join(h.Dir, cpuNote))
+	if h.KnownBroken() {
+		e.cfg.Log.Warn("the devices failed a self-test before; the engine computes on the CPU", "devices", names(list), "note", h.CPUNote())
 		return h.onCPU()
 	}
 	e.cfg.Log.Info("the engine has devices", "devices", names(list))
@@ -98,12 +98,15 @@ func (h Host) deviceNote() string {
 	return s
 }
 
-// knownBroken tells whether an earlier load found that the devices do not work.
-func (h Host) knownBroken() bool {
+// CPUNote is the path of the note that the devices do not work.
+func (h Host) CPUNote() string { return filepath.Join(h.Dir, cpuNote) }
+
+// KnownBroken tells whether an earlier load found that the devices do not work.
+func (h Host) KnownBroken() bool {
 	if h.Dir == "" {
 		return false
 	}
-	b, err := os.ReadFile(filepath.Join(h.Dir, cpuNote))
+	b, err := os.ReadFile(h.CPUNote())
 	return err == nil && strings.TrimSpace(string(b)) == h.deviceNote()
 }
 
@@ -113,7 +116,7 @@ func (h Host) noteBroken() error {
 	if h.Dir == "" {
 		return nil
 	}
-	if err := os.WriteFile(filepath.Join(h.Dir, cpuNote), []byte(h.deviceNote()+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(h.CPUNote(), []byte(h.deviceNote()+"\n"), 0o600); err != nil {
 		return fmt.Errorf("remember that devices do not work: %w", err)
 	}
 	return nil
