@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,11 +17,17 @@ import (
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/bedrock"
 	"github.com/outcrop/outcrop/internal/engine/enginetest"
+	"github.com/outcrop/outcrop/internal/engine/sandbox"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if sandbox.InChild() {
+		os.Exit(sandbox.Child())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	haiku = "anthropic.claude-3-haiku-20240307-v1:0"
@@ -163,6 +170,32 @@ func TestConformance(t *testing.T) {
 			Chat:    engine.Target{Weights: "chat", Mode: engine.Chat},
 			Tools:   engine.Target{Weights: "tools", Mode: engine.Chat},
 			Images:  engine.Target{Weights: "images", Mode: engine.Chat},
+			Embed:   engine.Target{Weights: "embed", Mode: engine.Embed},
+			Missing: engine.Target{Weights: "gone", Mode: engine.Chat},
+			Kill:    func(*testing.T) { r.kill() },
+		}
+	})
+}
+
+// TestRealConformance runs it against another Outcrop with its own engine and
+// models, which call no tools.
+func TestRealConformance(t *testing.T) {
+	t.Parallel()
+	enginetest.Run(t, func(t *testing.T) enginetest.Subject {
+		s := apptest.Start(t, apptest.RealEngine())
+		r := startRelay(t, s.Endpoint)
+		transport := &http.Transport{}
+		t.Cleanup(transport.CloseIdleConnections)
+		up := bedrock.Upstream{
+			URL: r.url(), Region: "us-east-1", Model: haiku, Mode: engine.Chat, Credentials: keysOf(s), Transport: transport,
+			Concurrent: 2, ContextTokens: 4096,
+		}
+		embed := up
+		embed.Model, embed.Mode, embed.Dimensions, embed.Concurrent = titan, engine.Embed, 1024, 1 // one at a time: the same vectors to the last bit
+		return enginetest.Subject{
+			Engine: begin(t, bedrock.Config{QueueWait: time.Minute, Upstreams: map[string]bedrock.Upstream{"chat": up, "embed": embed}}),
+			Plain:  true, Slots: 2,
+			Chat:    engine.Target{Weights: "chat", Mode: engine.Chat},
 			Embed:   engine.Target{Weights: "embed", Mode: engine.Embed},
 			Missing: engine.Target{Weights: "gone", Mode: engine.Chat},
 			Kill:    func(*testing.T) { r.kill() },
