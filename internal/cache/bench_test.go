@@ -2,7 +2,6 @@ package cache_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -57,7 +56,7 @@ func BenchmarkNearest(b *testing.B) {
 		}
 	}
 	if g.Stats().Questions != 1000 {
-		b.Fatal(fmt.Sprintf("%+v", g.Stats()))
+		b.Fatalf("%+v", g.Stats())
 	}
 	r := asks("hello")
 	for b.Loop() {
