@@ -62,11 +62,21 @@ func newAuthenticator(cfg Config) *authenticator {
 // needs the body. The zero credential proves nothing.
 type credential struct {
 	auth   *authenticator
-	signed *sigv4.Signed // nil for a bearer key, which fromHeaders has checked
+	signed *sigv4.Signed // until it is verified; nil for a bearer key, which fromHeaders has checked
+	key    string        // id of the access key that signed, once it is verified
+	token  string        // session token that came with it
 	secret secret.Value
 	bearer secret.Value // the bearer key
 	open   bool         // an operation that is not signed: its body proves who calls
 	ok     bool
+}
+
+// proved is what of a verified credential is kept for as long as its call runs.
+func (c credential) proved() credential {
+	if c.signed == nil {
+		return c
+	}
+	return credential{auth: c.auth, key: c.signed.AccessKeyID, token: c.signed.SessionToken, ok: true}
 }
 
 // alive looks up once more whether the credential is still good. Errors: as
@@ -74,8 +84,8 @@ type credential struct {
 func (c credential) alive(ctx context.Context) error {
 	var err error
 	switch {
-	case c.signed != nil:
-		_, _, err = c.auth.callers.SigV4(ctx, c.signed.AccessKeyID, c.signed.SessionToken)
+	case c.key != "":
+		_, _, err = c.auth.callers.SigV4(ctx, c.key, c.token)
 	case !c.bearer.IsZero():
 		_, _, err = c.auth.callers.Bearer(ctx, c.bearer)
 	}
@@ -188,7 +198,7 @@ func (c credential) verifyEvents(q *request) (*sigv4.Events, error) {
 	if err != nil {
 		return nil, err
 	}
-	q.Principal, q.credential = q.claimed, c
+	q.Principal, q.credential = q.claimed, c.proved()
 	return chain, nil
 }
 
@@ -203,6 +213,6 @@ func (c credential) verify(q *request) error {
 			return err
 		}
 	}
-	q.Principal, q.credential = q.claimed, c
+	q.Principal, q.credential = q.claimed, c.proved()
 	return nil
 }

@@ -38,6 +38,45 @@ func TestRelease(t *testing.T) {
 	})
 }
 
+// Memory goes back behind many new streams, and not because streams come and go.
+func TestReleaseStreams(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var freed atomic.Int64
+		r := release{free: func() { freed.Add(1) }}
+		check := func(when string, want int64) {
+			t.Helper()
+			time.Sleep(releaseWait)
+			synctest.Wait()
+			if n := freed.Load(); n != want {
+				t.Fatalf("%s: memory went back %d times, want %d", when, n, want)
+			}
+		}
+		for range 10 * releaseStreams {
+			r.opened()
+			r.closed()
+		}
+		check("one after the other", 0)
+		for range releaseStreams {
+			r.opened()
+		}
+		check("many at once", 1)
+		for range releaseStreams - 1 {
+			r.opened()
+		}
+		check("some more", 1)
+		r.opened()
+		check("many more", 2)
+		for range 2 * releaseStreams {
+			r.closed()
+		}
+		for range releaseStreams {
+			r.opened()
+		}
+		check("gone and come again", 3)
+	})
+}
+
 // A body of known length grows by steps of four that end at its length; one of
 // unknown length doubles.
 func TestRoom(t *testing.T) {

@@ -21,6 +21,8 @@ func (g *Gateway) writeStream(q *request, a restjson.Response) error {
 			return err
 		}
 	}
+	g.release.opened()
+	defer g.release.closed()
 	for ev, err := range a.Events {
 		if err != nil {
 			return err

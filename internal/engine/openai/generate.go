@@ -117,6 +117,7 @@ func (g *generation) open(ctx context.Context, fa *facts, lease *limit.Lease) (*
 	if err != nil {
 		return nil, err
 	}
+	resp.Request = nil // it holds the prompt
 	if at := resp.Header.Get("X-Gateway-Destination-Endpoint-Served"); at != "" {
 		g.up.log.Debug("served", "endpoint", at)
 	}

@@ -14,7 +14,7 @@ const (
 	maxSkipped = 1 << 20
 	// lineRoom holds nearly every line; a buffer of it is held for as long as a
 	// stream is open.
-	lineRoom = 2 << 10
+	lineRoom = 1 << 10
 )
 
 // ErrStream: what the server sends is no stream of events.

@@ -29,7 +29,7 @@ const (
 	DefaultMaxIdle     = 64
 	DefaultIdleTimeout = 30 * time.Second
 
-	bufferSize  = 2 << 10   // for the answer's head and the framing of its body
+	bufferSize  = 1 << 10   // for the answer's head and the framing of its body
 	maxHead     = 256 << 10 // bytes of an answer's head
 	maxInterim  = 8         // answers of status 1xx before the real one
 	roomForHead = 512
