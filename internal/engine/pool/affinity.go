@@ -112,14 +112,25 @@ func score(key, seed uint64) uint64 {
 }
 
 // needs are what a server has to be able to do for a request.
-type needs struct{ tools, images bool }
+type needs struct {
+	tools, images bool
+	// forces: a choice of tools or a format that the server itself makes hold;
+	// lowered: what the pipeline made of one, which such servers do not take.
+	forces, lowered bool
+}
 
 func needsOf(r *llm.Request) needs {
-	n := needs{tools: len(r.Tools) > 0}
+	n := needs{tools: len(r.Tools) > 0, lowered: r.Grammar != ""}
+	n.forces = !n.lowered && (r.Format != nil || r.Choice.Kind == llm.ChooseAny || r.Choice.Kind == llm.ChooseNamed)
 	for i := range r.Messages {
 		n.images = n.images || seen(r.Messages[i].Content)
 	}
 	return n
+}
+
+// met reports whether a server can do all of them.
+func (n needs) met(i engine.Info) bool {
+	return (i.Tools || !n.tools) && (i.Images || !n.images) && (i.Forces || !n.forces) && !(i.Forces && n.lowered)
 }
 
 // seen reports whether there is an image among blocks.

@@ -61,7 +61,7 @@ func (e *Engine) common(p *pool, t engine.Target) *engine.Info {
 		}
 		all.ContextTokens = min(all.ContextTokens, info.ContextTokens)
 		all.Dimensions = min(all.Dimensions, info.Dimensions)
-		all.Tools, all.Images = all.Tools && info.Tools, all.Images && info.Images
+		all.Tools, all.Images, all.Forces = all.Tools && info.Tools, all.Images && info.Images, all.Forces && info.Forces
 		all.TokenBytes, all.TokenInk = bound(all.TokenBytes, info.TokenBytes), bound(all.TokenInk, info.TokenInk)
 	}
 	return all
@@ -264,7 +264,7 @@ func (c *tries) next(ctx context.Context) (*lease, error) {
 		info, err := l.learn(ctx, c.t)
 		o, again := judge(err)
 		switch {
-		case err == nil && (info.Tools || !c.a.needs.tools) && (info.Images || !c.a.needs.images):
+		case err == nil && c.a.needs.met(info):
 			c.made++
 			return l, nil
 		case err == nil: // another server may have what it needs
