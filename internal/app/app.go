@@ -266,7 +266,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.authority, err = s.newAuthority(ctx); err != nil {
 		return nil, err
 	}
-	if s.workloads, err = openWorkloads(s.cfg.Workloads, s.authority.sts, s.log); err != nil {
+	if s.workloads, err = openWorkloads(s.cfg.Workloads, s.cfg.region(), s.authority.sts, s.log); err != nil {
 		return nil, err
 	}
 	if newEngine == nil {

@@ -34,6 +34,8 @@ func TestConfigErrors(t *testing.T) {
 		"cert without key":  {"tls: {cert: a.pem}\n", "cert and key"},
 		"two certificates":  {"tls: {cert: a.pem, key: b.pem, self_signed: true}\n", "not both"},
 		"account":           {"account: \"12\"\n", "account"},
+		"region":            {"regions: [us-east-1, moon-1]\n", `regions: "moon-1"`},
+		"region twice":      {"regions: [us-east-1, us-east-1]\n", "regions: us-east-1 stands twice"},
 		"slots":             {"engine: {slots: 1000}\n", "slots"},
 		"negative slots":    {"engine: {slots: -1}\n", "slots"},
 		"context":           {"engine: {max_context: 3}\n", "max_context"},

@@ -113,12 +113,12 @@ func TestWorkloadsConfig(t *testing.T) {
 		"no proof":             {Listen: "127.0.0.1:0", Roles: []WorkloadRole{{Name: "app", RoleARN: role.RoleARN}}},
 		"no place for a token": {Listen: "127.0.0.1:0", Roles: []WorkloadRole{{Name: "app", RoleARN: role.RoleARN, TokenFile: dir + "/absent/token"}}},
 	} {
-		if w, err := openWorkloads(c, nil, log); err == nil {
+		if w, err := openWorkloads(c, "", nil, log); err == nil {
 			t.Errorf("%s: accepted", name)
 			_ = w.close()
 		}
 	}
-	if w, err := openWorkloads(Workloads{}, nil, log); w != nil || err != nil {
+	if w, err := openWorkloads(Workloads{}, "", nil, log); w != nil || err != nil {
 		t.Errorf("nothing configured: %v, %v", w, err)
 	}
 	// The token is made once and then stays.
@@ -129,7 +129,7 @@ func TestWorkloadsConfig(t *testing.T) {
 	if again, err := readToken(role.TokenFile); err != nil || again != first {
 		t.Errorf("another token: %v", err)
 	}
-	w, err := openWorkloads(Workloads{Listen: "127.0.0.1:0", Roles: []WorkloadRole{role}}, nil, log)
+	w, err := openWorkloads(Workloads{Listen: "127.0.0.1:0", Roles: []WorkloadRole{role}}, "", nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func (s *Server) firstKey(ctx context.Context) (*cli.Credentials, error) {
 	if err != nil || k == nil {
 		return nil, err
 	}
-	return &cli.Credentials{AccessKeyID: k.ID, Secret: string(k.Secret.Reveal()), Region: k.Region}, nil
+	return &cli.Credentials{AccessKeyID: k.ID, Secret: string(k.Secret.Reveal()), Region: s.cfg.region()}, nil
 }
 
 // endpointFile remembers where the last server of a data directory listened, so
@@ -203,7 +203,7 @@ func (Program) Open(ctx context.Context, o cli.Options) (*cli.Local, error) {
 	}
 	l := &cli.Local{
 		Catalog: s.catalog, Weights: s.weights, Keys: s.keys, Objects: objects, Directory: s.directory,
-		Endpoint: readEndpoint(cfg), Account: cfg.Account,
+		Endpoint: readEndpoint(cfg), Account: cfg.Account, Region: cfg.region(),
 		Bundle: s.bundleSource(), Unbundle: s.bundleTarget(),
 		Close: func() error { return errors.Join(objects.Close(), s.store.Close(), cfg.disconnect()) },
 	}

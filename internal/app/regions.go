@@ -4,8 +4,17 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/outcrop/outcrop/internal/edge/gateway"
 	"github.com/outcrop/outcrop/internal/wire/arn"
 )
+
+// region stands in where nobody names one: the first of those that are served.
+func (c *Config) region() string {
+	if len(c.Regions) > 0 {
+		return c.Regions[0]
+	}
+	return gateway.DefaultRegion
+}
 
 // checkRegions checks the list of regions that are served.
 func checkRegions(regions []string) error {

@@ -54,14 +54,14 @@ type workloads struct {
 }
 
 // openWorkloads takes the address and reads the tokens. It answers nobody yet.
-func openWorkloads(c Workloads, issuer workload.Issuer, log *slog.Logger) (*workloads, error) {
+func openWorkloads(c Workloads, region string, issuer workload.Issuer, log *slog.Logger) (*workloads, error) {
 	if len(c.Roles) == 0 {
 		if c.Listen != "" {
 			return nil, errors.New("workloads: listen is set, but there are no roles")
 		}
 		return nil, nil
 	}
-	cfg := workload.Config{Issuer: issuer, Log: log}
+	cfg := workload.Config{Issuer: issuer, Region: region, Log: log}
 	for _, r := range c.Roles {
 		w := workload.Workload{Name: r.Name, Role: r.RoleARN, UID: r.UID}
 		if r.TokenFile != "" {

@@ -39,7 +39,7 @@ func newAPIClient(ctx context.Context, std IO, l *Local) (*apiClient, error) {
 	}
 	c := &apiClient{http: client, endpoint: l.Endpoint, region: std.getenv("AWS_REGION")}
 	if c.region == "" {
-		c.region = "us-east-1"
+		c.region = l.Region
 	}
 	if id := std.getenv("AWS_ACCESS_KEY_ID"); id != "" {
 		c.cred = sigv4.Credentials{AccessKeyID: id, Secret: secret.NewString(std.getenv("AWS_SECRET_ACCESS_KEY")), SessionToken: std.getenv("AWS_SESSION_TOKEN")}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -37,7 +38,7 @@ end of input (Ctrl-D) ends the talk, and so does Ctrl-C, at once.`,
 		Example: "  outcrop chat anthropic.claude-3-haiku-20240307-v1:0\n  echo 'What is a lava outcrop?' | outcrop chat huggingface.smollm2-135m-instruct-v1:0",
 		Args:    exactly("MODEL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !arn.ValidRegion(region) {
+			if region != "" && !arn.ValidRegion(region) {
 				return &usageError{fmt.Errorf("--region %q is not the name of an AWS region, e.g. us-east-1", region)}
 			}
 			if maxTokens < 0 {
@@ -48,7 +49,7 @@ end of input (Ctrl-D) ends the talk, and so does Ctrl-C, at once.`,
 				if err != nil {
 					return err
 				}
-				c.Region = region
+				c.Region = cmp.Or(region, l.Region)
 				client, err := httpClient(l.CAFile)
 				if err != nil {
 					return err
@@ -62,7 +63,7 @@ end of input (Ctrl-D) ends the talk, and so does Ctrl-C, at once.`,
 		},
 	}
 	cmd.Flags().StringVar(&system, "system", "", "system prompt")
-	cmd.Flags().StringVar(&region, "region", "us-east-1", "AWS region to use")
+	cmd.Flags().StringVar(&region, "region", "", "AWS region to use (default: the first one that is configured, else us-east-1)")
 	cmd.Flags().IntVar(&maxTokens, "max-tokens", 0, "longest reply in tokens (default: the model's)")
 	return cmd
 }

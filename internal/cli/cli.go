@@ -87,6 +87,7 @@ type Local struct {
 	Endpoint string
 	CAFile   string
 	Account  string // owner of the first key
+	Region   string // where nobody names one
 	Bundle   bundle.Source
 	Unbundle bundle.Target
 	Close    func() error

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ import (
 
 func newEnv(std IO, p Program, o *Options) *cobra.Command {
 	var asJSON bool
-	region := "us-east-1"
+	var region string
 	cmd := &cobra.Command{
 		Use:   "env",
 		Short: "Print what points this shell's AWS clients at the server",
@@ -27,7 +28,7 @@ directory, or else of the last one that did.`,
 		Example: "  eval \"$(outcrop env)\"\n  outcrop env --region eu-central-1 --json",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !arn.ValidRegion(region) {
+			if region != "" && !arn.ValidRegion(region) {
 				return &usageError{fmt.Errorf("--region %q is not the name of an AWS region, e.g. us-east-1", region)}
 			}
 			return with(cmd.Context(), p, o, func(l *Local) error {
@@ -35,7 +36,7 @@ directory, or else of the last one that did.`,
 				if err != nil {
 					return err
 				}
-				c.Region = region
+				c.Region = cmp.Or(region, l.Region)
 				if asJSON {
 					return writeJSON(std.Out, envMap(l.Endpoint, l.CAFile, c, std.getenv))
 				}
@@ -45,7 +46,7 @@ directory, or else of the last one that did.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	cmd.Flags().StringVar(&region, "region", region, "AWS region to use")
+	cmd.Flags().StringVar(&region, "region", "", "AWS region to use (default: the first one that is configured, else us-east-1)")
 	return cmd
 }
 
