@@ -13,6 +13,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -27,6 +28,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(roleVar) {
 	case "rightless":
 		os.Exit(rightless())
+	case "old kernel":
+		os.Exit(oldKernel())
 	case "loud":
 		_, _ = io.Copy(os.Stdout, os.Stdin)
 		os.Exit(7)
@@ -196,6 +199,67 @@ func rightless() int {
 	// A process is born with the rights of the thread that makes it: this one.
 	r, err := l.Check(context.Background(), Policy{User: &User{UID: 60600, GID: 60600, Alone: true}})
 	if err != nil || json.NewEncoder(os.Stdout).Encode(r) != nil {
+		return 1
+	}
+	return 0
+}
+
+// TestOldKernel: on a kernel without Landlock a server that is root goes on as the
+// user who can read the weights, unless one was chosen, and all else holds.
+func TestOldKernel(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		return // only root may filter calls without giving up rights
+	}
+	cmd := exec.Command(self(t).Command[0])
+	cmd.Env = []string{roleVar + "=old kernel"}
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var both [2]Report
+	if err := json.Unmarshal(out, &both); err != nil {
+		t.Fatalf("%s: %v", out, err)
+	}
+	for i, r := range both {
+		if r.Holds(Files) || r.Holds(Signals) || !strings.Contains(r.Gaps(), "files (this kernel has no Landlock") {
+			t.Errorf("holds %v, lacks %s", r.Held, r.Gaps())
+		}
+		for _, p := range []Part{Rights, SystemCalls, Limits, Inherited} {
+			if !r.Holds(p) {
+				t.Errorf("%s is missing: %s", p, r.Gaps())
+			}
+		}
+		if chosen := i == 1; r.Holds(OwnUser) != chosen {
+			t.Errorf("a user of its own: %t, chosen: %t", r.Holds(OwnUser), chosen)
+		}
+	}
+}
+
+// oldKernel denies itself Landlock and prints two Reports: with a user of its own,
+// and with one that was chosen.
+func oldKernel() int {
+	runtime.LockOSThread()
+	var p program
+	p.load(atNumber)
+	p.call(unix.SYS_LANDLOCK_CREATE_RULESET, func(p *program) { p.ret(never) })
+	p.ret(allow)
+	prog := unix.SockFprog{Len: uint16(len(p.code)), Filter: &p.code[0]}
+	if _, _, no := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&prog))); no != 0 {
+		return 1
+	}
+	l, err := Self()
+	if err != nil {
+		return 1
+	}
+	var both [2]Report
+	for i := range both {
+		// A process is born with the filter of the thread that makes it: this one.
+		if both[i], err = l.Check(context.Background(), Policy{User: &User{UID: 60600, GID: 60600, Alone: i == 0}}); err != nil {
+			return 1
+		}
+	}
+	if json.NewEncoder(os.Stdout).Encode(both) != nil {
 		return 1
 	}
 	return 0

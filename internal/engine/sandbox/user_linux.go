@@ -33,8 +33,8 @@ func become(r *Report, s spec, fenced bool) {
 		r.miss(OwnUser, "%s", s.Disowned)
 	case u == nil:
 		r.miss(OwnUser, "not asked for")
-	case keep == 0 && fenced:
-		r.miss(OwnUser, "no right to read what other users own, so the weights could be out of reach")
+	case keep == 0 && u.Alone: // nobody has seen to it that this user can read them
+		r.miss(OwnUser, "the weights could be out of its reach: %s", why(fenced))
 		disown(s.Policy)
 	default:
 		if err := switchTo(*u); err != nil {
@@ -57,6 +57,14 @@ func become(r *Report, s spec, fenced bool) {
 		r.Detail[Rights] = "but to read the files of its policy whoever owns them"
 	}
 	r.held(Rights)
+}
+
+// why a program may not keep the right to read what other users own.
+func why(fenced bool) string {
+	if fenced {
+		return "the server has no right to read what others own"
+	}
+	return "without Landlock it may not keep the right to read what others own"
 }
 
 // disown gives the private folder back to root, who stays the program's user.
