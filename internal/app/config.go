@@ -120,6 +120,24 @@ type Engine struct {
 	MemoryLimit int64 `yaml:"memory_limit"`
 	// Threads that one model may use; default the machine's physical cores.
 	Threads int `yaml:"threads"`
+	// IdleSleep is after how long without a request a model gives its memory back but
+	// for some 50 MB, to wake up with the next one; default 10 min, 0 never.
+	IdleSleep *time.Duration `yaml:"idle_sleep"`
+	// IdleUnload is after how long without a request a model's process ends; default
+	// 1 h, 0 never.
+	IdleUnload *time.Duration `yaml:"idle_unload"`
+	// Replicas is how many processes may serve one model while callers wait for it
+	// and memory is free; default 0: as many as find Threads cores each, one core
+	// apart, and at least one.
+	Replicas int `yaml:"replicas"`
+	// Pin are weights that are loaded at once, never leave, and come back after every
+	// crash. Preload are weights that are loaded at once.
+	Pin     []string `yaml:"pin"`
+	Preload []string `yaml:"preload"`
+	// KVTokens is how many tokens the requests that one process serves at a time may
+	// have together, input and output: less memory than a whole context for each, and
+	// requests wait until theirs fit. Default 0: each slot has a whole context.
+	KVTokens int `yaml:"kv_tokens"`
 	// Sandbox confines the processes of models.
 	Sandbox Sandbox `yaml:"sandbox"`
 }
@@ -310,6 +328,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.ProvisionedUnits < 0 {
 		return c, errors.New("provisioned_units: must not be negative")
+	}
+	if err := c.Engine.scale(); err != nil {
+		return c, err
 	}
 	if c.Usage.Keep == nil {
 		c.Usage.Keep = new(400 * 24 * time.Hour)

@@ -41,6 +41,10 @@ func TestConfigErrors(t *testing.T) {
 		"context":           {"engine: {max_context: 3}\n", "max_context"},
 		"queue":             {"engine: {queue: -1}\n", "engine: queue"},
 		"provisioned units": {"provisioned_units: -1\n", "provisioned_units"},
+		"short sleep":       {"engine: {idle_sleep: 10ms}\n", "idle_sleep"},
+		"negative unload":   {"engine: {idle_unload: -1s}\n", "idle_unload"},
+		"replicas":          {"engine: {replicas: -1}\n", "replicas"},
+		"kv_tokens":         {"engine: {kv_tokens: -1}\n", "kv_tokens"},
 		"threads":           {"engine: {threads: -3}\n", "threads"},
 		"drain":             {"limits: {drain: -1s}\n", "drain"},
 		"days":              {"usage: {keep: 1.5d}\n", "1.5d"},
@@ -72,6 +76,7 @@ func TestConfigDefaults(t *testing.T) {
 		}
 		if c.Listen != "127.0.0.1:8686" || c.DataDir != data || c.ModelsDir != filepath.Join(data, "models") || c.EnginesDir != filepath.Join(data, "engines") ||
 			!*c.StandIns || c.Engine.Slots != 4 || c.Engine.MaxContext != 8192 || c.Engine.QueueDeadline != 30*time.Second ||
+			*c.Engine.IdleSleep != 10*time.Minute || *c.Engine.IdleUnload != time.Hour || c.Engine.Replicas != 0 ||
 			c.Limits != (Limits{25 * time.Second, 30 * time.Second, 512 << 20}) || c.Account != "000000000000" || *c.Usage.Keep != 9600*time.Hour {
 			t.Errorf("%s: %+v", name, c)
 		}

@@ -91,6 +91,7 @@ func findPython(ctx context.Context) (string, error) {
 // LlamaCpp is how the engine of a server with cfg is set up. It is for programs
 // that run the same engine beside a server, to compare the two.
 func LlamaCpp(cfg Config, cat *catalog.Catalog, store *weights.Store, log *slog.Logger) llamacpp.Config {
+	sleep, unload := cfg.Engine.idle()
 	return llamacpp.Config{
 		Weights:     modelFiles(cat, store),
 		Installer:   llamacpp.Discover(cfg.Engine.Command, newEngineInstaller(cfg, weights.Silent)),
@@ -100,6 +101,12 @@ func LlamaCpp(cfg Config, cat *catalog.Catalog, store *weights.Store, log *slog.
 		MemoryLimit: cfg.Engine.MemoryLimit,
 		QueueWait:   cfg.Engine.QueueDeadline,
 		Queue:       cfg.Engine.Queue,
+		IdleSleep:   sleep,
+		IdleUnload:  unload,
+		Replicas:    cfg.Engine.Replicas,
+		Pin:         cfg.Engine.Pin,
+		Preload:     cfg.Engine.Preload,
+		KVTokens:    cfg.Engine.KVTokens,
 		Log:         log,
 		Sandbox:     cfg.confinement(),
 	}
@@ -110,6 +117,10 @@ func newLlamaCpp(log *slog.Logger) func(Config, *catalog.Catalog, *weights.Store
 	return func(cfg Config, cat *catalog.Catalog, store *weights.Store) (engine.Engine, error) {
 		c := LlamaCpp(cfg, cat, store, log)
 		c.RunDir = socketDir(cfg.DataDir)
+		known := func(id string) bool { _, ok := cat.WeightsByID(id); return ok }
+		if err := cfg.Engine.checkWeights(known); err != nil {
+			return nil, err
+		}
 		return llamacpp.New(c), nil
 	}
 }

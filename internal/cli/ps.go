@@ -27,6 +27,8 @@ type process struct {
 	BusySlots           int       `json:"busySlots"`
 	QueueLength         int       `json:"queueLength"`
 	Restarts            int       `json:"restarts"`
+	Replica             int       `json:"replica"`
+	Pinned              bool      `json:"pinned"`
 	SafeMode            bool      `json:"safeMode"`
 	Build               string    `json:"build,omitempty"`
 	Failure             string    `json:"failure,omitempty"`
@@ -40,7 +42,8 @@ func newPs(std IO, p Program, o *Options) *cobra.Command {
 		Long: `Shows each process of a model that was asked for since the server started: its
 state (cold, loading, ready, sleeping, draining, stopped, failed) and for how long,
 the memory that it takes of what was estimated, slots in use of all, requests in
-the queue, and starts after the first. Only the management account may see it.`,
+the queue, and starts after the first. What is pinned stays loaded. Several
+processes of the same weights have numbers. Only the management account may see it.`,
 		Example: "  outcrop ps\n  outcrop ps --watch\n  outcrop ps --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if every < 100*time.Millisecond {
@@ -115,6 +118,10 @@ func writeProcesses(out io.Writer, all []process, now time.Time) error {
 		_, err := fmt.Fprintln(out, "No model was asked for since the server started.")
 		return err
 	}
+	count := map[[2]string]int{} // processes of the same weights and mode
+	for i := range all {
+		count[[2]string{all[i].WeightsID, all[i].Mode}]++
+	}
 	rows := [][]string{{"WEIGHTS", "MODE", "STATE", "SINCE", "MEMORY/EST", "SLOTS", "QUEUE", "RESTARTS"}}
 	for i := range all {
 		p := &all[i]
@@ -122,8 +129,15 @@ func writeProcesses(out io.Writer, all []process, now time.Time) error {
 		if p.State == "LOADING" {
 			state += fmt.Sprintf(" %.0f%%", 100*p.Progress)
 		}
+		if p.Pinned {
+			state += ", pinned"
+		}
+		mode := p.Mode
+		if count[[2]string{p.WeightsID, p.Mode}] > 1 {
+			mode += fmt.Sprintf(" #%d", p.Replica)
+		}
 		rows = append(rows, []string{
-			printable(p.WeightsID), p.Mode, state, age(now.Sub(p.Since)), brief(p.MemoryBytes) + "/" + brief(p.MemoryEstimateBytes),
+			printable(p.WeightsID), mode, state, age(now.Sub(p.Since)), brief(p.MemoryBytes) + "/" + brief(p.MemoryEstimateBytes),
 			fmt.Sprintf("%d/%d", p.BusySlots, p.Slots), fmt.Sprint(p.QueueLength), fmt.Sprint(p.Restarts),
 		})
 	}

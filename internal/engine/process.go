@@ -28,10 +28,12 @@ type Process struct {
 	// Estimate is how many bytes the process is expected to take and Memory how
 	// many it takes now; 0 means unknown.
 	Estimate, Memory int64
-	Slots            int // requests that it runs at once
-	Busy             int // of them in use
-	Waiting          int // requests in the queue
-	Restarts         int // starts after the first
+	Slots            int  // requests that it runs at once
+	Busy             int  // of them in use
+	Waiting          int  // requests in the queue, told by the first process of the weights and mode
+	Restarts         int  // starts after the first
+	Replica          int  // number among the processes of the same weights and mode
+	Pinned           bool // it stays loaded
 	Safe             bool
 	Build            string // of the model server; "" before its first load
 	Err              string // why it failed last; "" when it did not
@@ -39,7 +41,7 @@ type Process struct {
 
 // Reporter is what an Engine with processes of its own also is.
 type Reporter interface {
-	// Processes tells of every process that was wanted so far, ordered by weights
-	// and mode.
+	// Processes tells of every process of what was wanted so far, ordered by
+	// weights, mode and number.
 	Processes() []Process
 }

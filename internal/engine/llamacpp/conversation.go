@@ -123,7 +123,7 @@ func (c *conversation) reason(fa *facts, r *llm.Request) {
 // engine.Stopper finds them, and needs the counts beside every token.
 func (c *conversation) body(r *llm.Request, lease limit.Lease, stops bool) (path string, body any) {
 	s := sampling{
-		Stream: true, Progress: true, Slot: &lease.ID, CachePrompt: !lease.Fresh,
+		Stream: true, Progress: true, Slot: &lease.Slot, CachePrompt: !lease.Fresh,
 		MaxTokens: r.Params.MaxTokens, Temperature: r.Params.Temperature, TopP: r.Params.TopP, TopK: r.Params.TopK,
 		Frequency: r.Params.FrequencyPenalty, Presence: r.Params.PresencePenalty,
 		Seed: seed(r.Params.Seed), Grammar: r.Grammar, Timings: stops,

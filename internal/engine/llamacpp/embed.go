@@ -62,7 +62,7 @@ func embedTokens(ctx context.Context, c *client, inputs [][]int) ([][]float32, e
 // puts around the input included; a text that is longer than the weights can
 // take is read in windows, whose vectors are averaged by their tokens.
 func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest) (*llm.EmbedResponse, error) {
-	run, err := e.runner(ctx, t)
+	m, err := e.of(ctx, t)
 	if err != nil {
 		return nil, err
 	}
@@ -104,21 +104,11 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 		for _, ids := range inputs {
 			tokens += len(ids)
 		}
-		lease, err := run.slots.Acquire(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: tokens, Reserved: t.Reserved})
+		made, n, err := e.embedBatch(ctx, m, t, inputs, tokens)
 		if err != nil {
 			return nil, err
 		}
-		var made [][]float32
-		err = e.with(ctx, t, func(inst *instance) (err error) {
-			begin = time.Now()
-			made, err = embedTokens(ctx, inst.client, inputs)
-			return err
-		})
-		run.slots.Release(lease, tokens)
-		if err != nil {
-			return nil, err
-		}
-		took += time.Since(begin)
+		took += n
 		for i, p := range part {
 			sums.Add(p, made[i])
 		}
@@ -128,4 +118,26 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 	}
 	out.Latency = took
 	return out, nil
+}
+
+// embedBatch makes the vectors of one batch, once more when its process was gone,
+// and tells how long the server took.
+func (e *Engine) embedBatch(ctx context.Context, m *model, t engine.Target, inputs [][]int, tokens int) (made [][]float32, took time.Duration, err error) {
+	for try := 1; ; try++ {
+		lease, inst, err := m.lease(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: tokens, Reserved: t.Reserved})
+		if err != nil {
+			return nil, 0, err
+		}
+		begin := time.Now()
+		again, err := e.on(ctx, inst, func(i *instance) (err error) {
+			made, err = embedTokens(ctx, i.client, inputs)
+			return err
+		})
+		took = time.Since(begin)
+		inst.leave()
+		m.slots.Release(lease, tokens)
+		if !again || try == 2 {
+			return made, took, err
+		}
+	}
 }

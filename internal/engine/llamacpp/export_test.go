@@ -10,11 +10,11 @@ import (
 
 // Sanitized returns the messages of r as the server gets them.
 func (e *Engine) Sanitized(ctx context.Context, t engine.Target, r *llm.Request) []prompt.Message {
-	run, err := e.runner(ctx, t)
+	m, err := e.of(ctx, t)
 	if err != nil {
 		return nil
 	}
-	c := run.facts.Load().converse(t.Mode, r)
+	c := m.facts.Load().converse(t.Mode, r)
 	return c.chat.Messages
 }
 
@@ -24,18 +24,18 @@ type Input = input
 // Prepared returns what decides the input of r as the server gets it. The
 // weights must have been loaded.
 func (e *Engine) Prepared(ctx context.Context, t engine.Target, r *llm.Request) Input {
-	run, err := e.runner(ctx, t)
+	m, err := e.of(ctx, t)
 	if err != nil {
 		return Input{}
 	}
-	return run.facts.Load().converse(t.Mode, r).chat
+	return m.facts.Load().converse(t.Mode, r).chat
 }
 
 // Estimate returns the memory that a load of t is admitted with.
 func (e *Engine) Estimate(ctx context.Context, t engine.Target) int64 {
-	run, err := e.runner(ctx, t)
+	m, err := e.of(ctx, t)
 	if err != nil {
 		return 0
 	}
-	return run.facts.Load().bytes
+	return m.facts.Load().bytes
 }

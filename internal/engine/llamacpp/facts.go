@@ -24,9 +24,11 @@ const embedLimit = 2048
 // the first self-test.
 type facts struct {
 	file    File
+	version version
 	context int   // tokens per slot
 	dims    int   // of an embedding
 	bytes   int64 // estimate of a process's memory
+	kv      int   // tokens that all slots share; 0 when each has its own
 	layers  int   // of the model
 	pooling string
 	turns   prompt.Turns
@@ -44,8 +46,13 @@ type facts struct {
 	suffix []int  // and after it
 }
 
-// readFacts reads the header of a model file and works out sizes.
-func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, error) {
+// readFacts reads the header of a model file and works out sizes. kv is how many
+// tokens all slots of a process share, as Config.KVTokens.
+func readFacts(file File, mode engine.Mode, slots, maxContext, kv int) (*facts, error) {
+	v, err := versionOf(file)
+	if err != nil {
+		return nil, err
+	}
 	f, err := os.Open(file.Path)
 	if err != nil {
 		return nil, fmt.Errorf("open weights: %w", err)
@@ -71,36 +78,25 @@ func readFacts(file File, mode engine.Mode, slots, maxContext int) (*facts, erro
 			limit = min(limit, n)
 		}
 	}
-	fa := &facts{file: file, context: limit, layers: h.BlockCount, turns: prompt.Turns{Guard: prompt.NewGuard(h.Tokenizer.SpecialTokens())}}
+	fa := &facts{file: file, version: v, context: limit, layers: h.BlockCount, turns: prompt.Turns{Guard: prompt.NewGuard(h.Tokenizer.SpecialTokens())}}
 	fa.vocabulary = h.Tokenizer.Tokens
 	if mode == engine.Chat {
 		template := cmp.Or(file.Template, h.ChatTemplate)
 		fa.turns.Thoughts, fa.mayKnowTools = prompt.Thinks(template), strings.Contains(template, "tools")
 	}
 	fa.tokenBytes, fa.tokenInk = h.Tokenizer.Longest()
-	vocab, batch := int64(len(h.Tokenizer.Tokens)), int64(512)
-	outputs, program := vocab, int64(32<<20)
+	d := demand{mode: mode, file: st.Size(), projector: v.projector.size, slots: slots, context: limit, kv: slots * limit}
 	if mode == engine.Embed {
 		fa.dims = h.EmbeddingLength
-		batch, outputs, program = int64(limit), int64(h.EmbeddingLength), 96<<20
 		if h.Pooling == gguf.PoolingUnset || h.Pooling == gguf.PoolingNone {
 			fa.pooling = "MEAN"
 		}
+	} else if kv > 0 && max(kv, limit) < slots*limit {
+		fa.kv = max(kv, limit)
+		d.kv = fa.kv
 	}
-	// Weights, keys and values in f16, buffers for one batch, and the program
-	// itself: within 10 % of what was measured (TestEstimate).
-	kv := h.KVBytes(slots*limit, 2)
-	if strings.Contains(h.Architecture, "bert") { // reads each input at once and keeps none
-		kv = 0
-	}
-	if file.Projector != "" {
-		st, err := os.Stat(file.Projector)
-		if err != nil {
-			return nil, fmt.Errorf("open the projector of the weights: %w", err)
-		}
-		program += st.Size()*5/4 + 32<<20 // and the buffers for one image
-	}
-	fa.bytes = st.Size() + kv + batch*4*(outputs/4+16*int64(h.EmbeddingLength)) + program
+	d.batch = fa.batch(mode)
+	fa.bytes = estimate(h, d)
 	return fa, nil
 }
 
@@ -117,11 +113,16 @@ func (fa *facts) batch(mode engine.Mode) int {
 // at barriers, so one that has to share its core slows all of them down, by a
 // factor of 25 on a busy machine of two cores.
 func defaultThreads() int {
+	return max(1, cores()-1)
+}
+
+// cores is how many cores this program may use.
+func cores() int {
 	n := runtime.GOMAXPROCS(0) // knows container limits
-	if cores := physicalCores(); cores > 0 {
-		n = min(n, cores)
+	if all := physicalCores(); all > 0 {
+		n = min(n, all)
 	}
-	return max(1, n-1)
+	return n
 }
 
 // physicalCores counts the cores by their lists of sibling threads; 0 when the

@@ -14,6 +14,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -157,13 +158,14 @@ func fakeEngine() int {
 	fs := flag.NewFlagSet("llama-server", flag.ContinueOnError)
 	socket := fs.String("host", "", "")
 	safe := fs.Bool("no-repack", false, "")
+	sleep := fs.Int("sleep-idle-seconds", 0, "")
 	layers := fs.Int("n-gpu-layers", -1, "")
-	for _, name := range []string{"metrics", "offline", "no-context-shift", "no-slots", "jinja", "embeddings"} {
+	for _, name := range []string{"metrics", "offline", "no-context-shift", "no-slots", "jinja", "embeddings", "kv-unified"} {
 		fs.Bool(name, false, "")
 	}
 	for _, name := range []string{
 		"model", "alias", "ctx-size", "parallel", "batch-size", "ubatch-size", "threads", "threads-batch", "cache-ram", "fit",
-		"log-verbosity", "pooling",
+		"log-verbosity", "pooling", "ctx-checkpoints",
 	} {
 		fs.String(name, "", "")
 	}
@@ -214,7 +216,35 @@ func fakeEngine() int {
 		fmt.Println(`cmd_child_to_router:state:{"state":"loading","payload":{"value":0.5}}`)
 		fmt.Println(`cmd_child_to_router:state:{"state":"ready","payload":{}}`)
 	}
-	return exit(http.Serve(l, f.handler(first))) // #nosec G114 -- a test
+	h := f.handler(first)
+	if *sleep > 0 {
+		h = drowsy(h, time.Duration(*sleep)*time.Second)
+	}
+	return exit(http.Serve(l, h)) // #nosec G114 -- a test
+}
+
+// drowsy says that it sleeps after a while without work, as llama.cpp's server does.
+func drowsy(h http.Handler, after time.Duration) http.Handler {
+	var mu sync.Mutex
+	asleep := false
+	nap := time.AfterFunc(after, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		asleep = true
+		fmt.Println(`cmd_child_to_router:state:{"state":"sleeping","payload":null}`)
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/health" && r.URL.Path != "/props" {
+			mu.Lock()
+			nap.Reset(after)
+			if asleep {
+				asleep = false
+				fmt.Println(`cmd_child_to_router:state:{"state":"ready","payload":null}`)
+			}
+			mu.Unlock()
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // crash dies by a signal, which Go itself would catch.

@@ -45,7 +45,7 @@ type generation struct {
 	req    *llm.Request
 	yield  func(llm.Event, error) bool
 
-	runner *runner
+	model  *model
 	out    *reply.Writer
 	usage  llm.Usage
 	kept   bool            // the slot is known to hold this prompt
@@ -59,32 +59,40 @@ func (g *generation) run(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	r, err := g.eng.runner(ctx, g.target)
+	m, err := g.eng.of(ctx, g.target)
 	if err != nil {
 		return err
 	}
-	g.runner = r
-	inst, err := r.acquire(ctx) // loads before it queues
-	if err != nil {
-		return err
-	}
-	inst.leave()
-	lease, err := r.slots.Acquire(ctx, ask(g.target, prompt.PrefixOf(g.eng.seed, g.req), g.req))
-	if err != nil {
-		return err
-	}
-	defer func() { r.slots.Release(lease, g.usage.InputTokens-g.usage.ReusedTokens+g.usage.OutputTokens) }()
-	for try := 1; ; try++ {
-		if inst, err = r.acquire(ctx); err != nil {
+	g.model = m
+	want := ask(g.target, prompt.PrefixOf(g.eng.seed, g.req), g.req)
+	if m.kv > 0 { // what it is granted must be enough
+		n, err := g.eng.Count(ctx, g.target, g.req)
+		if err != nil {
 			return err
 		}
-		again, err := g.ask(ctx, inst, lease)
-		inst.leave()
+		if want.Tokens = n; g.req.Params.MaxTokens != nil {
+			want.Tokens += *g.req.Params.MaxTokens
+		}
+	}
+	for try := 1; ; try++ {
+		again, err := g.once(ctx, want)
 		if !again || try == 2 {
 			return err
 		}
-		lease.Fresh = true // whatever the slot holds now
 	}
+}
+
+// once waits for a slot and asks its process. again is that of ask.
+func (g *generation) once(ctx context.Context, want limit.Ask) (again bool, err error) {
+	lease, inst, err := g.model.lease(ctx, want)
+	if err != nil {
+		return false, err
+	}
+	defer func() {
+		inst.leave()
+		g.model.slots.Release(lease, g.usage.InputTokens-g.usage.ReusedTokens+g.usage.OutputTokens)
+	}()
+	return g.ask(ctx, inst, lease)
 }
 
 // bytesPerToken is the least that text comes to in most languages: what is set aside
@@ -206,38 +214,45 @@ func (e *Engine) Count(ctx context.Context, t engine.Target, r *llm.Request) (in
 	return n, err
 }
 
-// with runs one request that is not a generation on the process of t, once more
+// with runs one request that is not a generation on a process of t, once more
 // when the process was gone.
 func (e *Engine) with(ctx context.Context, t engine.Target, do func(*instance) error) error {
-	r, err := e.runner(ctx, t)
+	m, err := e.of(ctx, t)
 	if err != nil {
 		return err
 	}
 	for try := 1; ; try++ {
-		inst, err := r.acquire(ctx)
+		inst, err := m.acquire(ctx)
 		if err != nil {
 			return err
 		}
-		inst.ask()
-		err = do(inst)
-		inst.answered()
+		again, err := e.on(ctx, inst, do)
 		inst.leave()
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		gone := broken(ctx, err)
-		if gone {
-			inst.suspect()
-		}
-		if !gone || try == 2 || inst.stalled.Load() {
-			if _, ok := errors.AsType[*apierr.Error](err); ok {
-				return err
-			}
-			g := generation{eng: e}
-			return g.failure(inst, err)
+		if !again || try == 2 {
+			return err
 		}
 	}
+}
+
+// on runs one request that is not a generation on a process. again means that the
+// process was gone.
+func (e *Engine) on(ctx context.Context, inst *instance, do func(*instance) error) (again bool, err error) {
+	inst.ask()
+	err = do(inst)
+	inst.answered()
+	if err == nil {
+		return false, nil
+	}
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	gone := broken(ctx, err)
+	if gone {
+		inst.suspect()
+	}
+	if _, ok := errors.AsType[*apierr.Error](err); ok {
+		return false, err
+	}
+	g := generation{eng: e}
+	return gone && !inst.stalled.Load(), g.failure(inst, err)
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -41,6 +42,9 @@ type Host struct {
 	// Devices are those that the server found and that passed the self-test; none
 	// means that it computes on the CPU.
 	Devices []device.Device
+	// Knows are options of a binary beyond those that it must know, as "--kv-unified";
+	// Probe finds them. The hosted server knows all of them.
+	Knows []string
 	// layers is how many layers of a model lie on Devices; nil leaves it to the
 	// server.
 	layers *int
@@ -88,6 +92,15 @@ var contract = []string{
 	"--no-context-shift", "--no-slots", "--log-verbosity", "--jinja", "--mmproj", "--chat-template",
 }
 
+// wishes are options that Outcrop sets where the server knows them.
+var wishes = []string{optSleep, optUnified, optCheckpoints}
+
+const (
+	optSleep       = "--sleep-idle-seconds"
+	optUnified     = "--kv-unified"
+	optCheckpoints = "--ctx-checkpoints"
+)
+
 // Probe is the contract test of a llama-server binary: it runs, tells its
 // version, and knows every option that Outcrop sets. It starts no server.
 func Probe(ctx context.Context, path string) (Host, error) {
@@ -123,7 +136,13 @@ func Probe(ctx context.Context, path string) (Host, error) {
 			build += " " + strings.TrimSpace(v)
 		}
 	}
-	return Host{Binary: path, Build: build}, nil
+	h := Host{Binary: path, Build: build}
+	for _, o := range wishes {
+		if known[o] {
+			h.Knows = append(h.Knows, o)
+		}
+	}
+	return h, nil
 }
 
 // launch is what a process is started for.
@@ -138,8 +157,10 @@ type launch struct {
 	batch     int
 	threads   int
 	embedding bool
-	pooling   string // "MEAN", "CLS", ...; "" leaves it to the file
-	safe      bool   // without repacked weights: for CPUs on which those crash
+	pooling   string        // "MEAN", "CLS", ...; "" leaves it to the file
+	kv        int           // tokens that all slots share; 0 when each has its own
+	sleep     time.Duration // without a request, before it gives its memory back; 0 never
+	safe      bool          // without repacked weights: for CPUs on which those crash
 }
 
 // hostConfig is argv[1] of host.py.
@@ -157,6 +178,9 @@ type hostConfig struct {
 	Threads   int    `json:"threads"`
 	Embedding bool   `json:"embedding"`
 	Pooling   string `json:"pooling"`
+	KV        int    `json:"kv"`    // 0: each slot has its own
+	Sleep     int    `json:"sleep"` // seconds; -1: never
+	Spare     int    `json:"spare"` // states of each slot that are kept aside
 	Safe      bool   `json:"safe"`
 	Verbosity int    `json:"verbosity"`
 	Layers    *int   `json:"layers"`
@@ -166,7 +190,7 @@ type hostConfig struct {
 func (h Host) command(l launch) (argv, env []string, err error) {
 	env = environ(h.Env)
 	if h.Binary != "" {
-		argv = append([]string{h.Binary}, l.flags()...)
+		argv = append([]string{h.Binary}, l.flags(h)...)
 		if h.layers != nil {
 			argv = append(argv, "--n-gpu-layers", strconv.Itoa(*h.layers))
 		}
@@ -178,7 +202,7 @@ func (h Host) command(l launch) (argv, env []string, err error) {
 	cfg, err := json.Marshal(hostConfig{
 		Parent: os.Getpid(), Site: h.Site, Model: l.model, Projector: l.projector, Template: l.template, Alias: l.alias, Socket: l.socket,
 		Slots: l.slots, Context: l.context, Batch: l.batch, Threads: l.threads,
-		Embedding: l.embedding, Pooling: l.pooling, Safe: l.safe, Verbosity: logLevel, Layers: h.layers,
+		Embedding: l.embedding, Pooling: l.pooling, KV: l.kv, Sleep: l.sleepSeconds(), Spare: checkpoints, Safe: l.safe, Verbosity: logLevel, Layers: h.layers,
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode the host's settings: %w", err)
@@ -187,16 +211,37 @@ func (h Host) command(l launch) (argv, env []string, err error) {
 	return []string{h.Python, "-I", "-S", "-B", "-c", hostScript, string(cfg)}, env, nil
 }
 
+// sleepSeconds is l.sleep in whole seconds, -1 for never.
+func (l launch) sleepSeconds() int {
+	if l.sleep <= 0 {
+		return -1
+	}
+	return int((l.sleep + time.Second - 1) / time.Second)
+}
+
 // flags are the arguments of a llama-server binary.
-func (l launch) flags() []string {
+func (l launch) flags(h Host) []string {
 	n := strconv.Itoa
+	size := l.slots * l.context
+	if l.kv > 0 && slices.Contains(h.Knows, optUnified) {
+		size = l.kv
+	}
 	f := []string{
 		"--model", l.model, "--alias", l.alias, "--host", l.socket,
-		"--ctx-size", n(l.slots * l.context), "--parallel", n(l.slots),
+		"--ctx-size", n(size), "--parallel", n(l.slots),
 		"--batch-size", n(l.batch), "--ubatch-size", n(l.batch),
 		"--threads", n(l.threads), "--threads-batch", n(l.threads),
 		"--cache-ram", "0", "--metrics", "--offline", "--fit", "off", "--no-context-shift", "--no-slots", "--jinja",
 		"--log-verbosity", n(logLevel),
+	}
+	if size == l.kv {
+		f = append(f, optUnified)
+	}
+	if l.sleep > 0 && slices.Contains(h.Knows, optSleep) {
+		f = append(f, optSleep, n(l.sleepSeconds()))
+	}
+	if slices.Contains(h.Knows, optCheckpoints) {
+		f = append(f, optCheckpoints, n(checkpoints))
 	}
 	if l.projector != "" {
 		f = append(f, "--mmproj", l.projector)

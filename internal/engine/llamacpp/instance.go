@@ -71,6 +71,13 @@ func (i *instance) reopen() {
 	i.closed = false
 }
 
+// wake takes back that the instance slept.
+func (i *instance) wake() {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.closed, i.used = false, time.Now()
+}
+
 // load returns the number of users and when the last one left.
 func (i *instance) load() (users int, used time.Time) {
 	i.mu.Lock()

@@ -14,7 +14,7 @@ import (
 const margin = 256 << 20
 
 // ledger admits loads to memory. An entry is an estimate until the process has
-// loaded, and what was measured after that.
+// loaded, what was measured if that is more, and what was measured while it sleeps.
 type ledger struct {
 	limit int64                 // bytes for all engines; 0 means no limit
 	free  func() (int64, error) // memory that the machine has available; nil means unknown
@@ -26,6 +26,7 @@ type ledger struct {
 
 type entry struct {
 	bytes    int64
+	estimate int64
 	loading  bool // not yet resident
 	evicting bool // asked to leave
 }
@@ -42,21 +43,21 @@ func newLedger(limit int64, free func() (int64, error)) *ledger {
 // errUnwanted; the context's.
 func (l *ledger) reserve(ctx context.Context, r *runner, need int64, wanted func() bool) error {
 	if l.limit > 0 && need > l.limit {
-		return apierr.ModelNotReady("The model %q needs %s of memory; engines may use %s.", r.key.weights, size(need), size(l.limit))
+		return apierr.ModelNotReady("The model %q needs %s of memory; engines may use %s.", r.model.key.weights, size(need), size(l.limit))
 	}
 	for {
 		l.mu.Lock()
-		short := l.short(need)
+		short := l.short(r, need)
 		if short <= 0 {
-			l.entries[r] = &entry{bytes: need, loading: true}
+			l.entries[r] = &entry{bytes: need, estimate: need, loading: true}
 			l.mu.Unlock()
 			return nil
 		}
 		changed := l.changed
-		victim := l.victim(short)
+		victim := l.victim(r, short)
 		l.mu.Unlock()
 		if victim != nil {
-			victim.askToLeave()
+			victim.part(evict)
 		}
 		if !wanted() {
 			return errUnwanted
@@ -74,13 +75,27 @@ func (l *ledger) reserve(ctx context.Context, r *runner, need int64, wanted func
 	}
 }
 
+// try admits a load only when its memory is there.
+func (l *ledger) try(r *runner, need int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.limit > 0 && need > l.limit || l.short(r, need) > 0 {
+		return false
+	}
+	l.entries[r] = &entry{bytes: need, estimate: need, loading: true}
+	return true
+}
+
 // errUnwanted ends a load for which nobody waits any more.
 var errUnwanted = errors.New("nobody waits for the load any more")
 
-// short returns how many bytes are missing for need.
-func (l *ledger) short(need int64) int64 {
+// short returns how many bytes are missing for r to take need in all.
+func (l *ledger) short(r *runner, need int64) int64 {
 	var sum, coming int64
-	for _, e := range l.entries {
+	for o, e := range l.entries {
+		if o == r { // it sleeps
+			continue
+		}
 		sum += e.bytes
 		if e.loading {
 			coming += e.bytes
@@ -100,14 +115,17 @@ func (l *ledger) short(need int64) int64 {
 	return short
 }
 
-// victim picks the idle process that was used least recently, unless those that
-// are leaving already give enough.
-func (l *ledger) victim(short int64) *runner {
+// victim picks the idle process that was used least recently and is not pinned,
+// unless those that are leaving already give enough.
+func (l *ledger) victim(by *runner, short int64) *runner {
 	var (
 		oldest *runner
 		used   time.Time
 	)
 	for r, e := range l.entries {
+		if r == by || r.model.pinned {
+			continue
+		}
 		if e.evicting {
 			short -= e.bytes
 			continue
@@ -124,15 +142,24 @@ func (l *ledger) victim(short int64) *runner {
 	return oldest
 }
 
-// measured replaces the estimate of r.
+// measured notes what the process of r takes. Less than was estimated counts for
+// nothing: it has yet to work.
 func (l *ledger) measured(r *runner, bytes int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if e := l.entries[r]; e != nil {
 		e.loading = false
-		if bytes > 0 {
-			e.bytes = bytes
-		}
+		e.bytes = max(bytes, e.estimate)
+		l.announce()
+	}
+}
+
+// sleeps notes what r's process still takes while it sleeps; 0 means unknown.
+func (l *ledger) sleeps(r *runner, bytes int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.entries[r]; e != nil && bytes > 0 {
+		e.bytes = bytes
 		l.announce()
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -82,6 +81,29 @@ type Config struct {
 	Stall     time.Duration // least silence of a busy process that counts as hung; 0 means 60 s
 	Drain     time.Duration // for requests in flight when Run ends; 0 means 5 s
 
+	// IdleSleep is after how long without a request a process gives the memory of its
+	// weights back, and IdleUnload after how long it ends; 0 means never. What is
+	// pinned does neither. A server that cannot sleep (see Host.Knows) does not.
+	IdleSleep, IdleUnload time.Duration
+	// Replicas is how many processes may serve the same weights at most; 0 means one
+	// for each Threads of the cores that Outcrop does not keep for itself, at least
+	// one. A further one is started when callers have waited for a slot for
+	// ScaleAfter (0 means 2 s) and memory is free; it ends when one less would have
+	// done for ScaleIdle (0 means 1 min).
+	Replicas              int
+	ScaleAfter, ScaleIdle time.Duration
+	// Pin are ids of weights that are loaded at once, never leave, and come back
+	// after every crash; Preload are ids of weights that are loaded at once. Those
+	// that are not installed yet are loaded when they are.
+	Pin, Preload []string
+	// KVTokens is how many tokens the slots of one process share, input and output
+	// together: requests wait until theirs fit. One request can always have its whole
+	// context. 0 means that each slot has a context of its own.
+	KVTokens int
+	// Look is how often files of weights are looked at for new versions, and pinned
+	// ones for their process; 0 means 2 s.
+	Look time.Duration
+
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil discards
 }
@@ -101,6 +123,7 @@ type Engine struct {
 	ledger *ledger
 	cards  cards
 	seed   maphash.Seed // of prefixes
+	pinned map[string]bool
 
 	started  chan struct{} // closed when Run begins
 	stopping chan struct{} // closed when Run's context ends
@@ -115,7 +138,7 @@ type Engine struct {
 	dir     string          // of sockets
 	sockets int             // made so far
 	closed  bool            // no new runners
-	runners map[key]*runner
+	models  map[key]*model
 	wg      sync.WaitGroup
 }
 
@@ -133,6 +156,12 @@ func New(c Config) *Engine {
 	c.LoadStall = cmp.Or(c.LoadStall, 5*time.Minute)
 	c.Stall = cmp.Or(c.Stall, time.Minute)
 	c.Drain = cmp.Or(c.Drain, 5*time.Second)
+	c.ScaleAfter = cmp.Or(c.ScaleAfter, 2*time.Second)
+	c.ScaleIdle = cmp.Or(c.ScaleIdle, time.Minute)
+	c.Look = cmp.Or(c.Look, 2*time.Second)
+	if c.Replicas <= 0 {
+		c.Replicas = max((cores()-1)/c.Threads, 1)
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -142,10 +171,14 @@ func New(c Config) *Engine {
 	if c.MemoryLimit == 0 {
 		c.MemoryLimit = totalMemory() / 4 * 3
 	}
-	return &Engine{
-		cfg: c, seed: maphash.MakeSeed(), ledger: newLedger(max(c.MemoryLimit, 0), availableMemory), cards: cards{used: map[*runner]int64{}},
-		started: make(chan struct{}), stopping: make(chan struct{}), runners: map[key]*runner{},
+	e := &Engine{
+		cfg: c, seed: maphash.MakeSeed(), pinned: map[string]bool{}, ledger: newLedger(max(c.MemoryLimit, 0), availableMemory), cards: cards{used: map[*runner]int64{}},
+		started: make(chan struct{}), stopping: make(chan struct{}), models: map[key]*model{},
 	}
+	for _, id := range c.Pin {
+		e.pinned[id] = true
+	}
+	return e
 }
 
 // socketLimit is the longest path that every system takes for a socket.
@@ -170,7 +203,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	close(e.started)
 	e.mu.Unlock()
 
-	<-ctx.Done()
+	e.keep(ctx)
 	e.mu.Lock()
 	e.closed = true
 	close(e.stopping)
@@ -261,43 +294,51 @@ func (e *Engine) host(ctx context.Context) (Host, error) {
 	return h, nil
 }
 
-// readFacts finds weights and reads their header.
-func (e *Engine) readFacts(ctx context.Context, k key) (*facts, error) {
+// file finds the installed file of weights.
+func (e *Engine) file(ctx context.Context, k key) (File, error) {
 	file, err := e.cfg.Weights.File(ctx, k.weights)
 	if err != nil {
 		if ae, ok := errors.AsType[*apierr.Error](err); ok {
-			return nil, ae
+			return file, ae
 		}
-		return nil, notReady(k.weights, "its weights are not installed.", err)
+		return file, notReady(k.weights, "its weights are not installed.", err)
 	}
 	if file.Mode != k.mode {
-		return nil, notReady(k.weights, fmt.Sprintf("its weights are for %s, not for %s.", file.Mode, k.mode), nil)
+		return file, notReady(k.weights, fmt.Sprintf("its weights are for %s, not for %s.", file.Mode, k.mode), nil)
 	}
-	fa, err := readFacts(file, k.mode, e.cfg.slots(k.mode), e.cfg.MaxContext)
+	return file, nil
+}
+
+// facts reads the header of weights.
+func (e *Engine) facts(file File, k key) (*facts, error) {
+	fa, err := readFacts(file, k.mode, e.cfg.slots(k.mode), e.cfg.MaxContext, e.cfg.KVTokens)
 	if err != nil {
 		return nil, notReady(k.weights, "its weights cannot be read; the server's log tells why.", err)
 	}
 	return fa, nil
 }
 
-// runner returns the runner of t, making it when its weights are there.
-func (e *Engine) runner(ctx context.Context, t engine.Target) (*runner, error) {
-	k := key{t.Weights, t.Mode}
+// model returns the model of some weights, making it when they are there.
+func (e *Engine) model(ctx context.Context, k key) (*model, error) {
 	e.mu.RLock()
-	r, closed := e.runners[k], e.closed
+	m, closed := e.models[k], e.closed
 	e.mu.RUnlock()
 	if closed {
 		return nil, errStopping
 	}
-	if r != nil {
-		return r, nil
+	if m != nil {
+		return m, nil
 	}
 	select {
 	case <-e.started:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	fa, err := e.readFacts(ctx, k)
+	file, err := e.file(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	fa, err := e.facts(file, k)
 	if err != nil {
 		return nil, err
 	}
@@ -306,26 +347,32 @@ func (e *Engine) runner(ctx context.Context, t engine.Target) (*runner, error) {
 	if e.closed {
 		return nil, errStopping
 	}
-	if r := e.runners[k]; r != nil {
-		return r, nil
+	if m := e.models[k]; m != nil {
+		return m, nil
 	}
-	r = newRunner(e, k)
-	r.facts.Store(fa)
-	e.runners[k] = r
-	e.wg.Go(func() { r.run(e.base) })
-	return r, nil
+	m = newModel(e, k, fa)
+	e.models[k] = m
+	for _, r := range m.runners {
+		e.wg.Go(func() { r.run(e.base) })
+	}
+	return m, nil
+}
+
+// of returns the model of a target.
+func (e *Engine) of(ctx context.Context, t engine.Target) (*model, error) {
+	return e.model(ctx, key{t.Weights, t.Mode})
 }
 
 // Info tells the limits of weights from the header of their file. It loads them
 // only to learn whether a template that speaks of tools knows calls too.
 func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error) {
-	r, err := e.runner(ctx, t)
+	m, err := e.of(ctx, t)
 	if err != nil {
 		return engine.Info{}, err
 	}
-	fa := r.facts.Load()
+	fa := m.facts.Load()
 	if fa.mayKnowTools && !fa.tested {
-		i, err := r.acquire(ctx)
+		i, err := m.acquire(ctx)
 		if err != nil {
 			return engine.Info{}, err
 		}
@@ -340,11 +387,11 @@ func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error)
 
 // Load loads weights that are not loaded and waits for it, up to LoadWait.
 func (e *Engine) Load(ctx context.Context, t engine.Target) error {
-	r, err := e.runner(ctx, t)
+	m, err := e.of(ctx, t)
 	if err != nil {
 		return err
 	}
-	i, err := r.acquire(ctx)
+	i, err := m.acquire(ctx)
 	if err != nil {
 		return err
 	}
@@ -354,28 +401,26 @@ func (e *Engine) Load(ctx context.Context, t engine.Target) error {
 
 // Reserve implements engine.Reserver. It loads nothing.
 func (e *Engine) Reserve(ctx context.Context, t engine.Target, holder string, n int) error {
-	r, err := e.runner(ctx, t)
+	m, err := e.of(ctx, t)
 	if err != nil {
 		return err
 	}
-	return r.slots.Reserve(holder, n)
+	return m.slots.Reserve(holder, n)
 }
 
-// Status tells about every process that was wanted so far, ordered by weights
-// and mode.
+// Status tells about every process of what was wanted so far, ordered by weights,
+// mode and number. What has no process has one line that says so.
 func (e *Engine) Status() []Status {
 	e.mu.RLock()
-	all := make([]*runner, 0, len(e.runners))
-	for _, r := range e.runners {
-		all = append(all, r)
+	all := make([]*model, 0, len(e.models))
+	for _, m := range e.models {
+		all = append(all, m)
 	}
 	e.mu.RUnlock()
 	out := make([]Status, 0, len(all))
-	for _, r := range all {
-		out = append(out, r.status())
+	for _, m := range all {
+		out = append(out, m.status()...)
 	}
-	slices.SortFunc(out, func(a, b Status) int {
-		return cmp.Or(strings.Compare(a.Weights, b.Weights), strings.Compare(string(a.Mode), string(b.Mode)))
-	})
+	slices.SortFunc(out, compareStatus)
 	return out
 }

@@ -8,6 +8,19 @@ import (
 	"strconv"
 )
 
+// memoryOf is the proportional set size of a process, in bytes: its own memory, and
+// its part of what it shares, as pages of files. The system tells it of processes
+// that this user could trace; of others the resident memory has to do. 0 when the
+// process is gone.
+func memoryOf(pid int) int64 {
+	if b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup"); err == nil {
+		if n, err := kilobytes(b, "Pss:"); err == nil {
+			return n
+		}
+	}
+	return residentBytes(pid)
+}
+
 // residentBytes is the resident memory of a process; 0 when it is gone.
 func residentBytes(pid int) int64 {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")

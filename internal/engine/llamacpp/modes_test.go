@@ -2,6 +2,8 @@ package llamacpp_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -72,10 +74,30 @@ func TestManyRequests(t *testing.T) {
 	}
 }
 
-// What a load is admitted with is what its process takes, or a little more.
+// What a load is admitted with is what its process takes once it has worked, within
+// -5 and +25 %.
 func TestEstimate(t *testing.T) {
 	t.Parallel()
-	e := begin(t, theReal(t).config(t))
+	r := theReal(t)
+	c := r.config(t)
+	dir := t.TempDir()
+	c.Weights = llamacpp.WeightsFunc(func(ctx context.Context, id string) (llamacpp.File, error) {
+		f, err := r.File(ctx, id)
+		if err != nil {
+			return f, err
+		}
+		// A file of its own: what is mapped by several processes counts in part.
+		own := filepath.Join(dir, id)
+		if _, err = os.Stat(own); err != nil {
+			var b []byte
+			if b, err = os.ReadFile(f.Path); err == nil {
+				err = os.WriteFile(own, b, 0o600)
+			}
+		}
+		f.Path = own
+		return f, err
+	})
+	e := begin(t, c)
 	_, err := llm.Collect(e.Generate(t.Context(), chatTarget("x"), enginetest.Ask(strings.Repeat("work ", 600), 1)))
 	if err != nil {
 		t.Fatal(err)
@@ -86,8 +108,9 @@ func TestEstimate(t *testing.T) {
 	}
 	for _, s := range e.Status() {
 		want := e.Estimate(t.Context(), engine.Target{Weights: s.Weights, Mode: s.Mode})
-		if s.RSS > 0 && (s.RSS > want || s.RSS < want*85/100) {
-			t.Errorf("%s: estimated %d MiB, measured %d MiB", s.Weights, want>>20, s.RSS>>20)
+		t.Logf("%s: estimated %d MiB, measured %d MiB", s.Weights, want>>20, s.Memory>>20)
+		if s.Memory > 0 && (want < s.Memory*95/100 || want > s.Memory*125/100) {
+			t.Errorf("%s: estimated %d MiB, measured %d MiB", s.Weights, want>>20, s.Memory>>20)
 		}
 	}
 }

@@ -39,6 +39,9 @@ type process struct {
 	// confined tells what the process cannot do.
 	confined sandbox.Report
 
+	slept  chan struct{} // the server says that it sleeps; buffered 1
+	dozing atomic.Bool   // it has said so last
+
 	ready     chan struct{} // closed by the state line "ready"
 	readyOnce sync.Once
 	exited    chan struct{} // closed when the process is gone; then state holds
@@ -80,7 +83,7 @@ func start(l *sandbox.Launcher, g program) (*process, error) {
 }
 
 func fork(g program, l *sandbox.Launcher, a sandbox.Attempt) (*process, error) {
-	p := &process{ready: make(chan struct{}), exited: make(chan struct{})}
+	p := &process{slept: make(chan struct{}, 1), ready: make(chan struct{}), exited: make(chan struct{})}
 	p.output.Store(time.Now().UnixNano())
 	cmd := exec.Command(g.argv[0], g.argv[1:]...) // #nosec G204 -- built by Host.command
 	cmd.Env, cmd.Dir = g.env, g.dir
@@ -258,7 +261,13 @@ func (p *process) line(b []byte) {
 	if json.Unmarshal(rest, &m) != nil {
 		return
 	}
+	p.dozing.Store(m.State == "sleeping")
 	switch m.State {
+	case "sleeping":
+		select {
+		case p.slept <- struct{}{}:
+		default:
+		}
 	case "loading":
 		p.progress.Store(math.Float64bits(m.Payload.Value))
 	case "ready":

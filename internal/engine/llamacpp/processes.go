@@ -12,16 +12,8 @@ func (e *Engine) Processes() []engine.Process {
 		s := &all[i]
 		p := engine.Process{
 			Weights: s.Weights, Mode: s.Mode, State: engine.State(s.State), Progress: s.Progress, Since: s.Since,
-			PID: s.PID, Memory: s.RSS, Slots: e.cfg.slots(s.Mode), Busy: s.Busy, Waiting: s.Waiting,
+			PID: s.PID, Memory: s.Memory, Estimate: s.Estimate, Replica: s.Replica, Pinned: s.Pinned, Slots: e.cfg.slots(s.Mode), Busy: s.Busy, Waiting: s.Waiting,
 			Restarts: s.Restarts, Safe: s.Safe, Build: s.Build, Err: s.Err,
-		}
-		e.mu.RLock()
-		r := e.runners[key{s.Weights, s.Mode}]
-		e.mu.RUnlock()
-		if r != nil {
-			if fa := r.facts.Load(); fa != nil {
-				p.Estimate = fa.bytes
-			}
 		}
 		out = append(out, p)
 	}

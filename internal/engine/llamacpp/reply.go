@@ -33,7 +33,7 @@ func (g *generation) read(s *stream, inst *instance, lease limit.Lease) error {
 		g.note(&c)
 		if !g.kept && (c.Progress == nil || c.Progress.Processed > 0) {
 			g.kept = true
-			g.runner.slots.Keep(lease)
+			g.model.slots.Keep(lease)
 		}
 		if !opened {
 			opened = true

@@ -1,16 +1,12 @@
 package llamacpp
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
-	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
@@ -22,6 +18,7 @@ const (
 	Cold     State = "cold"     // not loaded; the next request loads it
 	Loading  State = "loading"  // waiting for memory, starting, reading weights
 	Ready    State = "ready"    // answers
+	Sleeping State = "sleeping" // has given its weights' memory back; the next request wakes it
 	Draining State = "draining" // leaves when its last request ends
 	Stopped  State = "stopped"  // the engine has ended
 	Failed   State = "failed"   // waits before it is tried again
@@ -34,455 +31,199 @@ type Status struct {
 	State    State
 	Progress float64 // of loading, 0..1
 	PID      int     // 0 without a process
-	RSS      int64   // resident bytes; 0 when unknown
+	// Memory is the proportional set size, in bytes: what the process shares with
+	// others counts in part. Where the system does not tell, it is the resident
+	// memory; 0 when unknown. Estimate is what its load was admitted with.
+	Memory   int64
+	Estimate int64
 	Since    time.Time
 	Restarts int    // starts after the first
 	Busy     int    // leased slots
-	Waiting  int    // callers in the queue
+	Waiting  int    // callers in the queue of these weights, told by the first process
+	Replica  int    // number among the processes of the same weights and mode, from 0
+	Pinned   bool   // never leaves
 	Safe     bool   // runs in safe mode
 	Build    string // of the server
 	Err      string // why it failed last; "" when it did not
+
+	touched bool // its state was ever set
 }
 
-type key struct {
-	weights string
-	mode    engine.Mode
-}
-
-// runner looks after the process of one (weights, mode). Its goroutine, run,
-// alone starts and stops the process and sets the state; requests only read it.
+// runner looks after the process of one group of a model's slots. Its goroutine,
+// run, alone starts and stops the process and sets the state; requests only read it.
 type runner struct {
 	eng   *Engine
-	key   key
-	slots *limit.Slots
+	model *model
+	group int // of the model's slots
 	log   *slog.Logger
 
 	wake  chan struct{} // somebody wants the process; buffered 1
-	leave chan struct{} // the ledger wants its memory; buffered 1
+	leave chan parting  // somebody wants it gone; buffered 1
+	order atomic.Int32  // why the keeper wants the process; an order
 
 	queued atomic.Bool // the load waits for memory
 	ready  atomic.Pointer[instance]
-	facts  atomic.Pointer[facts]
+	asleep atomic.Pointer[instance] // what ready was before it fell asleep
+	old    atomic.Pointer[runner]   // whose process this one is to replace
 
-	mu      sync.Mutex
-	st      Status
-	changed chan struct{} // closed and replaced when st changes
-	tries   uint64        // loads that failed
-	lastErr error         // of the last failed load
-	closed  time.Time     // until then the circuit is open
-	proc    *process      // while loading or ready
-	starts  int
-	waiters int // requests that wait for the process
+	mu     sync.Mutex
+	st     Status
+	proc   *process // while loading or ready
+	bytes  int64    // estimate of the process
+	loaded time.Time
+	starts int
 }
 
-func newRunner(e *Engine, k key) *runner {
+// order is why a process is wanted, when it is not by callers who wait for it.
+type order = int32
+
+const (
+	none    order = iota
+	keep          // it is pinned or preloaded
+	scale         // callers have waited long for a slot; only if there is memory
+	replace       // its weights have a new version
+)
+
+// parting is why a process is to go.
+type parting int
+
+const (
+	evict  parting = iota // the ledger wants its memory, if it is idle
+	unload                // it was idle for long, if it still is
+	drain                 // when its last request ends: another one has its place
+)
+
+func newRunner(m *model, group int) *runner {
 	return &runner{
-		eng: e, key: k,
-		slots:   limit.NewSlots(limit.SlotsConfig{N: e.cfg.slots(k.mode), Wait: e.cfg.QueueWait, MaxQueue: e.cfg.Queue}),
-		log:     e.cfg.Log.With("weights", k.weights, "mode", string(k.mode)),
-		wake:    make(chan struct{}, 1),
-		leave:   make(chan struct{}, 1),
-		changed: make(chan struct{}),
-		st:      Status{Weights: k.weights, Mode: k.mode, State: Cold, Since: e.cfg.Now()},
+		eng: m.eng, model: m, group: group, log: m.log,
+		wake:  make(chan struct{}, 1),
+		leave: make(chan parting, 1),
+		st:    Status{Weights: m.key.weights, Mode: m.key.mode, State: Cold, Since: m.eng.cfg.Now(), Replica: group, Pinned: m.pinned},
 	}
 }
 
 // set changes the state and tells everybody who waits.
 func (r *runner) set(s State, change func()) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.st.State, r.st.Since = s, r.eng.cfg.Now()
+	r.st.State, r.st.Since, r.st.touched = s, r.eng.cfg.Now(), true
 	if change != nil {
 		change()
 	}
-	close(r.changed)
-	r.changed = make(chan struct{})
+	r.mu.Unlock()
+	r.model.announce()
 }
 
-// acquire returns the instance, entered; the caller must leave it. It waits for
-// a load in progress or starts one.
-//
-// Errors: ModelNotReadyException when the load fails, takes longer than
-// LoadWait, or the circuit is open; ServiceUnavailableException when the engine
-// is stopping; the context's error.
-func (r *runner) acquire(ctx context.Context) (*instance, error) {
-	if i := r.ready.Load(); i != nil && i.enter() {
-		return i, nil
+func (r *runner) state() State {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.st.State
+}
+
+// eagerness orders runners by how soon each would have a process that answers.
+func (r *runner) eagerness() int {
+	switch r.state() {
+	case Ready: // just now
+		return 0
+	case Loading:
+		return 1
+	case Failed: // it comes back by itself
+		return 2
+	case Sleeping:
+		return 3
+	case Cold:
+		return 4
 	}
-	r.wait(1)
-	defer r.wait(-1)
-	patience := time.NewTimer(r.eng.cfg.LoadWait)
-	defer patience.Stop()
-	var before uint64
-	for first := true; ; first = false {
-		r.mu.Lock()
-		changed, tries, lastErr, st, closed := r.changed, r.tries, r.lastErr, r.st, r.closed
-		r.mu.Unlock()
-		if i := r.ready.Load(); i != nil && i.enter() {
-			return i, nil
-		}
-		switch {
-		case first:
-			before = tries
-		case tries != before:
-			return nil, lastErr
-		}
-		if wait := closed.Sub(r.eng.cfg.Now()); st.State == Failed && wait > 0 {
-			return nil, notReady(r.key.weights, fmt.Sprintf("it failed %d times; the next try is in %s.", failuresToTry, wait.Round(time.Second)), lastErr)
-		}
-		select {
-		case r.wake <- struct{}{}:
-		default:
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-r.eng.stopping:
-			return nil, errStopping
-		case <-patience.C:
-			s := r.status()
-			if r.queued.Load() {
-				return nil, notReady(r.key.weights, "other models are using the memory that it needs. Try again later.", nil)
-			}
-			return nil, notReady(r.key.weights, fmt.Sprintf("it is still loading (%.0f %%). Try again soon.", 100*s.Progress), nil)
-		}
+	return 5
+}
+
+// call wakes the owner.
+func (r *runner) call() {
+	select {
+	case r.wake <- struct{}{}:
+	default:
 	}
 }
 
-// wait counts the requests that wait, so that the owner can tell a wish from a
-// stale one.
-func (r *runner) wait(n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.waiters += n
+// command wakes the owner for a reason of the keeper's.
+func (r *runner) command(o order) {
+	r.order.Store(o)
+	r.call()
 }
 
-func (r *runner) wanted() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.waiters > 0
+// part asks the process to go.
+func (r *runner) part(p parting) {
+	select {
+	case r.leave <- p:
+	default:
+	}
+}
+
+// live reports whether there is a process, or soon will be.
+func (r *runner) live() bool {
+	switch r.state() {
+	case Cold, Stopped, Draining:
+		return false
+	}
+	return true
 }
 
 // errStopping answers requests that meet the end of the engine.
 var errStopping = apierr.Unavailable("The server is shutting down.")
 
-// askToLeave tells the owner that the ledger wants the memory.
-func (r *runner) askToLeave() {
-	select {
-	case r.leave <- struct{}{}:
-	default:
-	}
-}
-
 // idleSince reports whether the process is loaded and unused, and since when.
 func (r *runner) idleSince() (time.Time, bool) {
 	i := r.ready.Load()
 	if i == nil {
+		i = r.asleep.Load()
+	}
+	if i == nil || r.model.standing.Load() > 0 {
 		return time.Time{}, false
 	}
 	users, used := i.load()
 	return used, users == 0
 }
 
+// retire closes the instance to new users, if it has none and nobody is about to
+// use it.
+func (r *runner) retire(i *instance) bool {
+	if r.model.standing.Load() > 0 || !i.retire() {
+		return false
+	}
+	r.ready.Store(nil)
+	r.model.slots.Shut(r.group)
+	return true
+}
+
+// remaining is about how long a load will go on; 0 when that cannot be told.
+func (r *runner) remaining() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.st.State != Loading || r.proc == nil || r.loaded.IsZero() {
+		return 0
+	}
+	done, took := r.proc.loaded(), time.Since(r.loaded)
+	if done < 0.05 || done >= 1 || took < 2*time.Second {
+		return 0
+	}
+	return time.Duration(float64(took) * (1 - done) / done)
+}
+
 // status is a snapshot.
 func (r *runner) status() Status {
 	r.mu.Lock()
 	s, p := r.st, r.proc
+	s.Estimate = r.bytes
 	r.mu.Unlock()
 	if p != nil {
 		s.PID = p.pid
-		if s.Progress = p.loaded(); s.State == Ready {
+		if s.Progress = p.loaded(); s.State == Ready || s.State == Sleeping {
 			s.Progress = 1
 		}
-		s.RSS = residentBytes(p.pid)
+		s.Memory = memoryOf(p.pid)
 	}
-	s.Busy, s.Waiting = r.slots.Load()
+	if s.Estimate == 0 {
+		s.Estimate = r.model.facts.Load().bytes
+	}
+	s.Busy, _ = r.model.slots.GroupLoad(r.group)
 	return s
-}
-
-// run owns the process until ctx ends.
-func (r *runner) run(ctx context.Context) {
-	defer r.set(Stopped, nil)
-	var (
-		c     circuit
-		again bool // start without being asked: it crashed in use
-	)
-	for {
-		if !again {
-			select {
-			case <-ctx.Done():
-				return
-			case <-r.leave: // nothing to leave
-				continue
-			case <-r.wake:
-				if !r.wanted() {
-					continue
-				}
-			}
-		}
-		select {
-		case <-r.leave: // was meant for the process before
-		default:
-		}
-		r.set(Loading, nil)
-		inst, err := r.load(ctx, again)
-		crashed := false
-		if err == nil {
-			crashed, err = r.serve(ctx, inst)
-		}
-		r.mu.Lock()
-		r.proc = nil
-		r.mu.Unlock()
-		r.eng.ledger.release(r)
-		r.eng.cards.release(r)
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil || errors.Is(err, errUnwanted) { // it left to make room, or never came
-			again = false
-			r.set(Cold, nil)
-			continue
-		}
-		wait, open := c.fail(r.eng.cfg.Now())
-		if !crashed && !countsAsFailure(err) {
-			wait, open = 0, false // nothing of its own is broken
-			c.failures = c.failures[:len(c.failures)-1]
-		}
-		// After a crash in use it comes back by itself, until the circuit opens.
-		again = (again || crashed) && !open
-		facts := []any{"err", err, "retry_in", wait, "circuit_open", open}
-		if cause := errors.Unwrap(err); cause != nil {
-			facts = append(facts, "cause", cause)
-		}
-		r.log.Error("engine process failed", facts...)
-		r.set(Failed, func() {
-			r.st.Err = publicReason(err)
-			if !crashed {
-				r.tries++
-			}
-			r.lastErr = r.loadError(err)
-			if open {
-				r.closed = r.eng.cfg.Now().Add(wait)
-			}
-		})
-		pause := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			pause.Stop()
-			return
-		case <-pause.C:
-		}
-	}
-}
-
-// countsAsFailure is false for errors that say nothing about the process: no
-// memory, missing weights.
-func countsAsFailure(err error) bool {
-	_, modelled := errors.AsType[*apierr.Error](err)
-	return !modelled
-}
-
-// publicReason is what Status tells of an error.
-func publicReason(err error) string {
-	if e, ok := errors.AsType[*apierr.Error](err); ok {
-		return e.Message
-	}
-	return err.Error()
-}
-
-// loadError is what callers get for a failed load.
-func (r *runner) loadError(err error) error {
-	if e, ok := errors.AsType[*apierr.Error](err); ok {
-		return e
-	}
-	return notReady(r.key.weights, "it could not be loaded; the server's log tells why.", err)
-}
-
-// load brings the process up, in safe mode when the build turns out not to run
-// on this CPU otherwise. again means that it is wanted even if nobody waits.
-func (r *runner) load(ctx context.Context, again bool) (*instance, error) {
-	host, err := r.eng.host(ctx)
-	if err != nil {
-		return nil, notReady(r.key.weights, "its engine is not installed; see outcrop doctor.", err)
-	}
-	fa := r.facts.Load()
-	if fa == nil || r.st.Err != "" { // the file may have been replaced since
-		if fa, err = r.eng.readFacts(ctx, r.key); err != nil {
-			return nil, err
-		}
-		r.facts.Store(fa)
-	}
-	r.queued.Store(true)
-	host, need := r.eng.cards.place(r, host, fa)
-	err = r.eng.ledger.reserve(ctx, r, need, func() bool { return again || r.wanted() })
-	r.queued.Store(false)
-	if err != nil {
-		return nil, err
-	}
-	safe := host.needsSafeMode()
-	inst, err := r.spawn(ctx, host, fa, safe)
-	if err != nil && len(host.Devices) > 0 && ctx.Err() == nil {
-		inst, err = r.spawnOnCPU(ctx, host, fa, safe, err)
-		host = host.onCPU()
-	}
-	if exit, ok := errors.AsType[*exitError](err); ok && exit.badInstruction() && !safe {
-		r.log.Warn("the engine build crashed at warm-up; trying its safe mode", "signal", exit.signal.String())
-		safe = true
-		if inst, err = r.spawn(ctx, host, fa, safe); err == nil {
-			if err := host.noteSafeMode(); err != nil {
-				r.log.Warn("safe mode is not remembered", "err", err)
-			}
-		}
-	}
-	if err != nil {
-		return nil, err
-	}
-	r.eng.ledger.measured(r, residentBytes(inst.proc.pid))
-	r.set(Ready, func() { r.st.Safe, r.st.Build, r.st.Err = safe, host.Build, "" })
-	return inst, nil
-}
-
-// spawn starts a process and waits until it has passed its self-test.
-func (r *runner) spawn(ctx context.Context, host Host, fa *facts, safe bool) (*instance, error) {
-	begin := time.Now()
-	socket, number, err := r.eng.newSocket()
-	if err != nil {
-		return nil, err
-	}
-	cfg := &r.eng.cfg
-	l := launch{
-		model: fa.file.Path, projector: fa.file.Projector, template: fa.file.Template, alias: r.key.weights, socket: socket, slots: cfg.slots(r.key.mode), context: fa.context,
-		batch: fa.batch(r.key.mode), threads: cfg.Threads, embedding: r.key.mode == engine.Embed,
-		pooling: fa.pooling, safe: safe,
-	}
-	p, err := r.eng.launch(host, l, number, fa.bytes)
-	if err != nil {
-		removeSocket(socket)
-		return nil, err
-	}
-	r.mu.Lock()
-	r.proc = p
-	r.starts++
-	r.st.Restarts = r.starts - 1
-	r.mu.Unlock()
-
-	inst := &instance{proc: p, client: newClient(socket), suspected: make(chan struct{}, 1), used: time.Now()}
-	err = p.waitReady(ctx, cfg.LoadStall, inst.client.health)
-	if err == nil {
-		err = secureSocket(socket)
-	}
-	if err == nil {
-		next := *fa
-		next.turns.Edges = nil
-		test, cancel := context.WithTimeout(ctx, cfg.LoadStall)
-		err = selfTest(test, inst.client, r.key.mode, &next)
-		cancel()
-		inst.facts = &next
-	}
-	if err != nil {
-		// A connection that breaks off means that the process is dying.
-		if ctx.Err() != nil || !p.await(time.Second) {
-			p.kill()
-		} else {
-			err = &exitError{state: p.state, signal: p.crashSignal()}
-		}
-		r.cleanUp(inst, socket)
-		r.log.Error("engine process did not come up", "err", err, "safe", safe, "stderr", p.stderr.last(stderrKept))
-		return nil, err
-	}
-	inst.proc.socket = socket
-	r.facts.Store(inst.facts)
-	r.slots.Reset(0)
-	r.ready.Store(inst)
-	r.log.Info("engine process ready", "pid", p.pid, "build", host.Build, "safe", safe, "took", time.Since(begin),
-		"context", fa.context, "slots", cfg.slots(r.key.mode))
-	return inst, nil
-}
-
-func (r *runner) cleanUp(inst *instance, socket string) {
-	inst.client.close()
-	removeSocket(socket)
-}
-
-// serve watches over a ready process until it is gone. It returns nil when the
-// process was asked to leave, and otherwise why it ended.
-func (r *runner) serve(ctx context.Context, inst *instance) (crashed bool, err error) {
-	defer func() {
-		r.ready.Store(nil)
-		inst.shut()
-		r.cleanUp(inst, inst.proc.socket)
-	}()
-	watch := time.NewTicker(max(r.eng.cfg.Stall/4, 10*time.Millisecond))
-	defer watch.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			r.set(Draining, nil)
-			inst.shut()
-			r.drain(inst)
-			inst.proc.stop(politeWait, termWait)
-			return false, nil
-
-		case <-inst.proc.exited:
-			return true, r.crash(inst)
-
-		case <-inst.suspected:
-			if !inst.proc.await(300*time.Millisecond) && inst.client.health(ctx) == nil {
-				inst.reopen()
-				r.set(Ready, nil)
-				continue
-			}
-			inst.proc.kill()
-			return true, r.crash(inst)
-
-		case <-r.leave:
-			if !inst.retire() {
-				r.eng.ledger.stays(r)
-				continue
-			}
-			r.set(Draining, nil)
-			inst.proc.stop(politeWait, termWait)
-			r.log.Info("engine process left to make room")
-			return false, nil
-
-		case <-watch.C:
-			limit := inst.stallAfter(r.eng.cfg.Stall)
-			if silent, busy := inst.silent(); busy && silent > limit {
-				r.log.Error("engine process makes no tokens", "silent", silent, "limit", limit, "slots", r.slots.String())
-				inst.stalled.Store(true)
-				inst.proc.kill()
-				return true, fmt.Errorf("no token for %s: %w", silent.Round(time.Millisecond), errStalled)
-			}
-		}
-	}
-}
-
-var errStalled = errors.New("the engine process hung")
-
-// crash reports the end of a process that nobody asked for.
-func (r *runner) crash(inst *instance) error {
-	err := &exitError{state: inst.proc.state, signal: inst.proc.crashSignal()}
-	r.log.Error("engine process died", "err", err, "stderr", inst.proc.stderr.last(stderrKept))
-	return err
-}
-
-// drain waits a while for the requests in flight.
-func (r *runner) drain(inst *instance) {
-	deadline := time.NewTimer(r.eng.cfg.Drain)
-	defer deadline.Stop()
-	look := time.NewTicker(20 * time.Millisecond)
-	defer look.Stop()
-	for {
-		if users, _ := inst.load(); users == 0 {
-			return
-		}
-		select {
-		case <-look.C:
-		case <-inst.proc.exited:
-			return
-		case <-deadline.C:
-			return
-		}
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine/reply"
+	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
@@ -127,7 +128,9 @@ func TestLedger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		always := func() bool { return true }
-		mk := func(id string) *runner { return &runner{key: key{weights: id}, leave: make(chan struct{}, 1)} }
+		mk := func(id string) *runner {
+			return &runner{model: &model{key: key{weights: id}, slots: limit.NewSlots(limit.SlotsConfig{})}, leave: make(chan parting, 1)}
+		}
 		load := func(r *runner, users int, used time.Time) {
 			r.ready.Store(&instance{users: users, used: used})
 		}
@@ -192,11 +195,11 @@ func TestLedger(t *testing.T) {
 func TestLedgerFree(t *testing.T) {
 	t.Parallel()
 	l := newLedger(0, func() (int64, error) { return margin + 100, nil })
-	a, b := &runner{key: key{weights: "a"}}, &runner{key: key{weights: "b"}}
+	a, b := &runner{model: &model{}}, &runner{model: &model{}}
 	if err := l.reserve(t.Context(), a, 60, func() bool { return true }); err != nil {
 		t.Fatal(err)
 	}
-	if l.short(60) <= 0 {
+	if l.short(b, 60) <= 0 {
 		t.Error("60 of 100 bytes are coming and 60 more fit")
 	}
 	l.measured(a, 60) // resident: the system's figure has it

@@ -27,7 +27,7 @@ func (s *Service) listProcesses(_ context.Context, c *call.Call, _ *api.ListMode
 			WeightsId: &p.Weights, Mode: new(string(p.Mode)), State: new(api.ModelProcessState(strings.ToUpper(string(p.State)))), Since: date(p.Since.UTC()),
 			ProcessId: size(int64(p.PID)), MemoryEstimateBytes: size(p.Estimate), MemoryBytes: size(p.Memory),
 			Slots: new(int64(p.Slots)), BusySlots: new(int64(p.Busy)), QueueLength: new(int64(p.Waiting)), Restarts: new(int64(p.Restarts)),
-			SafeMode: &p.Safe, Build: some(p.Build), Failure: some(p.Err),
+			Replica: new(int64(p.Replica)), Pinned: &p.Pinned, SafeMode: &p.Safe, Build: some(p.Build), Failure: some(p.Err),
 		}
 		if p.State == engine.Loading {
 			v.Progress = &p.Progress

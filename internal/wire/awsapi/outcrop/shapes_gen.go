@@ -325,6 +325,8 @@ var shapes = [...]awsapi.Shape{
 		{Name: "busySlots", Shape: idCount, Required: true},
 		{Name: "queueLength", Shape: idCount, Required: true},
 		{Name: "restarts", Shape: idCount, Required: true},
+		{Name: "replica", Shape: idCount},
+		{Name: "pinned", Shape: idFlag},
 		{Name: "safeMode", Shape: idFlag},
 		{Name: "build", Shape: idText},
 		{Name: "failure", Shape: idText},

@@ -279,6 +279,8 @@ type ModelProcess struct {
 	BusySlots           *int64 // required
 	QueueLength         *int64 // required
 	Restarts            *int64 // required
+	Replica             *int64
+	Pinned              *bool
 	SafeMode            *bool
 	Build               *string // 0 to 4096 characters
 	Failure             *string // 0 to 4096 characters
