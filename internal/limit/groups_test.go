@@ -236,7 +236,8 @@ func TestReserveLeavesTokens(t *testing.T) {
 	}
 }
 
-// A refusal tells when to come back: when about half of the line will have gone.
+// A refusal tells when to come back: when half of the line will have gone, or a bit
+// later.
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -253,7 +254,7 @@ func TestRetryAfter(t *testing.T) {
 		for range 8 {
 			join()
 		}
-		if got := refused(); got != time.Second {
+		if got := refused(); got < time.Second || got > 1500*time.Millisecond {
 			t.Errorf("before anything is known: %v", got)
 		}
 		for range 5 { // a slot each 3 seconds
@@ -263,7 +264,7 @@ func TestRetryAfter(t *testing.T) {
 			line = line[1:]
 			join()
 		}
-		if got := refused(); got != 12*time.Second {
+		if got := refused(); got < 12*time.Second || got > 18*time.Second {
 			t.Errorf("4 callers of 3 s each ahead: %v", got)
 		}
 		time.Sleep(time.Hour)

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"math/bits"
+	"math/rand/v2"
 	"time"
 )
 
@@ -112,7 +113,9 @@ const (
 	maxRetryAfter = 30 * time.Second
 )
 
-// after is when to come back so that n callers will have gone before.
+// after is when to come back so that n callers will have gone before, and up to half
+// as much later: those who are refused together shall not come back together.
 func (p *pace) after(n int) time.Duration {
-	return min(max(time.Duration(n)*p.gap, minRetryAfter), maxRetryAfter)
+	d := max(time.Duration(n)*p.gap, minRetryAfter)
+	return min(d+rand.N(d/2), maxRetryAfter) // #nosec G404 -- no secret
 }

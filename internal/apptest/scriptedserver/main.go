@@ -64,14 +64,19 @@ func scripts() map[string]scripted.Reply {
 	return all
 }
 
-// work is the reply to "work": it takes the time of a real one, and a slot.
+// work is the reply to "work": it takes the time of a real one, and a slot. Each
+// token has its time after the first, so that late timers do not add up.
 func work(_ engine.Target, r *llm.Request) *scripted.Reply {
 	content := r.Messages[len(r.Messages)-1].Content
 	if content[len(content)-1].Text != "work" {
 		return nil
 	}
-	return &scripted.Reply{Text: text, Pace: func(ctx context.Context, _ int) error {
-		t := time.NewTimer(30 * time.Millisecond)
+	var begin time.Time
+	return &scripted.Reply{Text: text, Pace: func(ctx context.Context, i int) error {
+		if i == 0 {
+			begin = time.Now()
+		}
+		t := time.NewTimer(time.Until(begin.Add(time.Duration(i+1) * 30 * time.Millisecond)))
 		defer t.Stop()
 		select {
 		case <-t.C:

@@ -40,11 +40,16 @@ func (restCodec) writeError(q *request, e *apierr.Error) {
 	_, _ = q.w.Write(body) // the client may be gone
 }
 
-// retryAfter tells clients when to come back where that is known.
+// retryAfter tells clients when to come back where that is known. Current SDKs read
+// x-amz-retry-after, in milliseconds, and wait as long, but at most 5 s longer than
+// they would have.
+//
+// Source: botocore 1.44, retries/standard.py; aws-sdk-go-v2 1.47, aws/retry.
 func retryAfter(h http.Header, e *apierr.Error) {
 	switch {
 	case e.RetryAfter > 0:
 		h.Set("Retry-After", strconv.FormatInt(int64((e.RetryAfter+time.Second-1)/time.Second), 10))
+		h.Set("X-Amz-Retry-After", strconv.FormatInt(e.RetryAfter.Milliseconds(), 10))
 	case e.Code == apierr.CodeThrottling || e.Code == apierr.CodeServiceUnavailable:
 		h.Set("Retry-After", "1")
 	}
