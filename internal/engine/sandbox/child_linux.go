@@ -103,6 +103,7 @@ func confine(s spec) (Report, error) {
 		r.miss(Rights, "no_new_privs: %v", err)
 	}
 	become(&r, s, rules != nil)
+	limitThreads(&r, p.User)
 	// A change of user takes the parent-death signal away.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return r, fmt.Errorf("parent-death signal: %w", err)
@@ -131,10 +132,9 @@ func enterSpaces(r *Report, born bool) {
 	if !born {
 		if err = unix.Unshare(spaces); err != nil {
 			// All or nothing would lose the network for the sake of the rest.
-			err = unix.Unshare(unix.CLONE_NEWNET)
-			if err == nil {
+			if unix.Unshare(unix.CLONE_NEWNET) == nil {
 				r.held(Network)
-				r.miss(IPC, "no namespace: %v", unix.EPERM)
+				r.miss(IPC, "no namespace: %v", err)
 				return
 			}
 		}
@@ -148,49 +148,52 @@ func enterSpaces(r *Report, born bool) {
 	}
 }
 
-// Limits of a confined program. There are far fewer connections than slots need,
-// and threads: two per core, and some for connections.
+// Limits of a confined program: far more than it needs for a connection per slot and
+// a thread or two per core.
 const (
 	maxOpenFiles = 4096
 	maxThreads   = 4096
 )
 
 func limit(r *Report, p Policy) {
-	set := func(what int, n uint64) error {
-		// syscall's, for which Go forgets the limit that it would restore at exec.
-		return syscall.Setrlimit(what, &syscall.Rlimit{Cur: n, Max: n})
-	}
 	// A core file would hold prompts. 1 byte, unlike 0, also holds where the system
 	// pipes cores to a program (core(5)).
-	err := errors.Join(set(unix.RLIMIT_CORE, 1), set(unix.RLIMIT_NOFILE, openFiles()))
+	err := errors.Join(setLimit(unix.RLIMIT_CORE, 1), setLimit(unix.RLIMIT_NOFILE, openFiles()))
 	if len(p.Devices) == 0 {
-		err = errors.Join(err, set(unix.RLIMIT_FSIZE, 0))
+		err = errors.Join(err, setLimit(unix.RLIMIT_FSIZE, 0))
 	}
 	if err != nil {
 		r.miss(Limits, "%v", err)
 	} else {
 		r.held(Limits)
 	}
-	switch {
-	case p.Memory <= 0:
+	if p.Memory <= 0 {
 		r.miss(MemoryLimit, "not asked for")
-	default:
-		if err := set(unix.RLIMIT_DATA, uint64(p.Memory)); err != nil {
-			r.miss(MemoryLimit, "%v", err)
-		} else {
-			r.held(MemoryLimit)
-		}
+	} else if err := setLimit(unix.RLIMIT_DATA, uint64(p.Memory)); err != nil {
+		r.miss(MemoryLimit, "%v", err)
+	} else {
+		r.held(MemoryLimit)
 	}
-	switch {
-	case p.User == nil || !p.User.Alone:
+}
+
+// limitThreads bounds the threads of the program's user. Another user than its own
+// has threads elsewhere, which would count.
+func limitThreads(r *Report, u *User) {
+	if u == nil || !u.Alone || !r.Holds(OwnUser) {
 		r.miss(ThreadLimit, "counts per user, and the user is not its own")
-	default:
-		if err := set(unix.RLIMIT_NPROC, maxThreads); err != nil {
-			r.miss(ThreadLimit, "%v", err)
-		} else {
-			r.held(ThreadLimit)
-		}
+		return
 	}
+	if err := setLimit(unix.RLIMIT_NPROC, maxThreads); err != nil {
+		r.miss(ThreadLimit, "%v", err)
+		return
+	}
+	r.held(ThreadLimit)
+}
+
+// setLimit uses package syscall, for which Go forgets the limit of files that it would
+// restore at exec.
+func setLimit(what int, n uint64) error {
+	return syscall.Setrlimit(what, &syscall.Rlimit{Cur: n, Max: n})
 }
 
 // openFiles is maxOpenFiles, or less where the system allows less.
