@@ -196,7 +196,7 @@ models:
 	f.Server = apptest.Start(t, apptest.RealEngine(), apptest.Documents(), apptest.Log(slog.New(slog.NewJSONHandler(f.log, nil))), apptest.Config(func(c *app.Config) {
 		c.Catalog, c.Upstreams = catalogue, upstreams
 		c.Engine.QueueDeadline = 10 * time.Minute // a busy machine is no reason to fail
-		c.Pools.ProbeInterval = new(time.Second)
+		c.Pools.ProbeInterval, c.Pools.ProbeTimeout = new(time.Second), time.Minute
 	}))
 	f.host, f.model = f.Host(t), f.WeightsFile(t, chatWeights)
 	var wg sync.WaitGroup
@@ -205,6 +205,14 @@ models:
 		wg.Go(func() { p.begin(t, f.host, f.model) })
 	}
 	wg.Wait()
+	client, seen := f.Runtime(), map[string]bool{}
+	for i := 0; len(seen) < len(f.peers); i++ { // until a probe has found them both
+		if o := f.converse(t.Context(), client, speech{}.add(types.ConversationRoleUser, fmt.Sprint(i)), 1); o.err != nil {
+			t.Fatal(o.err)
+		} else {
+			seen[o.server] = true
+		}
+	}
 	return f
 }
 
@@ -435,11 +443,11 @@ func (f *fleet) kill(t *testing.T) {
 
 	f.peers[victim].begin(t, f.host, f.model)
 	up := time.Now()
-	for range 2000 { // it is back when a probe has found it
-		if o := f.converse(t.Context(), rt[0], first, 1); o.err != nil {
+	for i := range 2000 { // it is back when a probe has found it; half of all conversations are its own
+		if o := f.converse(t.Context(), rt[0], speech{}.add(types.ConversationRoleUser, fmt.Sprint(i)), 1); o.err != nil {
 			t.Fatal(o.err)
 		} else if o.server == victim {
-			t.Logf("the server got its conversations back %s after it was ready again", time.Since(up).Round(time.Millisecond))
+			t.Logf("the server got a conversation %s after it was ready again", time.Since(up).Round(time.Millisecond))
 			return
 		}
 	}
