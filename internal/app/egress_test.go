@@ -281,7 +281,6 @@ func TestNobodyElseDials(t *testing.T) {
 		"internal/app/egress.go":                      "HTTP clients over the one way out",
 		"internal/app/doctor.go":                      "asks the server of this machine",
 		"internal/engine/llamacpp/client.go":          "the engine's unix socket",
-		"internal/engine/openai/openai.go":            "a client over the transport that app gives it",
 		"internal/engine/bedrock/bedrock.go":          "a client over the transport that app gives it",
 		"internal/engine/sdserver/sdserver.go":        "a client over the transport that app gives it",
 		"internal/weights/fetch/fetch.go":             "a default for tests; TestGrants and TestRedirects hold the server's",
