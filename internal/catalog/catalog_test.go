@@ -329,7 +329,7 @@ func TestUserFileRefused(t *testing.T) {
 		"reranker without a server": {"weights:\n  - {id: all-minilm-l6-v2, mode: rank, dimensions: 0}", "rank only with source.upstream"},
 		"dimensions of a reranker":  {"weights:\n  - {id: all-minilm-l6-v2, mode: rank}", "dimensions: only for mode embed"},
 		"text by a reranker":        {"weights:\n  - {id: r, name: R, license: MIT, context_tokens: 512, mode: rank, source: {upstream: x}}\nmodels:\n  - {id: acme.x-v1, name: X, provider: Acme, family: cohere, weights: r}", "does not fit weights of mode rank"},
-		"model without upstream":    {"weights:\n  - {id: smollm2-135m-instruct, source: {file: /m, model: y}}", "model: only beside upstream"},
+		"model without upstream":    {"weights:\n  - {id: smollm2-135m-instruct, source: {file: /m, model: y}}", "model, local: only beside upstream"},
 		"two sources":               {"weights:\n  - {id: smollm2-135m-instruct, source: {file: /m, url: 'https://e.com/m'}}", "want exactly one of them, not 2"},
 		"format":                    {"weights:\n  - {id: smollm2-135m-instruct, source: {file: /m, format: zip}}", "source.format"},
 		"digest":                    {"weights:\n  - {id: smollm2-135m-instruct, source: {file: /m, sha256: abc}}", "source.sha256"},

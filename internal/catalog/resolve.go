@@ -33,15 +33,16 @@ func (s storedProfiles) LookupProfile(ctx context.Context, account, region, id s
 // Resolve finds what a caller wrote as model id of an inference.
 //
 // It takes the id of a model, such an id with a size variant ("...:200k"), the
-// id of an inference profile, the ARN of each and of a prompt router, and an alias. Ids that are not listed
-// resolve by pattern. An ARN must name the region of the request, and the
-// account of the caller where it has one; only application profiles may be
-// another account's, which shares them by a resource policy.
+// id of an inference profile, the ARN of each and of a prompt router, the name or
+// ARN of provisioned throughput, and an alias. Ids that are not listed resolve by
+// pattern. An ARN must name the region of the request, and the account of the
+// caller where it has one; only application profiles may be another account's,
+// which shares them by a resource policy.
 //
 // Errors: ValidationException for a malformed or unknown identifier, as the
 // live service answers; ResourceNotFoundException for an ARN of a kind that
-// holds nothing here, for an application profile that does not exist and for a
-// model past its end of life.
+// holds nothing here, for an application profile or provisioned throughput that
+// does not exist and for a model past its end of life; those of Provisioned.
 func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) (Target, error) {
 	m, err := arn.ParseModel(c.meant(modelID))
 	foreign := m.ARN.Account != "" && m.ARN.Account != account
