@@ -143,6 +143,9 @@ func (s *Service) source(c *call.Call, src *br.InferenceProfileModelSource) ([]s
 		if err != nil {
 			return nil, err
 		}
+		if !model.InRegion(c.Region) {
+			return nil, apierr.Validation("modelSource.copyFrom: region %s offers %s through a system-defined inference profile alone; copy that one", c.Region, model.ID)
+		}
 		return []string{arn.FoundationModel(c.Region, model.ID)}, nil
 	}
 	if m.ARN.Account != c.Principal.Account {
