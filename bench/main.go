@@ -59,6 +59,8 @@ func main() {
 // options are the flags.
 type options struct {
 	engine, gateway, access, soak, overload, startup, micro bool // parts; none means all
+	swap                                                    bool // a part that only runs when it is asked for
+	minutes                                                 float64
 	pairs                                                   int
 	tokens                                                  int
 	quick                                                   bool
@@ -81,6 +83,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.BoolVar(&o.access, "access", false, "measure what 50 policies cost a call")
 	f.BoolVar(&o.soak, "soak", false, "hold 1,000 streams open at once")
 	f.BoolVar(&o.overload, "overload", false, "offer five times what the engine can do, for two minutes")
+	f.BoolVar(&o.swap, "swap", false, "call three models at random on memory for two; needs gemma-3-270m installed")
+	f.Float64Var(&o.minutes, "minutes", 30, "how long -swap calls")
 	f.BoolVar(&o.startup, "startup", false, "measure start, memory and size of the built program")
 	f.BoolVar(&o.micro, "micro", false, "run the Go benchmarks of the hot path")
 	f.IntVar(&o.pairs, "pairs", 15, "pairs of -engine; three times as many with one stream")
@@ -101,7 +105,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	if o.pairs < 1 || o.tokens < 2 {
 		return nil, errors.New("-pairs must be at least 1 and -tokens at least 2")
 	}
-	if !o.engine && !o.gateway && !o.access && !o.soak && !o.overload && !o.startup && !o.micro {
+	if !o.swap && !o.engine && !o.gateway && !o.access && !o.soak && !o.overload && !o.startup && !o.micro {
 		o.engine, o.gateway, o.access, o.soak, o.overload, o.startup, o.micro = true, true, true, true, true, true, true
 	}
 	if o.folder == "" {
@@ -135,6 +139,7 @@ func (o *options) parts(root string) []part {
 		clients: 100, times: 5, slots: 4, first: 50 * time.Millisecond, token: 5 * time.Millisecond, tokens: 31,
 		peak: 10 * time.Second, last: 2 * time.Minute,
 	}
+	swap := swapRun{last: time.Duration(o.minutes * float64(time.Minute)), swaps: 5, folder: o.folder}
 	m := microRun{root: root, count: 5, time: "0.2s"}
 	if o.quick {
 		g.wait, a.wait, e.wait = 0, 0, 0
@@ -152,6 +157,7 @@ func (o *options) parts(root string) []part {
 		{"access", o.access, "go run ./bench -access", a.measure},
 		{"soak", o.soak, "go run ./bench -soak", k.measure},
 		{"overload", o.overload, "go run ./bench -overload", v.measure},
+		{"swap", o.swap, fmt.Sprintf("go run ./bench -swap -minutes %g", o.minutes), swap.measure},
 		{"startup", o.startup, "go run ./bench -startup", s.measure},
 		{"micro", o.micro, "go run ./bench -micro", m.measure},
 	}
