@@ -9,7 +9,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/outcrop/outcrop/internal/secret"
@@ -29,6 +31,20 @@ type client struct {
 	base   string // without a slash at the end
 	key    secret.Value
 	header http.Header
+	paths  sync.Map // *url.URL by path; nobody changes one
+}
+
+// at is the address of a path. There are few paths, and each is parsed once.
+func (c *client) at(path string) (*url.URL, error) {
+	if u, ok := c.paths.Load(path); ok {
+		return u.(*url.URL), nil
+	}
+	u, err := url.Parse(c.base + path)
+	if err != nil {
+		return nil, err
+	}
+	c.paths.Store(path, u)
+	return u, nil
 }
 
 // errBadJSON stands for the decoder's error, which may quote the text.
@@ -111,10 +127,15 @@ func (c *client) do(ctx context.Context, method, path string, body any, more htt
 	}
 	var connected atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, content)
+	at, err := c.at(path)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	req, err := http.NewRequestWithContext(ctx, method, "", content)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	req.URL, req.Host = at, at.Host
 	for _, h := range []http.Header{c.header, more} {
 		for k, v := range h {
 			req.Header[k] = v

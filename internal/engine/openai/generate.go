@@ -112,7 +112,10 @@ func (g *generation) open(ctx context.Context, fa *facts, lease *limit.Lease) (*
 		cfg.Echo = c.prefill
 	}
 	g.out = reply.New(cfg)
-	q := request{fa: fa, r: g.req, salt: g.eng.salt(g.target.Scope), lease: *lease, own: g.up.c.Exclusive, stops: g.stops != nil}
+	q := request{fa: fa, r: g.req, lease: *lease, own: g.up.c.Exclusive, stops: g.stops != nil}
+	if fa.kind == VLLM || fa.kind == SGLang {
+		q.salt = g.eng.salt(g.target.Scope)
+	}
 	resp, err := g.post(ctx, &q, c)
 	if err != nil {
 		return nil, err

@@ -213,15 +213,20 @@ func (rd *reader) params(in *rt.ConverseInput) error {
 		return nil
 	}
 	p := &rd.req.Params
+	var room struct { // one allocation for all that the pointers point to
+		n                 int
+		temperature, topP float64
+	}
 	if c.MaxTokens != nil {
 		n := int(*c.MaxTokens)
 		if most := rd.model.MaxOutput; most > 0 && n > most {
 			return apierr.Validation("The maximum tokens you requested exceeds the model limit of %d. Try again with a maximum tokens value that is lower than %d.", most, most)
 		}
-		p.MaxTokens = &n
+		room.n = n
+		p.MaxTokens = &room.n
 	}
-	p.Temperature = exact(c.Temperature)
-	p.TopP = exact(c.TopP)
+	p.Temperature = exact(&room.temperature, c.Temperature)
+	p.TopP = exact(&room.topP, c.TopP)
 	for i, s := range c.StopSequences {
 		if s == "" {
 			return apierr.Validation("The value at inferenceConfig.stopSequences.%d is empty. Add text to the stop sequence, and try again.", i)
@@ -231,17 +236,19 @@ func (rd *reader) params(in *rt.ConverseInput) error {
 	return nil
 }
 
-// exact returns the float64 that has the decimal digits of f: 0.7 for
-// float32(0.7), as the caller wrote it.
-func exact(f *float32) *float64 {
+// exact returns d with the decimal digits of f: 0.7 for float32(0.7), as the
+// caller wrote it; nil without f.
+func exact(d *float64, f *float32) *float64 {
 	if f == nil {
 		return nil
 	}
-	d, err := strconv.ParseFloat(strconv.FormatFloat(float64(*f), 'g', -1, 32), 64)
-	if err != nil || math.IsNaN(d) {
-		return new(float64(*f))
+	var buf [32]byte
+	var err error
+	*d, err = strconv.ParseFloat(string(strconv.AppendFloat(buf[:0], float64(*f), 'g', -1, 32)), 64)
+	if err != nil || math.IsNaN(*d) {
+		*d = float64(*f)
 	}
-	return &d
+	return d
 }
 
 // output reads outputConfig.

@@ -65,6 +65,11 @@ func (rd *reader) content(in []rt.ContentBlock, r llm.Role, i int) ([]llm.Block,
 	documents, texts := false, false
 	for j := range in {
 		b := &in[j]
+		if b.Text != nil && blockName(b) == "" && b.CachePoint == nil && !blank(b.Text) { // nearly every block; no need to name its place
+			texts = true
+			out = append(out, llm.Block{Kind: llm.Text, Text: *b.Text})
+			continue
+		}
 		place := fmt.Sprintf("messages.%d.content.%d", i, j)
 		if b.CachePoint != nil {
 			if err := rd.cache(b.CachePoint, llm.Mark{Message: i, Block: len(out)}, place); err != nil {

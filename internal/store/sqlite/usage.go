@@ -41,6 +41,9 @@ func (d *DB) PutUsage(ctx context.Context, records []meter.Record) (err error) {
 		return err
 	}
 	defer insert.Close()
+	// The driver starts a goroutine for each statement that may be broken off. These
+	// are short, and the transaction ends with ctx.
+	ctx = context.WithoutCancel(ctx)
 	for i := range records {
 		u := &records[i]
 		_, err := insert.ExecContext(ctx, u.RequestID, fromTime(u.Time), u.Account, u.Region, u.Principal, u.AccessKeyID, u.Service, u.Operation, u.ModelID, u.ServedBy,

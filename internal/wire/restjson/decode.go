@@ -22,6 +22,9 @@ type decoder struct {
 	path   path
 	arena  strings.Builder // texts of the input, many to an allocation
 	budget int             // bytes that Go values may still take
+
+	strings []string  // empty ones for the next pointers
+	floats  []float32 // the same
 }
 
 const (
@@ -29,6 +32,9 @@ const (
 	perByte    = 4       // and as many more for each byte of the body
 	mapEntry   = 48      // bytes that an entry takes besides its value
 	arenaChunk = 4 << 10 // bytes
+
+	roomStrings = 4 // strings to an allocation
+	roomFloats  = 2
 )
 
 // size is what one value of t takes, in bytes.
@@ -40,6 +46,7 @@ func (d *decoder) reset(body []byte) {
 	clear(d.path.segs[:cap(d.path.segs)])
 	d.path.segs = d.path.segs[:0]
 	d.arena.Reset()
+	d.strings, d.floats = nil, nil
 	d.budget = baseBudget + perByte*len(body)
 }
 
@@ -81,7 +88,7 @@ func (d *decoder) value(p place, v reflect.Value) error {
 		if d.budget -= size(p.typ); d.budget < 0 {
 			return d.fail("makes the input too large for the size of the body")
 		}
-		target := reflect.New(p.typ)
+		target := d.room(p.typ, v.Type())
 		if err := d.bare(p.plan, target.Elem()); err != nil {
 			return err
 		}
@@ -89,6 +96,29 @@ func (d *decoder) value(p place, v reflect.Value) error {
 		return nil
 	}
 	return d.bare(p.plan, v)
+}
+
+// room returns a pointer to a new value of t; to is the type of the pointer.
+// Strings and numbers come several to an allocation: they live as long as their
+// input anyway.
+func (d *decoder) room(t, to reflect.Type) reflect.Value {
+	switch t.Kind() {
+	case reflect.String:
+		if len(d.strings) == 0 {
+			d.strings = make([]string, roomStrings)
+		}
+		s := &d.strings[0]
+		d.strings = d.strings[1:]
+		return reflect.ValueOf(s).Convert(to)
+	case reflect.Float32:
+		if len(d.floats) == 0 {
+			d.floats = make([]float32, roomFloats)
+		}
+		f := &d.floats[0]
+		d.floats = d.floats[1:]
+		return reflect.ValueOf(f).Convert(to)
+	}
+	return reflect.New(t)
 }
 
 func (d *decoder) bare(p *plan, v reflect.Value) error {
