@@ -59,7 +59,9 @@ func (g *Gate) take(ctx context.Context, c *call.Call, t *catalog.Target, n cost
 	h := g.Quotas.hold()
 	h.burndown = Burndown(t.Model.ID)
 	k := Key{Account: c.Principal.Account, Region: c.Region, Model: model}
-	h.add(k, &p.whole, n)
+	if t.Reserved == "" { // an account's quotas are of on-demand calls
+		h.add(k, &p.whole, n)
+	}
 	if subject := subjectOf(&c.Principal); p.subjects != nil || p.each != [kinds]limit{} {
 		k.Subject = subject
 		l := p.principal(subject)

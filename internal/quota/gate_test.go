@@ -405,3 +405,40 @@ func TestGateAllocates(t *testing.T) {
 		t.Errorf("%v allocations, want 2 at most", n)
 	}
 }
+
+// A server that tells fewer tokens than none gives nobody a larger quota.
+func TestGateRefundsNoMore(t *testing.T) {
+	t.Parallel()
+	f := open(t, quota.Setting{Account: ours, Kind: quota.TokensDay, Value: 100})
+	f.engine.usage = llm.Usage{InputTokens: -1_000_000}
+	if err := f.generate(t, caller(ours, "ann"), model); err != nil {
+		t.Fatal(err)
+	}
+	f.engine.usage = llm.Usage{InputTokens: 60}
+	for range 2 {
+		if err := f.generate(t, caller(ours, "ann"), model); err != nil {
+			t.Fatal(err)
+		}
+	}
+	throttled(t, f.generate(t, caller(ours, "ann"), model), "Too many tokens per day")
+}
+
+// Calls to provisioned throughput have slots of their own: what bounds on-demand
+// calls of the account does not bound them, what was set for a principal does.
+func TestProvisioned(t *testing.T) {
+	t.Parallel()
+	f := open(t, quota.Setting{Account: ours, Model: model, Kind: quota.Requests, Value: 0})
+	ann := caller(ours, "ann")
+	to := target(model)
+	say := func() error {
+		_, err := llm.Collect(f.gate.Generate(t.Context(), ann, to, request(30)))
+		return err
+	}
+	throttled(t, say(), "Too many requests")
+	to.Reserved = "arn:aws:bedrock:us-east-1:" + ours + ":provisioned-model/abcdefghijkl"
+	if err := say(); err != nil {
+		t.Error(err)
+	}
+	f.set(t, quota.Setting{Account: ours, Subject: ann.Principal.ARN, Kind: quota.Requests, Value: 0})
+	throttled(t, say(), "Too many requests")
+}
