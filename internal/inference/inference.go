@@ -117,6 +117,7 @@ func (s *Service) accounted(ctx context.Context, c *call.Call, et engine.Target,
 			switch {
 			case err != nil:
 			case ev.Kind == llm.Start:
+				counted(&ev.Usage)
 				p.cached(&ev.Usage)
 				c.Usage = ev.Usage
 				served(c, ev.Served)
@@ -127,6 +128,7 @@ func (s *Service) accounted(ctx context.Context, c *call.Call, et engine.Target,
 				c.Usage.OutputTokens++
 			case ev.Kind == llm.Done:
 				done = true
+				counted(&ev.Usage)
 				p.cached(&ev.Usage)
 				c.Usage, c.Latency, c.FirstToken = ev.Usage, ev.Latency, ev.FirstToken
 			}
@@ -138,6 +140,13 @@ func (s *Service) accounted(ctx context.Context, c *call.Call, et engine.Target,
 			yield(llm.Event{}, apierr.ModelStreamError("The model's reply broke off."))
 		}
 	}
+}
+
+// counted makes what an engine tells of tokens numbers of tokens: none is below 0,
+// and no more were reused than there are. Quotas, meters and metrics rely on it.
+func counted(u *llm.Usage) {
+	u.InputTokens, u.OutputTokens = max(u.InputTokens, 0), max(u.OutputTokens, 0)
+	u.ReusedTokens = min(max(u.ReusedTokens, 0), u.InputTokens)
 }
 
 // Count returns the input tokens that Generate would report for r, a cached

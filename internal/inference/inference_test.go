@@ -284,3 +284,20 @@ func TestWrongMode(t *testing.T) {
 		t.Errorf("vectors of a text model: %v", err)
 	}
 }
+
+// Numbers of tokens are none below 0, whatever an engine tells.
+func TestUsageOfNoRequest(t *testing.T) {
+	t.Parallel()
+	e := scripted.New(scripted.Reply{Text: "a b", InputTokens: -900, ReusedTokens: -7}, scripted.Reply{Text: "a b", InputTokens: 5, ReusedTokens: 700})
+	s := inference.New(inference.Config{Engine: e})
+	for _, want := range []llm.Usage{{OutputTokens: 2}, {InputTokens: 5, OutputTokens: 2, ReusedTokens: 5}} {
+		c := newCall()
+		resp, err := llm.Collect(s.Generate(t.Context(), c, target(1000, 100), said(1, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.Usage; got != resp.Usage || got.InputTokens != want.InputTokens || got.ReusedTokens != want.ReusedTokens || got.OutputTokens < want.OutputTokens {
+			t.Errorf("the call counts %+v, the reply %+v; want %+v", got, resp.Usage, want)
+		}
+	}
+}

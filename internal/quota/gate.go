@@ -130,14 +130,15 @@ func (h *hold) add(k Key, l *[kinds]limit, n cost) {
 	}
 }
 
-// settle sets right what was taken: input and output tokens were used.
+// settle sets right what was taken: input and output tokens were used. Nothing gives
+// back more than was taken.
 func (g *Gate) settle(ctx context.Context, h *hold, input, output int) {
 	charges := h.charges[:h.n]
 	for i := range charges {
 		c := &charges[i]
 		switch c.Key.Kind {
 		case Tokens, TokensDay:
-			c.Used = int64(input) + int64(output)*h.burndown
+			c.Used = max(0, int64(input)+int64(output)*h.burndown)
 		default:
 			c.Used = c.Cost
 		}

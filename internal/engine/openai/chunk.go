@@ -80,6 +80,7 @@ func (c *chunk) parse(data []byte) error {
 		return nil
 	}
 	if c.quick(data) {
+		c.doubt()
 		return nil
 	}
 	*c = chunk{}
@@ -92,7 +93,25 @@ func (c *chunk) parse(data []byte) error {
 		return nil
 	}
 	c.take(&ev)
+	c.doubt()
 	return nil
+}
+
+// maxCount is more tokens than any request has.
+const maxCount = 1 << 30
+
+// doubt forgets numbers of tokens that no request can have: quotas and usage records
+// are made of them.
+func (c *chunk) doubt() {
+	u := c.usage
+	if u == nil {
+		return
+	}
+	if min(u.InputTokens, u.OutputTokens, u.ReusedTokens) < 0 || max(u.InputTokens, u.OutputTokens) > maxCount {
+		c.usage = nil
+		return
+	}
+	u.ReusedTokens = min(u.ReusedTokens, u.InputTokens)
 }
 
 func (c *chunk) take(ev *event) {

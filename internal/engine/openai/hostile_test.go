@@ -51,8 +51,14 @@ func TestHostileStreams(t *testing.T) {
 		"no end":          {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, tokenEvent) }, "tok tok ", apierr.CodeModelStreamError, false},
 		"end without why": {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, usageEvent, "[DONE]") }, "tok ", apierr.CodeModelStreamError, false},
 		"no usage":        {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, stopEvent, "[DONE]") }, "tok ", apierr.CodeModelStreamError, false},
-		"wrong types":     {func(w http.ResponseWriter, _ *http.Request) { send(w, `{"choices":{"delta":7}}`) }, "", apierr.CodeModelError, false},
-		"deep nesting":    {func(w http.ResponseWriter, _ *http.Request) { send(w, `{"x":`+strings.Repeat("[", 500_000)) }, "", apierr.CodeModelError, false},
+		"negative usage": {func(w http.ResponseWriter, _ *http.Request) {
+			send(w, tokenEvent, stopEvent, `{"choices":[],"usage":{"prompt_tokens":-900,"completion_tokens":1}}`, "[DONE]")
+		}, "tok ", apierr.CodeModelStreamError, false},
+		"boundless usage": {func(w http.ResponseWriter, _ *http.Request) {
+			send(w, tokenEvent, stopEvent, `{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":9000000000000000000}}`, "[DONE]")
+		}, "tok ", apierr.CodeModelStreamError, false},
+		"wrong types":  {func(w http.ResponseWriter, _ *http.Request) { send(w, `{"choices":{"delta":7}}`) }, "", apierr.CodeModelError, false},
+		"deep nesting": {func(w http.ResponseWriter, _ *http.Request) { send(w, `{"x":`+strings.Repeat("[", 500_000)) }, "", apierr.CodeModelError, false},
 		"an error at first": {func(w http.ResponseWriter, _ *http.Request) {
 			send(w, `{"error":{"message":"quotes the prompt","code":429}}`)
 		}, "", apierr.CodeThrottling, false},
