@@ -17,9 +17,16 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"github.com/outcrop/outcrop/internal/engine/sandbox"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if sandbox.InChild() {
+		os.Exit(sandbox.Child())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // quick runs the program with -quick and returns the figures that it wrote.
 // Nothing here looks at a time: a busy machine must not fail a test.

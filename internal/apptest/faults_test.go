@@ -268,8 +268,8 @@ func TestListModelProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"processes":[` +
-		`{"build":"b1","busySlots":0,"failure":"it crashed","memoryEstimateBytes":314572800,"mode":"chat","processId":42,"progress":0.25,"queueLength":3,"restarts":1,"safeMode":false,"since":"2026-01-02T03:04:05Z","slots":4,"state":"LOADING","weightsId":"a"},` +
-		`{"busySlots":0,"mode":"embed","queueLength":0,"restarts":0,"safeMode":false,"since":"2026-01-02T03:04:05Z","slots":1,"state":"COLD","weightsId":"b"}]}`
+		`{"build":"b1","busySlots":0,"failure":"it crashed","memoryEstimateBytes":314572800,"mode":"chat","pinned":false,"processId":42,"progress":0.25,"queueLength":3,"replica":0,"restarts":1,"safeMode":false,"since":"2026-01-02T03:04:05Z","slots":4,"state":"LOADING","weightsId":"a"},` +
+		`{"busySlots":0,"mode":"embed","pinned":false,"queueLength":0,"replica":0,"restarts":0,"safeMode":false,"since":"2026-01-02T03:04:05Z","slots":1,"state":"COLD","weightsId":"b"}]}`
 	if string(got) != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

@@ -153,6 +153,9 @@ type Launcher struct {
 
 // Self is a launcher by this very program. Its main function must ask InChild.
 func Self() (Launcher, error) {
+	if InChild() { // it would start itself over and over
+		return Launcher{}, errors.New("the main function of this program does not ask sandbox.InChild")
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		return Launcher{}, fmt.Errorf("find this program: %w", err)
