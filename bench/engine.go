@@ -319,7 +319,7 @@ func (g *engineRun) start(ctx context.Context) (_ *sides, err error) {
 	if err := bare.Load(ctx, engine.Target{Weights: chatWeights, Mode: engine.Chat}); err != nil {
 		return nil, fmt.Errorf("load the bare engine: %w", err)
 	}
-	found, err := filepath.Glob(filepath.Join(dir, "*.sock"))
+	found, err := filepath.Glob(filepath.Join(dir, "e*", "s.sock"))
 	if err != nil || len(found) != 1 {
 		return nil, fmt.Errorf("load the bare engine: %d sockets (%w)", len(found), err)
 	}
