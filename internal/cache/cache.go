@@ -296,7 +296,12 @@ func (g *Gate) share(ctx context.Context, c *call.Call, t catalog.Target, r *llm
 		}
 	})
 	account := accountant{c: c, start: start, now: g.cfg.Now, rename: !l.leads}
-	defer account.end()
+	defer func() {
+		account.end()
+		if u, ok := l.bill(); ok { // who listened last, or to the end, pays for all of it
+			c.Cache, c.Usage = call.CacheMiss, u
+		}
+	}()
 	for ev, err := range heard {
 		if err == nil {
 			account.take(&ev)

@@ -42,7 +42,8 @@ type flight struct {
 	base      int // index of log[0] in the reply
 	bytes     int // of log
 	facts     call.Call
-	how       string // call.CacheHit when a reply was found after all; otherwise it is made
+	how       string    // call.CacheHit when a reply was found after all; otherwise it is made
+	usage     llm.Usage // so far
 	done      bool
 	err       error
 	panicked  any
@@ -53,6 +54,7 @@ type flight struct {
 type listener struct {
 	flight *flight
 	leads  bool
+	pays   bool          // the reply counts for this call; guarded by flight.mu
 	wake   chan struct{} // there is more; 1 deep
 	next   int           // index of the next event
 	err    error         // it was let go
@@ -89,7 +91,7 @@ func (fs *flights) lead(ctx context.Context, key [32]byte, c *call.Call, generat
 	}
 	fs.all[key] = f
 	l := f.listen()
-	l.leads = true
+	l.leads, l.pays = true, true
 	own := *c
 	own.Keys, own.Needs, own.Metadata = nil, nil, nil
 	go f.run(ctx, &own, generate)
@@ -166,6 +168,12 @@ func (f *flight) add(ctx context.Context, c *call.Call, ev *llm.Event, err error
 	defer f.mu.Unlock()
 	if f.base+len(f.log) == 0 {
 		f.facts, f.how = facts(c), c.Cache
+	}
+	switch ev.Kind {
+	case llm.Start, llm.Done:
+		f.usage = ev.Usage
+	case llm.Delta:
+		f.usage.OutputTokens++
 	}
 	f.log = append(f.log, *ev)
 	f.bytes += eventCost + len(ev.Text)
@@ -304,12 +312,19 @@ func (l *listener) over() bool {
 }
 
 // leave gives the place up. The last one to leave ends the generation and waits
-// until the engine is free of it.
+// until the engine is free of it. Who leaves before the end does not pay for those who
+// stay: one of them does.
 func (l *listener) leave() {
 	f := l.flight
 	f.owner.mu.Lock()
 	f.mu.Lock()
 	delete(f.listeners, l)
+	for o := range f.listeners {
+		if !l.pays || f.done {
+			break
+		}
+		l.pays, o.pays = false, true
+	}
 	last := len(f.listeners) == 0
 	if last && f.owner.all[f.key] == f { // one that comes now begins anew
 		delete(f.owner.all, f.key)
@@ -321,4 +336,13 @@ func (l *listener) leave() {
 		f.cancel()
 		<-f.ended
 	}
+}
+
+// bill is what the reply used when it counts for this call, which has left; of a reply
+// that was found after all, nothing was.
+func (l *listener) bill() (u llm.Usage, ok bool) {
+	f := l.flight
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.usage, l.pays && f.how != call.CacheHit
 }

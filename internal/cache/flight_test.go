@@ -158,6 +158,58 @@ func TestCoalesceHandsOver(t *testing.T) {
 	})
 }
 
+// TestCoalescePaid: whoever leaves, and however slowly he reads, a shared reply counts
+// once and whole.
+func TestCoalescePaid(t *testing.T) {
+	t.Parallel()
+	whole := llm.Usage{InputTokens: 7, OutputTokens: 3, ReusedTokens: 2, CacheRead: 1, CacheWrite: 3}
+	t.Run("the first one leaves", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			step := make(chan struct{})
+			g := sharing(t, &model{reply: paced(3, step)})
+			first, leave := context.WithCancel(t.Context())
+			leader := listen(first, g, newCall(account), "hello")
+			synctest.Wait()
+			follower := listen(t.Context(), g, newCall(account), "hello")
+			synctest.Wait()
+			leave()
+			<-leader
+			close(step)
+			if h := <-follower; h.err != nil || h.call.Spared() || h.call.Usage != whole {
+				t.Errorf("nobody pays: %q, %+v, %v", h.call.Cache, h.call.Usage, h.err)
+			}
+		})
+	})
+	t.Run("the first one does not read", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			step := make(chan struct{})
+			g := sharing(t, &model{reply: paced(3, step)})
+			c, stuck, ended := newCall(account), make(chan struct{}), make(chan struct{})
+			go func() {
+				defer close(ended)
+				for range g.Generate(t.Context(), c, target(), asks("hello")) {
+					<-stuck
+					return
+				}
+			}()
+			synctest.Wait()
+			follower := listen(t.Context(), g, newCall(account), "hello")
+			synctest.Wait()
+			close(step)
+			if h := <-follower; h.err != nil || !h.call.Spared() {
+				t.Errorf("the second one pays too: %q, %v", h.call.Cache, h.err)
+			}
+			close(stuck)
+			<-ended
+			if c.Spared() || c.Usage != whole {
+				t.Errorf("nobody pays: %q, %+v", c.Cache, c.Usage)
+			}
+		})
+	})
+}
+
 // TestCoalesceFails: an error reaches everybody, and the next call tries again.
 func TestCoalesceFails(t *testing.T) {
 	t.Parallel()
