@@ -58,8 +58,9 @@ func (g *generation) attempt(ctx context.Context) (again bool) {
 				g.err = err
 				return true
 			}
-			g.flush()
-			g.yield(ev, err)
+			if g.flush() {
+				g.yield(ev, err)
+			}
 			return false
 		}
 		if g.whole {
@@ -71,17 +72,18 @@ func (g *generation) attempt(ctx context.Context) (again bool) {
 			return false
 		}
 	}
-	g.flush()
+	_ = g.flush() // it was the end
 	return false
 }
 
-// flush passes on what was kept back.
-func (g *generation) flush() {
+// flush passes on what was kept back; false means that the reader went away.
+func (g *generation) flush() bool {
 	for _, ev := range g.kept {
 		if !g.yield(ev, nil) {
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // anew reports whether another server may do better than the one that failed.
@@ -99,7 +101,7 @@ func (g *generation) on(ctx context.Context, l *lease) llm.Events {
 	return func(yield func(llm.Event, error) bool) {
 		o := silent // the reader left
 		defer func() { g.e.give(l, o) }()
-		for ev, err := range l.server.Engine.Generate(ctx, l.target(g.t), g.r) {
+		for ev, err := range g.begin(ctx, l) {
 			switch {
 			case err != nil:
 				if o, _ = judge(err); ctx.Err() != nil {
@@ -114,6 +116,14 @@ func (g *generation) on(ctx context.Context, l *lease) llm.Events {
 			}
 		}
 	}
+}
+
+// begin asks one server for the reply. It is no part of on, whose stack is held for
+// as long as the stream is open.
+//
+//go:noinline
+func (g *generation) begin(ctx context.Context, l *lease) llm.Events {
+	return l.server.Engine.Generate(ctx, l.target(g.t), g.r)
 }
 
 // tells is where a reply is made, with what the server's engine told of it.

@@ -18,6 +18,8 @@ type runner struct {
 	ev  llm.Event // the first
 	err error
 	ok  bool
+
+	panicked any // in place of a first event
 }
 
 // hedged runs the reply on one server and, when its first event takes too long, on
@@ -35,8 +37,11 @@ func (g *generation) hedged(ctx context.Context, l *lease) llm.Events {
 			one.next, one.stop = iter.Pull2(g.on(inner, l))
 			all = append(all, one)
 			wg.Go(func() {
+				defer func() { // it is the caller's, where panics are caught
+					one.panicked = recover()
+					first <- one
+				}()
 				one.ev, one.err, one.ok = one.next()
-				first <- one
 			})
 		}
 		defer func() {
@@ -64,6 +69,9 @@ func (g *generation) hedged(ctx context.Context, l *lease) llm.Events {
 					won = other
 				}
 			}
+		}
+		if won.panicked != nil {
+			panic(won.panicked)
 		}
 		for _, one := range all {
 			if one != won {

@@ -79,7 +79,8 @@ func bound(a, b int) int {
 type ask struct {
 	needs  needs
 	tokens int
-	key    func() uint64 // nil: any server is as good
+	key    func() uint64 // tells conversations apart; nil: any server is as good
+	hash   *uint64       // what key tells, once it was asked
 }
 
 // lease is a request's place on a server.
@@ -171,7 +172,7 @@ func (e *Engine) pick(p *pool, t *engine.Target, a *ask, tried []*member) (_ *le
 // far above the mean the one that the key belongs to, and without a key the one
 // with the fewest tokens.
 func (e *Engine) choose(equals []*member, a *ask, at place) *member {
-	if a.key == nil || at.left+at.full > 0 {
+	if a.hash == nil || at.left+at.full > 0 {
 		key := rand.Uint64() // #nosec G404 -- spreads load
 		return slices.MinFunc(equals, func(x, y *member) int {
 			if d := x.server.tokens - y.server.tokens; d != 0 {
@@ -180,7 +181,7 @@ func (e *Engine) choose(equals []*member, a *ask, at place) *member {
 			return order(key, x, y)
 		})
 	}
-	key, sum := a.key(), 0
+	key, sum := *a.hash, 0
 	for _, m := range equals {
 		sum += m.server.tokens
 	}
@@ -243,6 +244,9 @@ func (c *tries) next(ctx context.Context) (*lease, error) {
 		return nil, c.err
 	}
 	paid := c.made == 0
+	if c.a.key != nil && c.a.hash == nil && len(c.p.members) > 1 { // a prompt is long; nobody else is to wait for it
+		c.a.hash = new(c.a.key())
+	}
 	for {
 		l, regional := c.e.pick(c.p, &c.t, &c.a, c.tried)
 		if l == nil {
