@@ -54,7 +54,9 @@ func (b *bench) startProduct(ctx context.Context) (*product, error) {
 		return nil, fmt.Errorf("start Outcrop: %w", err)
 	}
 	config := filepath.Join(b.dir, "outcrop.yaml")
-	text := fmt.Sprintf("catalog: %q\nmodels_dir: %q\nengines_dir: %q\nupstreams:\n  - {name: mock, url: \"http://%s/v1\", kind: openai, concurrent: 4096, accounts: [\"*\"]}\n",
+	text := fmt.Sprintf("catalog: %q\nmodels_dir: %q\nengines_dir: %q\nupstreams:\n"+
+		"  - {name: mock, url: \"http://%[4]s/v1\", kind: openai, concurrent: 64, accounts: [\"*\"]}\n"+
+		"  - {name: patient, url: \"http://%[4]s/v1\", kind: openai, concurrent: 4096, accounts: [\"*\"]}\n",
 		catalogue, filepath.Join(b.cache, "models"), filepath.Join(b.cache, "engines"), b.mock)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("start Outcrop: %w", err)
@@ -85,7 +87,11 @@ func catalogueText() string {
 	var b strings.Builder
 	b.WriteString("weights:\n  - {id: smollm2-135m-instruct, default: false}\n  - {id: all-minilm-l6-v2, default: false}\n")
 	for _, kind := range []string{instant, paced, burst, stay} {
-		fmt.Fprintf(&b, "  - {id: mock-%s, name: Mock, license: none, source: {upstream: mock, model: %s}, mode: chat, context_tokens: 32768, default_max_tokens: 1024}\n", kind, kind)
+		upstream := "mock"
+		if kind == stay { // which has thousands of streams
+			upstream = "patient"
+		}
+		fmt.Fprintf(&b, "  - {id: mock-%s, name: Mock, license: none, source: {upstream: %s, model: %s}, mode: chat, context_tokens: 32768, default_max_tokens: 1024}\n", kind, upstream, kind)
 	}
 	b.WriteString("models:\n")
 	for _, kind := range []string{instant, paced, burst, stay} {

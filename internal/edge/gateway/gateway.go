@@ -295,6 +295,68 @@ func (g *Gateway) attempt(q *request) (err error) {
 }
 
 func (g *Gateway) serve(q *request) error {
+	a, err := g.answer(q)
+	switch {
+	case err != nil || a == nil:
+		return err
+	case a.Events != nil:
+		return g.writeStream(q, *a)
+	}
+	return g.write(q, *a)
+}
+
+// answer goes the way down. It returns nil when the answer has been written. Its
+// stack is free when a stream begins, which may stay open for long.
+func (g *Gateway) answer(q *request) (*restjson.Response, error) {
+	if err := g.admit(q); err != nil {
+		return nil, err
+	}
+	if q.direct != nil {
+		return nil, g.serveDirect(q)
+	}
+	b, ok := g.bound[q.op]
+	if !ok {
+		return nil, apierr.New(apierr.CodeNotImplemented, http.StatusNotImplemented, "Outcrop does not implement %s of %s yet.", q.op.Name, q.svc.Name)
+	}
+	in := b.NewInput()
+	if err := q.codec.decode(q, in); err != nil {
+		return nil, err
+	}
+	q.body, q.params = nil, nil // in holds what is needed of it
+	var resources []string
+	if b.Resources != nil {
+		var err error
+		if resources, err = b.Resources(q.r.Context(), q.Call, in); err != nil {
+			return nil, err
+		}
+	}
+	if err := g.authorize(q, call.Need{Action: q.op.Action, Resources: resources}); err != nil {
+		return nil, err
+	}
+	ctx := q.r.Context() // which ends with the permission
+	if err := q.codec.validate(q, in); err != nil {
+		return nil, err
+	}
+	if err := g.hold(q, resources, in); err != nil {
+		return nil, err
+	}
+	token, hash, ok, err := q.codec.token(q, in)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		return nil, g.once(ctx, q, b, in, token, hash)
+	}
+	out, err := b.Serve(ctx, q.Call, in)
+	if err != nil {
+		return nil, err
+	}
+	a, err := q.codec.encode(q, out)
+	return &a, err
+}
+
+// admit finds the operation, reads the body and makes sure who calls.
+func (g *Gateway) admit(q *request) error {
 	if err := g.route(q); err != nil {
 		return err
 	}
@@ -317,63 +379,14 @@ func (g *Gateway) serve(q *request) error {
 		q.unmetered = true
 		return apierr.Unavailable("The server cannot store usage records now. Try again later.")
 	}
-	if q.direct != nil {
-		return g.serveDirect(q)
+	if q.op != nil || q.direct != nil {
+		return nil
 	}
-	if q.op == nil { // query protocols name the operation in the body
-		find := g.query.route
-		if cred.open {
-			find = g.query.routeUnsigned
-		}
-		if err := find(q); err != nil {
-			return err
-		}
+	// Query protocols name the operation in the body.
+	if cred.open {
+		return g.query.routeUnsigned(q)
 	}
-	b, ok := g.bound[q.op]
-	if !ok {
-		return apierr.New(apierr.CodeNotImplemented, http.StatusNotImplemented, "Outcrop does not implement %s of %s yet.", q.op.Name, q.svc.Name)
-	}
-	in := b.NewInput()
-	if err := q.codec.decode(q, in); err != nil {
-		return err
-	}
-	q.body, q.params = nil, nil // in holds what is needed of it
-	ctx := q.r.Context()
-	var resources []string
-	if b.Resources != nil {
-		if resources, err = b.Resources(ctx, q.Call, in); err != nil {
-			return err
-		}
-	}
-	if err := g.authorize(q, call.Need{Action: q.op.Action, Resources: resources}); err != nil {
-		return err
-	}
-	ctx = q.r.Context()
-	if err := q.codec.validate(q, in); err != nil {
-		return err
-	}
-	if err := g.hold(q, resources, in); err != nil {
-		return err
-	}
-	token, hash, ok, err := q.codec.token(q, in)
-	if err != nil {
-		return err
-	}
-	if ok {
-		return g.once(ctx, q, b, in, token, hash)
-	}
-	out, err := b.Serve(ctx, q.Call, in)
-	if err != nil {
-		return err
-	}
-	a, err := q.codec.encode(q, out)
-	if err != nil {
-		return err
-	}
-	if a.Events != nil {
-		return g.writeStream(q, a)
-	}
-	return g.write(q, a)
+	return g.query.route(q)
 }
 
 // once serves an operation that carries a client token.

@@ -23,11 +23,19 @@ import (
 // events with content.
 func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) llm.Events {
 	return func(yield func(llm.Event, error) bool) {
-		g := generation{eng: e, target: &t, req: r, yield: yield}
+		g := newGeneration(e, &t, r, yield)
 		if err := g.run(ctx); err != nil && (g.out == nil || !g.out.Left()) {
 			yield(llm.Event{Usage: g.usage}, err)
 		}
 	}
+}
+
+// newGeneration keeps a generation off the stack, which is held for as long as the
+// stream is open and would need twice its size.
+//
+//go:noinline
+func newGeneration(e *Engine, t *engine.Target, r *llm.Request, yield func(llm.Event, error) bool) *generation {
+	return &generation{eng: e, target: t, req: r, yield: yield}
 }
 
 // generation is one call of Generate.
@@ -41,6 +49,7 @@ type generation struct {
 	conversation *conversation // until it is sent
 
 	out    *reply.Writer
+	chunk  chunk           // the one that was read last
 	stops  *engine.Stopper // nil without stop texts
 	usage  llm.Usage
 	told   bool   // the usage is the server's
@@ -150,7 +159,7 @@ func maxText(r *llm.Request) int { return 256*(*cmp.Or(r.Params.MaxTokens, new(0
 // read passes the reply on until its end.
 func (g *generation) read(w *watch, s *reply.Stream, lease *limit.Lease) error {
 	var (
-		c              chunk
+		c              = &g.chunk
 		opened, kept   bool
 		events, length int
 	)
@@ -175,7 +184,7 @@ func (g *generation) read(w *watch, s *reply.Stream, lease *limit.Lease) error {
 		if events++; events > maxEvents(g.req) || length > maxText(g.req) {
 			return errEndless
 		}
-		g.note(&c)
+		g.note(c)
 		if c.seen && !kept {
 			kept = true
 			g.up.slots.Keep(*lease)
@@ -186,7 +195,7 @@ func (g *generation) read(w *watch, s *reply.Stream, lease *limit.Lease) error {
 				return nil
 			}
 		}
-		if hit, err := g.pass(&c); err != nil || g.out.Left() {
+		if hit, err := g.pass(c); err != nil || g.out.Left() {
 			return err
 		} else if hit != "" { // the server would go on: breaking off frees it
 			return g.end(hit)
