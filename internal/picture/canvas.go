@@ -7,6 +7,7 @@ import (
 	"image"
 	"image/color"
 	"image/draw"
+	"math"
 
 	xdraw "golang.org/x/image/draw"
 	"golang.org/x/sync/semaphore"
@@ -45,27 +46,37 @@ func NewCanvas(l Limits) *Canvas {
 
 // Prepare returns r as an engine gets it. Every picture is checked and encoded
 // anew, as an opaque PNG; the first one of a task that changes it has the size of
-// the result, from its middle. For Inpaint and Outpaint Mask is set, of the same
-// size, in black and white: what is black is changed, and KeepMask is false. Width
-// and Height are set. r is not changed.
+// the result, from its middle, and no other has more than MaxPixels. For Inpaint and
+// Outpaint Mask is set, of the same size, in black and white: what is black is
+// changed, and KeepMask is false. Width and Height are set. r is not changed.
 //
 // Errors are ValidationException, which names the place of a picture, and that of
 // ctx.
 func (c *Canvas) Prepare(ctx context.Context, r *llm.PictureRequest) (*llm.PictureRequest, error) {
 	out := *r
 	out.Images, out.Mask = nil, nil
+	if len(r.Images) == 0 {
+		return &out, possible(out.Width, out.Height)
+	}
 	var first *image.RGBA
 	for i := range r.Images {
-		img, err := c.open(ctx, &r.Images[i])
+		img, err := c.open(ctx, &r.Images[i], func(w, h int) (int, int, error) {
+			if i > 0 {
+				w, h = within(w, h)
+				return w, h, nil
+			}
+			out.Width, out.Height = cmp.Or(r.Width, w), cmp.Or(r.Height, h)
+			if err := possible(out.Width, out.Height); err != nil || changes(r.Task) {
+				return out.Width, out.Height, err
+			}
+			w, h = within(w, h)
+			return w, h, nil
+		})
 		if err != nil {
 			return nil, err
 		}
 		if i == 0 {
-			out.Width, out.Height = cmp.Or(r.Width, img.Rect.Dx()), cmp.Or(r.Height, img.Rect.Dy())
-			if first = img; changes(r.Task) {
-				first = cover(img, out.Width, out.Height)
-				img = first
-			}
+			first = img
 		}
 		m, err := pngMedia(opaque(img), r.Images[i].Place)
 		if err != nil {
@@ -73,24 +84,38 @@ func (c *Canvas) Prepare(ctx context.Context, r *llm.PictureRequest) (*llm.Pictu
 		}
 		out.Images = append(out.Images, *m)
 	}
-	if out.Width < MinSide || out.Height < MinSide || out.Width > MaxSide || out.Height > MaxSide || out.Width*out.Height > MaxPixels {
-		return nil, apierr.Validation("width and height: a picture of %dx%d pixels cannot be made; each side takes %d to %d pixels, and both together at most %d.", out.Width, out.Height, MinSide, MaxSide, MaxPixels)
-	}
-	if first == nil || r.Task != llm.Inpaint && r.Task != llm.Outpaint || r.Mask == nil && r.MaskPrompt != "" {
+	if r.Task != llm.Inpaint && r.Task != llm.Outpaint || r.Mask == nil && r.MaskPrompt != "" {
 		return &out, nil
 	}
 	mask, place := alphaMask(first), r.Images[0].Place
 	if r.Mask != nil {
-		img, err := c.open(ctx, r.Mask)
+		img, err := c.open(ctx, r.Mask, func(int, int) (int, int, error) { return out.Width, out.Height, nil })
 		if err != nil {
 			return nil, err
 		}
-		mask, place = darkMask(cover(opaque(img), out.Width, out.Height), r.KeepMask), r.Mask.Place
+		mask, place = darkMask(opaque(img), r.KeepMask), r.Mask.Place
 	}
 	var err error
 	out.Mask, err = pngMedia(mask, place)
 	out.KeepMask = false
 	return &out, err
+}
+
+// possible refuses sizes that cannot be made.
+func possible(w, h int) error {
+	if min(w, h) < MinSide || max(w, h) > MaxSide || w*h > MaxPixels {
+		return apierr.Validation("width and height: a picture of %dx%d pixels cannot be made; each side takes %d to %d pixels, and both together at most %d.", w, h, MinSide, MaxSide, MaxPixels)
+	}
+	return nil
+}
+
+// within is w by h pixels in small, when they are more than MaxPixels.
+func within(w, h int) (int, int) {
+	if w*h <= MaxPixels {
+		return w, h
+	}
+	by := math.Sqrt(float64(MaxPixels) / float64(w*h))
+	return max(1, int(float64(w)*by)), max(1, int(float64(h)*by))
 }
 
 // changes reports whether a task changes its first picture.
@@ -102,9 +127,10 @@ func changes(t llm.PictureTask) bool {
 	return false
 }
 
-// open decodes a picture of a caller, upright and with its transparency.
-func (c *Canvas) open(ctx context.Context, m *llm.Media) (*image.RGBA, error) {
-	img, err := c.decode(ctx, m.Data, c.limits.Bytes)
+// open decodes a picture of a caller, upright and with its transparency, in the size
+// that fit tells.
+func (c *Canvas) open(ctx context.Context, m *llm.Media, fit func(w, h int) (int, int, error)) (*image.RGBA, error) {
+	img, err := c.decode(ctx, m.Data, c.limits.Bytes, fit)
 	if e, ok := err.(*Error); ok {
 		return nil, apierr.Validation("The image at %s %s.", m.Place, e.Message)
 	}
@@ -120,11 +146,11 @@ func (c *Canvas) open(ctx context.Context, m *llm.Media) (*image.RGBA, error) {
 func (c *Canvas) Finish(ctx context.Context, r *llm.PictureRequest, made [][]byte) ([][]byte, error) {
 	out := make([][]byte, len(made))
 	for i, data := range made {
-		img, err := c.decode(ctx, data, maxMade)
+		img, err := c.decode(ctx, data, maxMade, func(int, int) (int, int, error) { return r.Width, r.Height, nil })
 		if err != nil {
 			return nil, err
 		}
-		if out[i], err = encodeMade(Format(r.Format), cover(img, r.Width, r.Height)); err != nil {
+		if out[i], err = encodeMade(Format(r.Format), img); err != nil {
 			return nil, err
 		}
 	}
@@ -143,8 +169,10 @@ func encodeMade(f Format, img *image.RGBA) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// decode decodes a picture of any of our formats within the limits.
-func (c *Canvas) decode(ctx context.Context, data []byte, most int) (img *image.RGBA, err error) {
+// decode decodes a picture of any of our formats within the limits, and scales it to
+// the size that fit tells of its own, MaxPixels at most. All that is larger is gone, and
+// its memory given back, when it returns.
+func (c *Canvas) decode(ctx context.Context, data []byte, most int, fit func(w, h int) (int, int, error)) (img *image.RGBA, err error) {
 	f := sniff(data)
 	switch {
 	case len(data) > most:
@@ -182,17 +210,23 @@ func (c *Canvas) decode(ctx context.Context, data []byte, most int) (img *image.
 	if need > c.limits.Memory {
 		return nil, refuse(TooLarge, "has %d x %d pixels, which take too much memory; scale it down", cfg.Width, cfg.Height)
 	}
-	if err := c.memory.Acquire(ctx, need); err != nil {
+	take := min(need+4*MaxPixels, c.limits.Memory)
+	if err := c.memory.Acquire(ctx, take); err != nil {
 		return nil, err
 	}
-	defer c.memory.Release(need)
+	defer c.memory.Release(take)
 	src, err := decode(f, data)
 	if err != nil {
 		return nil, broken(f)
 	}
 	img = image.NewRGBA(image.Rect(0, 0, cfg.Width, cfg.Height))
 	draw.Draw(img, img.Rect, src, src.Bounds().Min, draw.Src)
-	return turn(img, turned), nil
+	img = turn(img, turned)
+	w, h, err := fit(img.Rect.Dx(), img.Rect.Dy())
+	if err != nil {
+		return nil, err
+	}
+	return cover(img, w, h), nil
 }
 
 // cover is img at w by h pixels: scaled until it covers them, and cut off evenly
@@ -212,8 +246,11 @@ func cover(img *image.RGBA, w, h int) *image.RGBA {
 		part.Min.Y = (ih - n) / 2
 		part.Max.Y = part.Min.Y + n
 	}
+	if part.Dx() > w || part.Dy() > h {
+		return average(img, part, w, h, false)
+	}
 	out := image.NewRGBA(image.Rect(0, 0, w, h))
-	xdraw.BiLinear.Scale(out, out.Rect, img, part, xdraw.Src, nil)
+	xdraw.ApproxBiLinear.Scale(out, out.Rect, img, part, xdraw.Src, nil) // needs no memory beside the two
 	return out
 }
 

@@ -178,3 +178,16 @@ func BenchmarkEncodeWebP(b *testing.B) {
 		encodeWebP(img)
 	}
 }
+
+// TestAverage: scaled down, a pixel is as opaque as the area was.
+func TestAverage(t *testing.T) {
+	t.Parallel()
+	img := image.NewRGBA(image.Rect(0, 0, 4, 2))
+	for _, p := range []image.Point{{0, 0}, {0, 1}, {1, 0}, {3, 0}} {
+		img.SetRGBA(p.X, p.Y, color.RGBA{200, 0, 0, 255})
+	}
+	got := average(img, img.Rect, 2, 1, false)
+	if a, b := got.RGBAAt(0, 0), got.RGBAAt(1, 0); a != (color.RGBA{150, 0, 0, 191}) || b != (color.RGBA{50, 0, 0, 64}) {
+		t.Errorf("%v %v", a, b)
+	}
+}

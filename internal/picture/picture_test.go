@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/outcrop/outcrop/internal/llm"
 )
 
 func must(t *testing.T, n *Normalizer, f Format, data []byte) (Image, image.Image) {
@@ -253,17 +255,11 @@ func flip(data []byte, at int) []byte {
 	return data
 }
 
-// TestLargest: the largest pictures that are allowed are read, in bounded time,
-// and concurrent ones do not pile up. It runs alone, because it measures memory.
-func TestLargest(t *testing.T) {
-	if testing.Short() {
-		return // takes seconds of processor time
-	}
-	n := New(Limits{})
-	data := pngBomb(t, 8000, 8000, 8)
+// heapPeak is the most bytes that the heap has while run runs.
+func heapPeak(run func()) uint64 {
 	var peak uint64
 	done := make(chan struct{})
-	var wg, watch sync.WaitGroup
+	var watch sync.WaitGroup
 	watch.Go(func() {
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
@@ -278,21 +274,68 @@ func TestLargest(t *testing.T) {
 			}
 		}
 	})
-	start := time.Now()
-	for range 2 {
-		wg.Go(func() {
-			out, err := n.Normalize(t.Context(), PNG, data)
-			if err != nil || out.Width != 1568 || out.Height != 1568 {
-				t.Errorf("%d x %d, %v", out.Width, out.Height, err)
-			}
-		})
-	}
-	wg.Wait()
-	took := time.Since(start)
+	run()
 	close(done)
 	watch.Wait()
-	t.Logf("two pictures of 8,000 x 8,000 in %v, heap %d MB", took, peak>>20)
+	return peak
+}
+
+// TestLargest: the largest pictures that are allowed are read, in bounded time,
+// and concurrent ones do not pile up. It runs alone, because it measures memory.
+func TestLargest(t *testing.T) {
+	if testing.Short() {
+		return // takes seconds of processor time
+	}
+	n := New(Limits{})
+	data := pngBomb(t, 8000, 8000, 8)
+	start := time.Now()
+	peak := heapPeak(func() {
+		var wg sync.WaitGroup
+		for range 2 {
+			wg.Go(func() {
+				out, err := n.Normalize(t.Context(), PNG, data)
+				if err != nil || out.Width != 1568 || out.Height != 1568 {
+					t.Errorf("%d x %d, %v", out.Width, out.Height, err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+	t.Logf("two pictures of 8,000 x 8,000 in %v, heap %d MB", time.Since(start), peak>>20)
 	if peak > 700<<20 {
+		t.Errorf("heap of %d MB: they were decoded side by side", peak>>20)
+	}
+}
+
+// TestLargestMade: the same for pictures to start from, and for those that a server
+// made. It runs alone, because it measures memory.
+func TestLargestMade(t *testing.T) {
+	if testing.Short() {
+		return // takes seconds of processor time
+	}
+	c := NewCanvas(Limits{})
+	data := pngBomb(t, 5000, 5000, 8)
+	start := time.Now()
+	peak := heapPeak(func() {
+		var wg sync.WaitGroup
+		for i := range 4 {
+			r := &llm.PictureRequest{Task: llm.ImageToImage, Width: 2048, Height: 2048, Count: 1, Format: "png", Images: []llm.Media{{Format: "png", Data: data}}}
+			wg.Go(func() {
+				var err error
+				if i%2 == 0 {
+					_, err = c.Prepare(t.Context(), r)
+				} else {
+					_, err = c.Finish(t.Context(), r, [][]byte{data})
+				}
+				if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+	t.Logf("four pictures of 5,000 x 5,000 in %v, heap %d MB", time.Since(start), peak>>20)
+	if peak > 800<<20 {
 		t.Errorf("heap of %d MB: they were decoded side by side", peak>>20)
 	}
 }
