@@ -41,10 +41,10 @@ const (
 
 // peer is a llama.cpp server on a port, a member of a pool.
 type peer struct {
-	port   int
-	cmd    *exec.Cmd
-	in, at io.Closer
-	done   chan struct{}
+	port int
+	cmd  *exec.Cmd
+	in   io.Closer
+	done chan struct{}
 }
 
 // begin starts the server and waits until it is ready.

@@ -93,7 +93,7 @@ func (s *Server) Restart(tb testing.TB) {
 	if s.password != "" {
 		args = append(args, "--requirepass", s.password)
 	}
-	s.cmd = exec.Command(s.path, args...)
+	s.cmd = exec.Command(s.path, args...) // #nosec G204 -- the server that was installed
 	if err := s.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func (v *vectors) UnmarshalJSON(b []byte) error {
 }
 
 // tokensHeader tells the input tokens of every InvokeModel.
-const tokensHeader = "X-Amzn-Bedrock-Input-Token-Count"
+const tokensHeader = "X-Amzn-Bedrock-Input-Token-Count" // #nosec G101 -- a name
 
 // codecOf is the codec of a model by its id; nil for one that is not known.
 //

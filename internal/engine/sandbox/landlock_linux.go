@@ -88,7 +88,7 @@ func newRuleset(p Policy) (*ruleset, error) {
 	}
 	fd, _, no := unix.RawSyscall(unix.SYS_LANDLOCK_CREATE_RULESET, uintptr(unsafe.Pointer(&attr)), unsafe.Sizeof(attr), 0) // #nosec G103 -- an argument of a system call
 	if no != 0 {
-		return nil, fmt.Errorf("Landlock: %w", no)
+		return nil, fmt.Errorf("ask Landlock: %w", no)
 	}
 	r.fd = int(fd)
 	if err := r.rules(p); err != nil {
@@ -170,16 +170,16 @@ func (r *ruleset) allow(path string, rights uint64) error {
 	defer unix.Close(fd) // a handle, nothing was written
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
-		return fmt.Errorf("Landlock: %s: %w", path, err)
+		return fmt.Errorf("ask Landlock: %s: %w", path, err)
 	}
 	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 		rights &= ofFile
 	}
 	attr := unix.LandlockPathBeneathAttr{Allowed_access: rights & r.fs, Parent_fd: int32(fd)} // #nosec G115 -- a file descriptor
 	// The kernel's structure is packed: 12 bytes, which this one begins with.
-	if _, _, no := unix.RawSyscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(r.fd), unix.LANDLOCK_RULE_PATH_BENEATH,
-		uintptr(unsafe.Pointer(&attr)), 0, 0, 0); no != 0 { // #nosec G103 -- an argument of a system call
-		return fmt.Errorf("Landlock: %s: %w", path, no)
+	_, _, no := unix.RawSyscall6(unix.SYS_LANDLOCK_ADD_RULE, uintptr(r.fd), unix.LANDLOCK_RULE_PATH_BENEATH, uintptr(unsafe.Pointer(&attr)), 0, 0, 0) // #nosec G103 -- an argument of a system call
+	if no != 0 {
+		return fmt.Errorf("ask Landlock: %s: %w", path, no)
 	}
 	return nil
 }
@@ -187,8 +187,8 @@ func (r *ruleset) allow(path string, rights uint64) error {
 // enforce binds this thread, and what it becomes, to the rules.
 func (r *ruleset) enforce(report *Report) {
 	if _, _, no := unix.RawSyscall(unix.SYS_LANDLOCK_RESTRICT_SELF, uintptr(r.fd), 0, 0); no != 0 {
-		report.miss(Files, "Landlock: %v", no)
-		report.miss(Signals, "Landlock: %v", no)
+		report.miss(Files, "ask Landlock: %v", no)
+		report.miss(Signals, "ask Landlock: %v", no)
 		return
 	}
 	report.held(Files)
