@@ -131,11 +131,11 @@ func (p *plan) run(ctx context.Context) (outcome, error) {
 	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
 		return outcome{}, err
 	}
-	return sum(workers, used, took)
+	return sum(workers, used, took), nil
 }
 
 // sum makes one outcome of what all connections measured.
-func sum(workers []*worker, used, took time.Duration) (outcome, error) {
+func sum(workers []*worker, used, took time.Duration) outcome {
 	var all tally
 	for _, w := range workers {
 		all.whole, all.first, all.delay = append(all.whole, w.whole...), append(all.first, w.first...), append(all.delay, w.delay...)
@@ -143,7 +143,7 @@ func sum(workers []*worker, used, took time.Duration) (outcome, error) {
 	}
 	n := len(all.whole)
 	if n == 0 {
-		return outcome{}, errors.New("no reply ended within the measuring")
+		return outcome{}
 	}
 	q := func(values []float64, at float64) float64 {
 		if v := stats.Quantile(stats.Sorted(values), at); !math.IsNaN(v) {
@@ -155,7 +155,7 @@ func sum(workers []*worker, used, took time.Duration) (outcome, error) {
 		Done: n, Seconds: took.Seconds(), CPU: float64(used.Microseconds()) / float64(n),
 		P50: q(all.whole, 0.5), P99: q(all.whole, 0.99), First: q(all.first, 0.5),
 		DelayP50: q(all.delay, 0.5), DelayP99: q(all.delay, 0.99), Pieces: float64(all.pieces) / float64(n),
-	}, nil
+	}
 }
 
 // refusals proves that requests which nobody may make are refused, right before
