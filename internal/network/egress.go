@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -304,6 +305,15 @@ func (o *outgoing) Read(b []byte) (int, error) {
 	n, err := o.Conn.Read(b)
 	o.count(n)
 	return n, err
+}
+
+// SyscallConn implements syscall.Conn, of connections that do: what is read past Read
+// is not counted.
+func (o *outgoing) SyscallConn() (syscall.RawConn, error) {
+	if s, ok := o.Conn.(syscall.Conn); ok {
+		return s.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 // Write implements net.Conn.

@@ -41,6 +41,9 @@ const (
 // A request's header X-Idempotency-Key, which is never sent when it is empty,
 // marks it as one that may be sent twice: it is, when a kept connection turns out
 // to be closed before a byte of the answer came. GET and HEAD need no mark.
+//
+// A kept connection on which something came meanwhile is closed: whatever it is, it
+// is no answer to the next request, which may be another caller's.
 type Transport struct {
 	// Dial makes a connection; required.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -66,6 +69,7 @@ type conn struct {
 	left    int64 // bytes that the head of the answer may still have
 	since   time.Time
 	used    bool // it has carried a whole exchange
+	watcher watcher
 }
 
 var (
@@ -147,6 +151,7 @@ func (t *Transport) dial(ctx context.Context, address string) (*conn, error) {
 		return nil, err
 	}
 	c := &conn{Conn: raw, address: address}
+	c.watcher.init(raw)
 	c.r = bufio.NewReaderSize(c, bufferSize)
 	return c, nil
 }

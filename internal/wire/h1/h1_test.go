@@ -118,24 +118,21 @@ func TestReuse(t *testing.T) {
 	}
 }
 
-// A server may close a connection while it lies unused. The next request takes
-// another one, if it may be sent twice.
+// A server may close a connection just as the next request comes. That takes another
+// one, if it may be sent twice.
 func TestClosedBehindOurBack(t *testing.T) {
 	t.Parallel()
-	closed := make(chan struct{}, 8)
 	url := raw(t, func(_ int, c net.Conn, r *bufio.Reader) {
 		if _, err := http.ReadRequest(r); err == nil {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			_, _ = http.ReadRequest(r)
 		}
-		_ = c.Close()
-		closed <- struct{}{}
 	})
 	tr, d := client(t)
 	for range 2 {
 		if got := read(t, tr, ask(t, url, "")); got != "200 ok" {
 			t.Error(got)
 		}
-		<-closed
 	}
 	if d.n.Load() != 2 {
 		t.Errorf("%d connections", d.n.Load())
@@ -145,6 +142,47 @@ func TestClosedBehindOurBack(t *testing.T) {
 	if resp, err := tr.RoundTrip(once); err == nil {
 		_ = resp.Body.Close()
 		t.Error("a request that must not be sent twice was")
+	}
+}
+
+// What comes on a connection while it lies unused is no answer to the next request,
+// which takes another connection, also when it must not be sent twice.
+func TestUnasked(t *testing.T) {
+	t.Parallel()
+	for name, more := range map[string]string{"an answer": "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nsecrets", "the end": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			late, sent, leave := make(chan struct{}), make(chan struct{}, 2), make(chan struct{})
+			url := raw(t, func(i int, c net.Conn, r *bufio.Reader) {
+				if _, err := http.ReadRequest(r); err != nil {
+					return
+				}
+				_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+				if i > 0 {
+					return
+				}
+				<-late
+				_, _ = io.WriteString(c, more)
+				_ = c.(*net.TCPConn).CloseWrite()
+				sent <- struct{}{}
+				<-leave
+			})
+			defer close(leave)
+			tr, d := client(t)
+			once := func() *http.Request {
+				r := ask(t, url, "")
+				delete(r.Header, "X-Idempotency-Key")
+				return r
+			}
+			if got := read(t, tr, once()); got != "200 ok" {
+				t.Fatal(got)
+			}
+			close(late)
+			<-sent
+			if got := read(t, tr, once()); got != "200 ok" || d.n.Load() != 2 {
+				t.Errorf("%s over %d connections", got, d.n.Load())
+			}
+		})
 	}
 }
 

@@ -54,8 +54,20 @@ func (b *body) Close() error {
 	return b.c.Close()
 }
 
-// kept returns a connection that was used before; nil when there is none.
+// kept returns a connection that was used before and is still open; nil when there is
+// none.
 func (t *Transport) kept(address string) *conn {
+	for {
+		c := t.pop(address)
+		if c == nil || c.watcher.silent() {
+			return c
+		}
+		_ = c.Close()
+	}
+}
+
+// pop returns the connection that was used last.
+func (t *Transport) pop(address string) *conn {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all := t.idle[address]
