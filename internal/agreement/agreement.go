@@ -225,28 +225,14 @@ func (s *Service) follow(ctx context.Context) error {
 // keeps what was used, until ctx ends. It always returns nil: while the store
 // fails, everything stays as it is.
 func (s *Service) Run(ctx context.Context) error {
-	poll, flush := time.NewTicker(s.cfg.Poll), time.NewTicker(flushEvery)
-	defer poll.Stop()
-	defer flush.Stop()
-	failing := false
-	for {
-		var err error
-		select {
-		case <-ctx.Done():
-			if err := s.flush(context.WithoutCancel(ctx)); err != nil {
-				s.cfg.Log.Error("tokens that count against agreements are not kept: the store fails", "error", err)
-			}
-			return nil
-		case <-poll.C:
-			err = s.follow(ctx)
-		case <-flush.C:
-			err = s.flush(ctx)
-		}
-		if err != nil && !failing && ctx.Err() == nil {
-			s.cfg.Log.Error("agreements are not followed: the store fails", "error", err)
-		}
-		failing = err != nil
+	const notKept = "tokens that count against agreements are not kept: the store fails"
+	record.Poll(ctx, s.cfg.Log,
+		record.Chore{Every: s.cfg.Poll, Do: s.follow, Fails: "agreements are not followed: the store fails"},
+		record.Chore{Every: flushEvery, Do: s.flush, Fails: notKept})
+	if err := s.flush(context.WithoutCancel(ctx)); err != nil {
+		s.cfg.Log.Error(notKept, "error", err)
 	}
+	return nil
 }
 
 func modelKey(account, model string) record.Key {

@@ -69,29 +69,20 @@ func (s *Service) follow(ctx context.Context) error {
 // Run takes over what other processes change, and drops old requests, until ctx
 // ends. Trouble with the store is tried again.
 func (s *Service) Run(ctx context.Context) error {
-	poll, sweep := time.NewTicker(followEvery), time.NewTicker(dropEvery)
-	defer poll.Stop()
-	defer sweep.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-poll.C:
-			_ = s.follow(ctx) // the next one may come through
-		case <-sweep.C:
-			s.drop(ctx)
-		}
-	}
+	record.Poll(ctx, nil, record.Chore{Every: followEvery, Do: s.follow}, record.Chore{Every: dropEvery, Do: s.drop})
+	return nil
 }
 
 // drop deletes requests that have been final for long.
-func (s *Service) drop(ctx context.Context) {
+func (s *Service) drop(ctx context.Context) error {
 	now := s.now()
+	var errs []error
 	for k, r := range s.requests.All() {
 		if r = r.At(now); r.Final() && now.Sub(r.End) > keep {
-			_ = s.requests.Change(ctx, k.Key, func(*Request, bool) (any, error) { return nil, nil })
+			errs = append(errs, s.requests.Change(ctx, k.Key, func(*Request, bool) (any, error) { return nil, nil }))
 		}
 	}
+	return errors.Join(errs...)
 }
 
 func requestKey(account, id string) record.Key { return record.Key{Account: account, Name: id} }

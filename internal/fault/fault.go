@@ -341,24 +341,13 @@ func (r *Rules) of(account string) []*live {
 // until ctx ends. It always returns nil: while the store fails, everything stays as
 // it is.
 func (r *Rules) Run(ctx context.Context) error {
-	poll := time.NewTicker(r.cfg.Poll)
-	defer poll.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-poll.C:
+	record.Poll(ctx, r.cfg.Log, record.Chore{Every: r.cfg.Poll, Fails: "fault rules are not followed: the store fails", Do: func(ctx context.Context) error {
+		if err := r.all.Follow(ctx); err != nil {
+			return err
 		}
-		err := r.all.Follow(ctx)
-		if err == nil {
-			err = r.prune(ctx)
-		}
-		if err != nil && !failing && ctx.Err() == nil {
-			r.cfg.Log.Error("fault rules are not followed: the store fails", "error", err)
-		}
-		failing = err != nil
-	}
+		return r.prune(ctx)
+	}})
+	return nil
 }
 
 // prune removes rules that have expired.

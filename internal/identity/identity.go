@@ -119,28 +119,10 @@ func (d *Directory) Management() string { return d.management }
 // uses, every minute and at the end, until ctx ends. Trouble with the store is
 // logged, and the directory stays as it was until the store answers again.
 func (d *Directory) Run(ctx context.Context) error {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	flush := time.NewTicker(flushEvery)
-	defer flush.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return d.lastFlush(ctx)
-		case <-flush.C:
-			if err := d.FlushUses(ctx); err != nil && ctx.Err() == nil {
-				d.log.Error("last uses cannot be written; they are tried again", "error", err)
-			}
-			continue
-		case <-tick.C:
-		}
-		err := d.Refresh(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			d.log.Error("the directory of identities cannot be read; its last state stays in force", "error", err)
-		}
-		failing = err != nil
-	}
+	record.Poll(ctx, d.log,
+		record.Chore{Every: pollEvery, Do: d.Refresh, Fails: "the directory of identities cannot be read; its last state stays in force"},
+		record.Chore{Every: flushEvery, Do: d.FlushUses, Fails: "last uses cannot be written; they are tried again"})
+	return d.lastFlush(ctx)
 }
 
 // Changed returns a channel that is closed at the next change of anything that

@@ -110,21 +110,8 @@ func read(rec *record.Record) (*Router, error) {
 // Run follows what other processes change until ctx ends. It always returns nil:
 // while the store fails, everything stays as it is.
 func (s *Service) Run(ctx context.Context) error {
-	poll := time.NewTicker(s.cfg.Poll)
-	defer poll.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-poll.C:
-		}
-		err := s.all.Follow(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			s.cfg.Log.Error("prompt routers are not followed: the store fails", "error", err)
-		}
-		failing = err != nil
-	}
+	record.Poll(ctx, s.cfg.Log, record.Chore{Every: s.cfg.Poll, Do: s.all.Follow, Fails: "prompt routers are not followed: the store fails"})
+	return nil
 }
 
 func key(account, region, id string) record.Key {

@@ -147,9 +147,6 @@ func TestRunFollows(t *testing.T) {
 		if err := a.Create(ctx, router("id", "name"), nothing); err != nil {
 			t.Fatal(err)
 		}
-		records.Fail(errDisk)
-		time.Sleep(time.Second)
-		records.Fail(nil)
 		time.Sleep(time.Second)
 		if _, ok := b.Lookup(account, region, "id"); !ok {
 			t.Error("a router of another process was not seen")

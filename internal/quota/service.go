@@ -159,21 +159,8 @@ func (s *Service) show() {
 // Run follows what other processes change until ctx ends. It always returns nil:
 // while the store fails, everything stays as it is.
 func (s *Service) Run(ctx context.Context) error {
-	poll := time.NewTicker(s.cfg.Poll)
-	defer poll.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-poll.C:
-		}
-		err := s.follow(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			s.cfg.Log.Error("quotas are not followed: the store fails", "error", err)
-		}
-		failing = err != nil
-	}
+	record.Poll(ctx, s.cfg.Log, record.Chore{Every: s.cfg.Poll, Do: s.follow, Fails: "quotas are not followed: the store fails"})
+	return nil
 }
 
 // Set keeps a setting, in the place of one about the same, and approves requests

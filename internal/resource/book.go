@@ -110,26 +110,10 @@ func read(r *record.Record) (*facts, error) {
 // until ctx ends. It always returns nil: while the store fails, the book stays as
 // it is.
 func (b *Book) Run(ctx context.Context) error {
-	poll := time.NewTicker(b.cfg.Poll)
-	defer poll.Stop()
-	sweep := time.NewTicker(sweepEvery)
-	defer sweep.Stop()
-	failing := false
-	for {
-		var err error
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-poll.C:
-			err = b.all.Follow(ctx)
-		case <-sweep.C:
-			err = b.sweep(ctx)
-		}
-		if err != nil && !failing && ctx.Err() == nil {
-			b.cfg.Log.Error("tags and resource policies are not followed: the store fails", "error", err)
-		}
-		failing = err != nil
-	}
+	record.Poll(ctx, b.cfg.Log,
+		record.Chore{Every: b.cfg.Poll, Do: b.all.Follow, Fails: "tags and resource policies are not followed: the store fails"},
+		record.Chore{Every: sweepEvery, Do: b.sweep, Fails: "tags and policies of resources that are gone are not forgotten: the store fails"})
+	return nil
 }
 
 // Resource implements access.Resources. The zero Resource stands for what is no
