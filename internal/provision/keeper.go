@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
@@ -67,25 +68,20 @@ func NewKeeper(cfg KeeperConfig) *Keeper {
 // Run keeps the engine at what the book says until ctx ends. It always returns nil:
 // while the store or an engine fails, everything stays as it is.
 func (k *Keeper) Run(ctx context.Context) error {
-	poll, retry := time.NewTicker(k.cfg.Poll), time.NewTicker(k.cfg.Retry)
-	defer poll.Stop()
+	var following sync.WaitGroup
+	defer following.Wait()
+	following.Go(func() {
+		record.Poll(ctx, k.cfg.Log, record.Chore{Every: k.cfg.Poll, Do: k.cfg.Book.Follow, Fails: "provisioned throughput is not followed: the store fails"})
+	})
+	retry := time.NewTicker(k.cfg.Retry)
 	defer retry.Stop()
-	k.keep(ctx)
-	failing := false
 	for {
+		k.keep(ctx)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-k.cfg.Book.changed:
-			k.keep(ctx)
 		case <-retry.C:
-			k.keep(ctx)
-		case <-poll.C:
-			err := k.cfg.Book.Follow(ctx)
-			if err != nil && !failing && ctx.Err() == nil {
-				k.cfg.Log.Error("provisioned throughput is not followed: the store fails", "error", err)
-			}
-			failing = err != nil
 		}
 	}
 }
