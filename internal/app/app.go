@@ -166,7 +166,7 @@ func (s *state) models(ctx context.Context, log *slog.Logger) error {
 	if s.routers, err = promptrouter.Open(ctx, promptrouter.Config{Records: s.store, Log: log}); err != nil {
 		return err
 	}
-	if s.provisioned, err = provision.Open(ctx, provision.Config{Records: s.store, Units: s.cfg.ProvisionedUnits}); err != nil {
+	if s.provisioned, err = provision.Open(ctx, provision.Config{Records: s.store, Units: s.cfg.ProvisionedUnits, Together: len(s.cfg.Regions) == 0}); err != nil {
 		return err
 	}
 	s.catalog, err = catalog.New(catalog.Options{

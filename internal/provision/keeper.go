@@ -22,7 +22,8 @@ const (
 type KeeperConfig struct {
 	Book   *Book           // required
 	Engine engine.Reserver // required
-	// Target finds the weights of a model in a region. Required.
+	// Target finds the weights of a model in a region; slots are set aside where that
+	// region's calls may be answered. Required.
 	Target func(model, region string) (engine.Target, error)
 	Poll   time.Duration // how often it looks for changes of other processes; 0 means 250 ms
 	Retry  time.Duration // how often it tries again to set aside what it could not; 0 means 5 s
@@ -46,10 +47,13 @@ type Keeper struct {
 type grip struct {
 	weights string
 	mode    engine.Mode
+	region  string
 	units   int
 }
 
-func (g grip) target() engine.Target { return engine.Target{Weights: g.weights, Mode: g.mode} }
+func (g grip) target() engine.Target {
+	return engine.Target{Weights: g.weights, Mode: g.mode, Regions: []string{g.region}}
+}
 
 // NewKeeper returns a Keeper that has set nothing aside.
 func NewKeeper(cfg KeeperConfig) *Keeper {
@@ -168,7 +172,7 @@ func (k *Keeper) hold(ctx context.Context, t *Throughput, model string) (grip, e
 	if err != nil {
 		return grip{}, err
 	}
-	want := grip{target.Weights, target.Mode, t.Units}
+	want := grip{target.Weights, target.Mode, t.Region, t.Units}
 	if k.held[t.ARN()] == want {
 		return want, nil
 	}

@@ -32,6 +32,10 @@ const Kind = "provision/throughput"
 // Provisioned Throughputs across base models": 2.
 const DefaultUnits = 2
 
+// MaxPerRegion is how many throughputs an account may have in a region, those that
+// failed included, which have no units.
+const MaxPerRegion = 100
+
 // Status says where a throughput stands. The words are those of the API.
 type Status string
 
@@ -70,7 +74,8 @@ var (
 	ErrNone = errors.New("provision: no such throughput")
 	// ErrName says that the name is taken in the account and region.
 	ErrName = errors.New("provision: name taken")
-	// ErrUnits says that the account would have more units than its quota.
+	// ErrUnits says that the account would have more units than its quota, or more
+	// throughputs than MaxPerRegion.
 	ErrUnits = errors.New("provision: too many model units")
 	// ErrCommitted says that the commitment is not over.
 	ErrCommitted = errors.New("provision: committed")
@@ -108,9 +113,12 @@ func (t *Throughput) key() record.Key {
 
 // Config is what a Book is made of.
 type Config struct {
-	Records record.Store     // required
-	Units   int              // that an account may have in a region; 0 means DefaultUnits
-	Now     func() time.Time // nil means time.Now
+	Records record.Store // required
+	Units   int          // that an account may have in a region; 0 means DefaultUnits
+	// Together counts the units, and the throughputs, of all regions of an account: where
+	// nobody lists the regions that are served, anybody can make up their names.
+	Together bool
+	Now      func() time.Time // nil means time.Now
 }
 
 // Book holds all throughputs. It is safe for concurrent use.
@@ -231,18 +239,22 @@ func sortByAge(all []Throughput) {
 func (b *Book) Create(ctx context.Context, t Throughput) (Throughput, error) {
 	b.making.Lock()
 	defer b.making.Unlock()
-	units := t.Units
-	for _, o := range b.List(t.Account, t.Region) {
+	units, n := t.Units, 1
+	for k, o := range b.shown.Load().byID {
+		here := k.region == t.Region
 		switch {
-		case o.ID == t.ID && o.Name == t.Name:
-			return o, nil
-		case o.Name == t.Name:
+		case k.account != t.Account || !here && !b.cfg.Together:
+			continue
+		case here && o.ID == t.ID && o.Name == t.Name:
+			return *o, nil
+		case here && o.Name == t.Name:
 			return Throughput{}, ErrName
-		case o.Status != Failed:
+		}
+		if n++; o.Status != Failed {
 			units += o.Units
 		}
 	}
-	if units > b.cfg.Units {
+	if units > b.cfg.Units || n > MaxPerRegion {
 		return Throughput{}, ErrUnits
 	}
 	now := b.cfg.Now().UTC().Truncate(time.Millisecond)

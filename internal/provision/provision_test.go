@@ -312,3 +312,41 @@ func TestLookup(t *testing.T) {
 		}
 	})
 }
+
+// Where regions are not listed, an account has its units once, in whatever regions it
+// calls; and throughputs that failed do not grow without end.
+func TestUnitsEverywhere(t *testing.T) {
+	t.Parallel()
+	in := func(b *provision.Book, region, id string) error {
+		_, err := b.Create(t.Context(), provision.Throughput{Account: account, Region: region, ID: id, Name: id, Units: 2, Model: "a"})
+		return err
+	}
+	for _, together := range []bool{false, true} {
+		b, err := provision.Open(t.Context(), provision.Config{Records: &recordtest.Store{}, Units: 2, Together: together})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := in(b, "us-east-1", "one000000000"); err != nil {
+			t.Fatal(err)
+		}
+		if err := in(b, "eu-made-1", "one000000000"); errors.Is(err, provision.ErrUnits) != together || err != nil && !together {
+			t.Errorf("together %v: %v", together, err)
+		}
+		if err := in(b, "us-east-1", "two000000000"); !errors.Is(err, provision.ErrUnits) {
+			t.Errorf("in the same region: %v", err)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := open(t, &recordtest.Store{}, 2)
+		keep(t, b, &room{})
+		for i := range provision.MaxPerRegion {
+			if err := in(b, region, fmt.Sprintf("%012d", i)); err != nil {
+				t.Fatal(i, err)
+			}
+			synctest.Wait()
+		}
+		if err := in(b, region, "more00000000"); !errors.Is(err, provision.ErrUnits) {
+			t.Errorf("after %d that failed: %v", provision.MaxPerRegion, err)
+		}
+	})
+}

@@ -427,6 +427,24 @@ func TestReserve(t *testing.T) {
 	enginetest.WantCode(t, e.Reserve(t.Context(), engine.Target{Weights: "gone"}, "x", 1), apierr.CodeModelNotReady)
 }
 
+// Slots are set aside where the holder's requests may be answered, and nowhere else.
+func TestReserveRegion(t *testing.T) {
+	t.Parallel()
+	far := &holder{Engine: scripted.New(scripted.Reply{Text: "far"}), free: 9, held: map[string]int{}}
+	near := &holder{Engine: scripted.New(scripted.Reply{Text: "near"}), free: 2, held: map[string]int{}}
+	e := over(t, nil, pool.Server{Name: "far", Engine: far, Region: "us-east-1"}, pool.Server{Name: "near", Engine: near, Region: "eu-central-1"})
+	to := target
+	to.Regions = []string{"eu-central-1"}
+	if err := e.Reserve(t.Context(), to, "x", 2); err != nil || far.held["x"] != 0 || near.held["x"] != 2 {
+		t.Errorf("%v: %d far, %d near", err, far.held["x"], near.held["x"])
+	}
+	enginetest.WantCode(t, e.Reserve(t.Context(), to, "x", 3), apierr.CodeServiceQuotaExceeded)
+	to.Reserved = "x"
+	if text, err := ask(t, e, to, talk(0, 0)); err != nil || text != "near" {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
 // Run runs each engine once, but not a borrowed one, and ends when one fails.
 func TestRun(t *testing.T) {
 	t.Parallel()

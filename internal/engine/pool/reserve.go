@@ -12,7 +12,8 @@ import (
 var _ engine.Reserver = (*Engine)(nil)
 
 // Reserve implements engine.Reserver: slots are set aside one by one, each on the
-// server with the fewest for the holder that still has one. Replacements of the
+// server of the target's regions with the fewest for the holder that still has one.
+// Replacements of the
 // weights set nothing aside. When there are too few in all, everything stays as it
 // was.
 func (e *Engine) Reserve(ctx context.Context, t engine.Target, holder string, n int) error {
@@ -29,7 +30,8 @@ func (e *Engine) Reserve(ctx context.Context, t engine.Target, holder string, n 
 	set := func(i, n int) error {
 		m := p.members[i]
 		r, ok := m.server.Engine.(engine.Reserver)
-		if !ok || m.at.Weights != "" {
+		_, near := m.server.rank(t.Regions)
+		if !ok || m.at.Weights != "" || n > 0 && !near {
 			return errNothing
 		}
 		return r.Reserve(ctx, m.target(t), holder, n)

@@ -98,7 +98,7 @@ func (s *Service) throughputError(err error, id string) error {
 	case errors.Is(err, provision.ErrName):
 		return apierr.Validation("provisionedModelName: the account has provisioned throughput of that name in this region already")
 	case errors.Is(err, provision.ErrUnits):
-		return apierr.QuotaExceeded("modelUnits: an account may have %d model units of provisioned throughput in a region", s.cfg.Throughputs.Units())
+		return apierr.QuotaExceeded("modelUnits: an account may have %d model units of provisioned throughput in a region, and %d provisioned throughputs", s.cfg.Throughputs.Units(), provision.MaxPerRegion)
 	case errors.Is(err, provision.ErrBusy):
 		return apierr.Validation("provisionedModelId: %s is not in service", id)
 	case errors.Is(err, provision.ErrCommitted):
