@@ -116,7 +116,7 @@ for _, b in ipairs(buckets) do
     keep(b)
   elseif b.shape == PERIOD then
     if b.window_now == b.mark then -- what is over counts no more
-      b.n = b.n + b.spent - b.cost
+      b.n = math.max(0, b.n + b.spent - b.cost) -- the server may have lost what was taken
       keep(b)
     end
   else

@@ -161,6 +161,41 @@ func TestServerForgets(t *testing.T) {
 	}
 }
 
+// What is given back for calls that the server forgot makes no room for others.
+func TestServerForgetsUse(t *testing.T) {
+	t.Parallel()
+	c := dial(t, valkeytest.Start(t, ""))
+	clock := quotatest.NewClock()
+	b := New(Config{Client: c, Timeout: time.Minute, Now: clock.Now})
+	day := func() []quota.Charge {
+		k := quota.Key{Account: "111122223333", Model: "m", Kind: quota.TokensDay}
+		return []quota.Charge{{Key: k, Shape: quota.Period, Limit: 100, Window: 24 * time.Hour, Cost: 50}}
+	}
+	running := day()
+	if _, err := b.Take(t.Context(), running); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Do(t.Context(), c.B().Flushall().Build()).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Settle(t.Context(), running); err != nil { // nothing was used
+		t.Fatal(err)
+	}
+	got := 0
+	for range 5 {
+		r, err := b.Take(t.Context(), day())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Charge < 0 {
+			got++
+		}
+	}
+	if got != 2 {
+		t.Errorf("%d calls of 50 tokens were let through, want 2", got)
+	}
+}
+
 // Every key of a call has the same hash slot, whatever the model's name holds.
 func TestHashSlot(t *testing.T) {
 	t.Parallel()
