@@ -61,6 +61,13 @@ func TestTokenBudget(t *testing.T) {
 	)}), "serving_budget.py")
 }
 
+// TestReplicas runs clients/serving_replicas.py: two processes of one slot each, the
+// second of which comes when callers wait.
+func TestReplicas(t *testing.T) {
+	t.Parallel()
+	serving(t, startFor(t, options{config: fmt.Sprintf("engine: {command: %q, slots: 1, replicas: 2}", fakeServer(t, "llama-server"))}), "serving_replicas.py")
+}
+
 // TestLoading runs clients/serving_loading.py: a call waits for a load of 3 s, and not
 // for one of four minutes.
 func TestLoading(t *testing.T) {

@@ -65,11 +65,13 @@ def throttled_once_the_line_is_full():
 
 @case
 def default_retries_bring_every_call_home():
-    answers = burst(runtime, CALLS)
-    equal([code(a) for a in answers if code(a)], [])
-    retried = sum(a[0]["ResponseMetadata"]["RetryAttempts"] > 0 for a in answers)
-    assert retried, "nobody was refused"
-    return f"{retried} of {CALLS} calls were tried again; the last reply came after {max(a[1] for a in answers):.1f} s"
+    for _ in range(5):  # on a busy machine 80 calls take too long to come to be too many
+        answers = burst(runtime, CALLS)
+        equal([code(a) for a in answers if code(a)], [])
+        retried = sum(a[0]["ResponseMetadata"]["RetryAttempts"] > 0 for a in answers)
+        if retried:
+            return f"{retried} of {CALLS} calls were tried again; the last reply came after {max(a[1] for a in answers):.1f} s"
+    raise AssertionError("nobody was refused")
 
 
 def wait(arn):
