@@ -30,6 +30,7 @@ const (
 	DefaultIdleTimeout = 30 * time.Second
 
 	bufferSize  = 1 << 10   // for the answer's head and the framing of its body
+	moreSize    = 8 << 10   // for what comes at once
 	maxHead     = 256 << 10 // bytes of an answer's head
 	maxInterim  = 8         // answers of status 1xx before the real one
 	roomForHead = 512
@@ -57,6 +58,8 @@ type Transport struct {
 	mu    sync.Mutex
 	idle  map[string][]*conn // by address, the one used last at the end
 	timer *time.Timer        // sweeps; nil while nothing is kept
+
+	room sync.Pool // of *[moreSize]byte
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -64,11 +67,17 @@ var _ http.RoundTripper = (*Transport)(nil)
 // conn is a connection. It belongs to one request at a time.
 type conn struct {
 	net.Conn
+	t       *Transport
 	address string
 	r       *bufio.Reader
 	left    int64 // bytes that the head of the answer may still have
 	since   time.Time
 	used    bool // it has carried a whole exchange
+
+	full bool            // the last read filled r's buffer: there is likely more
+	more *[moreSize]byte // what was read beyond it; nil: nothing
+	rest []byte          // of more
+
 	watcher watcher
 }
 
@@ -77,14 +86,35 @@ var (
 	errClosed   = errors.New("the body is closed")
 )
 
-// Read reads for r, within the bound on heads.
-func (c *conn) Read(b []byte) (int, error) {
+// Read reads for r, within the bound on heads. A connection that waits has no
+// buffer but r's small one; when much comes at once, a larger one is borrowed.
+func (c *conn) Read(b []byte) (n int, err error) {
 	if c.left <= 0 {
 		return 0, errLongHead
 	}
-	n, err := c.Conn.Read(b[:min(int64(len(b)), c.left)])
+	b = b[:min(int64(len(b)), c.left)]
+	switch {
+	case c.more != nil:
+	case !c.full:
+		n, err = c.Conn.Read(b)
+		c.left -= int64(n)
+		c.full = n == bufferSize
+		return n, err
+	default:
+		if c.more, _ = c.t.room.Get().(*[moreSize]byte); c.more == nil {
+			c.more = new([moreSize]byte)
+		}
+		n, err = c.Conn.Read(c.more[:])
+		c.full, c.rest = n == moreSize, c.more[:n]
+	}
+	n = copy(b, c.rest)
 	c.left -= int64(n)
-	return n, err
+	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+		c.t.room.Put(c.more)
+		c.more, c.rest = nil, nil
+		return n, err
+	}
+	return n, nil // an error comes again
 }
 
 // RoundTrip implements http.RoundTripper. The request ends with its context, whose
@@ -150,7 +180,7 @@ func (t *Transport) dial(ctx context.Context, address string) (*conn, error) {
 		}
 		return nil, err
 	}
-	c := &conn{Conn: raw, address: address}
+	c := &conn{Conn: raw, t: t, address: address}
 	c.watcher.init(raw)
 	c.r = bufio.NewReaderSize(c, bufferSize)
 	return c, nil
@@ -172,7 +202,7 @@ func (t *Transport) exchange(ctx context.Context, c *conn, head []byte, r *http.
 	if sent != nil && !closed(sent) {
 		return nil, false, fmt.Errorf("send the request: %w", sent)
 	}
-	c.left = maxHead
+	c.left, c.full = maxHead, false
 	if _, err := c.r.Peek(1); err != nil {
 		if sent != nil && !errors.Is(err, errLongHead) {
 			err = sent

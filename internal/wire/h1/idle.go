@@ -93,7 +93,7 @@ func (t *Transport) keep(c *conn) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if c.r.Buffered() > 0 || len(t.idle[c.address]) >= most {
+	if c.r.Buffered() > 0 || c.more != nil || len(t.idle[c.address]) >= most {
 		_ = c.Close()
 		return
 	}
