@@ -142,10 +142,14 @@ func (s *Service) accounted(ctx context.Context, c *call.Call, et engine.Target,
 	}
 }
 
-// counted makes what an engine tells of tokens numbers of tokens: none is below 0,
-// and no more were reused than there are. Quotas, meters and metrics rely on it.
+// maxCount is more tokens than any request has.
+const maxCount = 1 << 30
+
+// counted makes what an engine tells of tokens numbers of tokens: none is below 0 or
+// boundless, and no more were reused than there are. Quotas, meters and metrics rely on
+// it.
 func counted(u *llm.Usage) {
-	u.InputTokens, u.OutputTokens = max(u.InputTokens, 0), max(u.OutputTokens, 0)
+	u.InputTokens, u.OutputTokens = min(max(u.InputTokens, 0), maxCount), min(max(u.OutputTokens, 0), maxCount)
 	u.ReusedTokens = min(max(u.ReusedTokens, 0), u.InputTokens)
 }
 

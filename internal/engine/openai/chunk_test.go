@@ -1,6 +1,7 @@
 package openai
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 
@@ -47,7 +48,8 @@ func TestQuick(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{plainChunk, `{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}`, `{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3}}`, `{"error":{"code":1}}`, `{"error":"x"}`, `[]`, `{`, `null`} {
+	for _, s := range []string{plainChunk, `{"choices":[{"delta":{"tool_calls":[{"index":0}]}}]}`, `{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":3}}`, `{"error":{"code":1}}`, `{"error":"x"}`,
+		`{"choices":[],"usage":{"prompt_tokens":-9,"completion_tokens":3}}`, `{"usage":{"prompt_tokens":9,"completion_tokens":3,"prompt_tokens_details":{"cached_tokens":99}}}`, `[]`, `{`, `null`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -56,10 +58,11 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		var ev event
-		if json.Unmarshal(data, &ev) != nil {
+		if json.Unmarshal(data, &ev) != nil || otherwise(data) {
 			return // the fast way takes more than JSON allows
 		}
 		slow.take(&ev)
+		slow.doubt()
 		if slow.text != c.text || slow.thought != c.thought || slow.finish != c.finish {
 			t.Errorf("%s: %+v, slowly %+v", data, c, slow)
 		}
@@ -67,6 +70,18 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%s: usage %+v, slowly %+v", data, c.usage, slow.usage)
 		}
 	})
+}
+
+// otherwise reports whether a key stands there in other letters than servers write it:
+// encoding/json reads those too.
+func otherwise(data []byte) bool {
+	folded := bytes.ToLower(bytes.ToUpper(data))
+	for _, key := range []string{"choices", "usage", "text", "finish_reason", "delta", "content", "reasoning_content", "reasoning", "prompt_tokens", "completion_tokens"} {
+		if q := []byte(`"` + key + `"`); bytes.Count(folded, q) != bytes.Count(data, q) {
+			return true
+		}
+	}
+	return false
 }
 
 // A plain token costs its text and nothing else.
