@@ -40,6 +40,7 @@ type hold struct {
 	charges  [3 * kinds]Charge // of the account, the principal and the profile
 	n        int
 	burndown int64
+	input    int64 // tokens that were taken for the input
 }
 
 // cost is what a call takes at most.
@@ -57,7 +58,7 @@ func (g *Gate) take(ctx context.Context, c *call.Call, t *catalog.Target, n cost
 	}
 	p := g.Quotas.plan(planKey{c.Principal.Account, c.Region, model})
 	h := g.Quotas.hold()
-	h.burndown = Burndown(t.Model.ID)
+	h.burndown, h.input = Burndown(t.Model.ID), n.input
 	k := Key{Account: c.Principal.Account, Region: c.Region, Model: model}
 	if t.Reserved == "" { // an account's quotas are of on-demand calls
 		h.add(k, &p.whole, n)
@@ -179,10 +180,19 @@ func (g Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *l
 				g.settle(ctx, h, 0, 0)
 				return
 			}
-			g.settle(ctx, h, c.Usage.InputTokens-c.Usage.CacheRead, c.Usage.OutputTokens)
+			g.settle(ctx, h, h.read(&c.Usage), c.Usage.OutputTokens)
 		}()
 		events(yield)
 	}
+}
+
+// read is how many tokens of input count. A server may tell them at the end alone: who
+// breaks the reply off before gets nothing back of what was taken for them.
+func (h *hold) read(u *llm.Usage) int {
+	if u.InputTokens == 0 && u.OutputTokens > 0 {
+		return int(h.input)
+	}
+	return u.InputTokens - u.CacheRead
 }
 
 // begin takes what a reply may cost. What it needs on the stack is not held while

@@ -163,6 +163,7 @@ func TestGateSettles(t *testing.T) {
 		{"burndown", "anthropic.claude-sonnet-4-20250514-v1:0", llm.Usage{InputTokens: 15, OutputTokens: 5}, "", nil, 3},
 		{"cache point", model, llm.Usage{InputTokens: 115, OutputTokens: 5, CacheRead: 100}, "", nil, 5},
 		{"failure", model, llm.Usage{}, "", errors.New("engine fails"), 100},
+		{"broken off before the input was told", model, llm.Usage{OutputTokens: 5}, "", nil, 1},
 		{"a cache in vain", model, llm.Usage{InputTokens: 15, OutputTokens: 5}, call.CacheMiss, nil, 5},
 		{"a cache", model, llm.Usage{InputTokens: 15, OutputTokens: 5}, call.CacheHit, nil, 100},
 		{"another call", model, llm.Usage{InputTokens: 15, OutputTokens: 5}, call.CacheCoalesced, nil, 100},
