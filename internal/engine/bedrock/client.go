@@ -88,7 +88,10 @@ func serverErrorOf(status int, name string, body []byte) *serverError {
 		name = after
 	}
 	name, _, _ = strings.Cut(name, ":")
-	e := &serverError{Status: status, Origin: b.Original}
+	e := &serverError{Status: status}
+	if b.Original >= 100 && b.Original <= 599 {
+		e.Origin = b.Original
+	}
 	for _, c := range codes() {
 		if strings.EqualFold(c, name) {
 			e.Code = c

@@ -10,9 +10,11 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/outcrop/outcrop/internal/secret"
 )
@@ -23,6 +25,7 @@ import (
 const (
 	maxAnswer = 64 << 20
 	maxError  = 64 << 10
+	maxAfter  = 300 // seconds that a server may send callers away for
 )
 
 // client talks to one server.
@@ -59,8 +62,9 @@ func (e unreached) Unwrap() error { return e.error }
 // tell of the server's inside, so only these facts of it are kept.
 type serverError struct {
 	Status          int
-	TooLong         bool // the prompt and the output limit do not fit the context
-	Prompt, Context int  // tokens, when TooLong and told
+	TooLong         bool          // the prompt and the output limit do not fit the context
+	Prompt, Context int           // tokens, when TooLong and told
+	After           time.Duration // Retry-After; 0 when not told
 }
 
 func (e *serverError) Error() string { return fmt.Sprintf("the server answered %d", e.Status) }
@@ -88,7 +92,7 @@ func serverErrorOf(status int, body []byte) *serverError {
 	if len(outer.Error) > 0 && json.Unmarshal(outer.Error, &d) != nil {
 		_ = json.Unmarshal(outer.Error, &d.Message) // a text, or nothing that is known
 	}
-	if status == 0 && json.Unmarshal(d.Code, &e.Status) != nil {
+	if status == 0 && (json.Unmarshal(d.Code, &e.Status) != nil || e.Status < 100 || e.Status > 599) {
 		e.Status = http.StatusInternalServerError
 	}
 	about := strings.ToLower(d.Type + " " + string(d.Code) + " " + d.Message)
@@ -212,5 +216,9 @@ func readError(resp *http.Response) error {
 	if err != nil {
 		return fmt.Errorf("answer %d: %w", resp.StatusCode, err)
 	}
-	return serverErrorOf(resp.StatusCode, b)
+	e := serverErrorOf(resp.StatusCode, b)
+	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
+		e.After = min(time.Duration(s), maxAfter) * time.Second
+	}
+	return e
 }

@@ -71,9 +71,13 @@ func (u *upstream) refusal(se *serverError) error {
 	case se.TooLong, se.Status == http.StatusRequestEntityTooLarge:
 		return apierr.Validation("Input is too long for requested model.").WithCause(se)
 	case se.Status == http.StatusTooManyRequests:
-		return apierr.Throttling("Too many requests: the server of this model takes no more now. Try again later.").WithCause(se)
+		e := apierr.Throttling("Too many requests: the server of this model takes no more now. Try again later.").WithCause(se)
+		e.RetryAfter = se.After
+		return e
 	case se.Status == http.StatusServiceUnavailable, se.Status == http.StatusNotFound, se.Status == http.StatusBadGateway:
-		return notReady(u.id, se)
+		e := notReady(u.id, se)
+		e.RetryAfter = se.After
+		return e
 	case se.Status == http.StatusGatewayTimeout, se.Status == http.StatusRequestTimeout:
 		return apierr.ModelTimeout("The model's server did not answer in time. Try again.").WithCause(se)
 	case se.Status == http.StatusUnauthorized, se.Status == http.StatusForbidden:

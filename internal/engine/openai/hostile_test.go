@@ -62,8 +62,9 @@ func TestHostileStreams(t *testing.T) {
 		"an error at first": {func(w http.ResponseWriter, _ *http.Request) {
 			send(w, `{"error":{"message":"quotes the prompt","code":429}}`)
 		}, "", apierr.CodeThrottling, false},
-		"an error later": {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, `{"error":"quotes the prompt"}`) }, "tok ", apierr.CodeModelStreamError, false},
-		"a page":         {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>quotes the prompt</html>\n") }, "", apierr.CodeModelError, false},
+		"an error later":        {func(w http.ResponseWriter, _ *http.Request) { send(w, tokenEvent, `{"error":"quotes the prompt"}`) }, "tok ", apierr.CodeModelStreamError, false},
+		"an error of no status": {func(w http.ResponseWriter, _ *http.Request) { send(w, `{"error":{"message":"x","code":-2147483649}}`) }, "", apierr.CodeModelError, false},
+		"a page":                {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>quotes the prompt</html>\n") }, "", apierr.CodeModelError, false},
 		"a line of 100 MB": {func(w http.ResponseWriter, r *http.Request) {
 			send(w, tokenEvent)
 			fmt.Fprint(w, "data: ")
@@ -158,6 +159,7 @@ func TestAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := startFake(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "900000000000")
 				w.WriteHeader(c.status)
 				fmt.Fprint(w, c.body)
 			})
@@ -168,6 +170,9 @@ func TestAnswers(t *testing.T) {
 				if strings.Contains(cause.Error(), "quotes the prompt") {
 					t.Errorf("the error holds what the server said: %v", cause)
 				}
+			}
+			if e, _ := errors.AsType[*apierr.Error](err); (c.code == apierr.CodeThrottling || c.code == apierr.CodeModelNotReady) != (e.RetryAfter == 5*time.Minute) {
+				t.Errorf("try again after %v", e.RetryAfter)
 			}
 			if e, _ := errors.AsType[*apierr.Error](err); c.code == apierr.CodeModelError && c.status != 200 && e.OriginalStatus != c.status {
 				t.Errorf("original status %d, want %d", e.OriginalStatus, c.status)
