@@ -153,15 +153,18 @@ func (s *Server) files(w *catalog.Weights) ([]string, bool) {
 	return names, true
 }
 
-// epoch names what replies depend on beside weights and requests. How much a machine
-// does at a time is no part of it: servers that share a store need not be alike.
+// epoch names what replies depend on beside weights and requests: another build may
+// tell models of tools and documents in other words. How much a machine does at a time
+// is no part of it: servers that share a store need not be alike.
 func (s *Server) epoch() (string, error) {
+	v := Program{}.Version()
 	b, err := json.Marshal(struct {
+		Build      []string
 		Command    string
 		MaxContext int
 		StandIns   *bool
 		Upstreams  []Upstream
-	}{s.cfg.Engine.Command, s.cfg.Engine.MaxContext, s.cfg.StandIns, s.cfg.Upstreams})
+	}{[]string{v.Version, v.Commit, v.Engine}, s.cfg.Engine.Command, s.cfg.Engine.MaxContext, s.cfg.StandIns, s.cfg.Upstreams})
 	if err != nil {
 		return "", fmt.Errorf("name the settings of engines: %w", err)
 	}
