@@ -40,7 +40,7 @@ type Book struct {
 // Config of a Book.
 type Config struct {
 	Running func() int      // calls that are being answered; required
-	Engine  engine.Reporter // nil: the engine has no processes
+	Engine  engine.Reporter // nil: the engine has no processes; its lines are told when it is an engine.Liner
 }
 
 // New returns an empty Book.
@@ -77,6 +77,9 @@ func New(c Config) *Book {
 	)
 	if c.Engine != nil {
 		b.registry.MustRegister(newProcesses(c.Engine))
+	}
+	if l, ok := c.Engine.(engine.Liner); ok {
+		b.registry.MustRegister(newLines(l))
 	}
 	return b
 }

@@ -1,11 +1,13 @@
 package metrics_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
@@ -13,12 +15,21 @@ import (
 	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/edge/metrics"
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
 type reporting []engine.Process
 
 func (r reporting) Processes() []engine.Process { return r }
+
+// lined is an engine that also tells of its lines.
+type lined struct {
+	reporting
+	lines []engine.Line
+}
+
+func (l lined) Lines() []engine.Line { return l.lines }
 
 func page(t *testing.T, b *metrics.Book) string {
 	t.Helper()
@@ -75,6 +86,64 @@ func TestPage(t *testing.T) {
 		if !strings.Contains(text, want+"\n") && !strings.Contains(text, "\n"+want) {
 			t.Errorf("the page lacks %s", want)
 		}
+	}
+	problems, err := promlint.New(strings.NewReader(text)).Lint()
+	if err != nil || len(problems) > 0 {
+		t.Errorf("%v, %v", problems, err)
+	}
+}
+
+// What the lines before slots come to stands on the page of an engine that has them.
+func TestLines(t *testing.T) {
+	t.Parallel()
+	slots := limit.NewSlots(limit.SlotsConfig{N: 2, MaxQueue: 1, Tokens: 100, Most: 50})
+	if err := slots.Reserve("holder", 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slots.Acquire(t.Context(), limit.Ask{Tokens: 40}); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, leave := context.WithCancel(t.Context())
+		done := make(chan error)
+		go func() {
+			_, err := slots.Acquire(ctx, limit.Ask{Tokens: 1})
+			done <- err
+		}()
+		synctest.Wait()
+		if _, err := slots.Acquire(ctx, limit.Ask{Tokens: 1}); err == nil {
+			t.Error("nobody was refused")
+		}
+		leave()
+		<-done
+	})
+	text := page(t, metrics.New(metrics.Config{Running: func() int { return 0 }, Engine: lined{lines: []engine.Line{
+		{Weights: "w", Mode: engine.Chat, Stats: slots.Stats()},
+		{Weights: "w@far", Mode: engine.Chat, Stats: limit.Stats{Late: 3, Waits: limit.Waits{Counts: [19]uint64{0: 2, 10: 1, 18: 1}, Sum: 200 * time.Second}}},
+	}}}))
+	for _, want := range []string{
+		`outcrop_slot_asks_total{mode="chat",result="granted",weights="w"} 1`,
+		`outcrop_slot_asks_total{mode="chat",result="full",weights="w"} 1`,
+		`outcrop_slot_asks_total{mode="chat",result="left",weights="w"} 1`,
+		`outcrop_slot_asks_total{mode="chat",result="late",weights="w"} 0`,
+		`outcrop_slot_asks_total{mode="chat",result="late",weights="w@far"} 3`,
+		`outcrop_slot_wait_seconds_bucket{mode="chat",weights="w",le="0.001"} 1`,
+		`outcrop_slot_wait_seconds_bucket{mode="chat",weights="w@far",le="0.512"} 2`,
+		`outcrop_slot_wait_seconds_bucket{mode="chat",weights="w@far",le="1.024"} 3`,
+		`outcrop_slot_wait_seconds_bucket{mode="chat",weights="w@far",le="131.072"} 3`,
+		`outcrop_slot_wait_seconds_bucket{mode="chat",weights="w@far",le="+Inf"} 4`,
+		`outcrop_slot_wait_seconds_sum{mode="chat",weights="w@far"} 200`,
+		`outcrop_queue_ahead_bucket{mode="chat",weights="w",le="0"} 1`,
+		`outcrop_slots_reserved{mode="chat",weights="w"} 1`,
+		`outcrop_slot_tokens{mode="chat",weights="w"} 40`,
+		`outcrop_slot_tokens_limit{mode="chat",weights="w"} 100`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("the page lacks %s", want)
+		}
+	}
+	if strings.Contains(text, `outcrop_slot_tokens_limit{mode="chat",weights="w@far"}`) {
+		t.Error("a limit where there is none")
 	}
 	problems, err := promlint.New(strings.NewReader(text)).Lint()
 	if err != nil || len(problems) > 0 {

@@ -106,6 +106,7 @@ var (
 	_ engine.Engine   = (*Engine)(nil)
 	_ engine.Prober   = (*Engine)(nil)
 	_ engine.Reserver = (*Engine)(nil)
+	_ engine.Liner    = (*Engine)(nil)
 )
 
 // upstream is a model in use.
@@ -234,6 +235,15 @@ func (e *Engine) Reserve(_ context.Context, t engine.Target, holder string, n in
 		return err
 	}
 	return u.slots.Reserve(holder, n)
+}
+
+// Lines implements engine.Liner.
+func (e *Engine) Lines() []engine.Line {
+	out := make([]engine.Line, 0, len(e.upstreams))
+	for id, u := range e.upstreams {
+		out = append(out, engine.Line{Weights: id, Mode: u.c.Mode, Stats: u.slots.Stats()})
+	}
+	return out
 }
 
 // Probe implements engine.Prober: any answer but one of a server in trouble is a

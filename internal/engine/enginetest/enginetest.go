@@ -98,6 +98,7 @@ func Run(t *testing.T, start func(t *testing.T) Subject) {
 		{"SlowReader", s.slowReader},
 		{"Concurrent", s.concurrent},
 		{"Reserves", s.reserves},
+		{"Lines", s.lines},
 		{"MissingWeights", s.missingWeights},
 		{"DeathMidStream", s.deathMidStream},
 		{"Info", s.info},

@@ -2,7 +2,10 @@ package llamacpp
 
 import "github.com/outcrop/outcrop/internal/engine"
 
-var _ engine.Reporter = (*Engine)(nil)
+var (
+	_ engine.Reporter = (*Engine)(nil)
+	_ engine.Liner    = (*Engine)(nil)
+)
 
 // Processes implements engine.Reporter.
 func (e *Engine) Processes() []engine.Process {
@@ -16,6 +19,17 @@ func (e *Engine) Processes() []engine.Process {
 			Restarts: s.Restarts, Safe: s.Safe, Build: s.Build, Err: s.Err,
 		}
 		out = append(out, p)
+	}
+	return out
+}
+
+// Lines implements engine.Liner.
+func (e *Engine) Lines() []engine.Line {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	out := make([]engine.Line, 0, len(e.models))
+	for k, m := range e.models {
+		out = append(out, engine.Line{Weights: k.weights, Mode: k.mode, Stats: m.slots.Stats()})
 	}
 	return out
 }

@@ -136,6 +136,7 @@ type Engine struct {
 var (
 	_ engine.Engine   = (*Engine)(nil)
 	_ engine.Reserver = (*Engine)(nil)
+	_ engine.Liner    = (*Engine)(nil)
 )
 
 // upstream is a server in use.
@@ -242,6 +243,15 @@ func (e *Engine) Reserve(_ context.Context, t engine.Target, holder string, n in
 		return apierr.ModelNotReady("The model %q is not ready: no server is configured for it.", t.Weights)
 	}
 	return u.slots.Reserve(holder, n)
+}
+
+// Lines implements engine.Liner.
+func (e *Engine) Lines() []engine.Line {
+	out := make([]engine.Line, 0, len(e.upstreams))
+	for id, u := range e.upstreams {
+		out = append(out, engine.Line{Weights: id, Mode: u.c.Mode, Stats: u.slots.Stats()})
+	}
+	return out
 }
 
 // find returns the server of some weights and what is known of it.

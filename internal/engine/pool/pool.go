@@ -105,6 +105,7 @@ type Engine struct {
 var (
 	_ engine.Engine   = (*Engine)(nil)
 	_ engine.Reporter = (*Engine)(nil)
+	_ engine.Liner    = (*Engine)(nil)
 	_ engine.Ranker   = (*Engine)(nil)
 	_ engine.Painter  = (*Engine)(nil)
 )
@@ -264,6 +265,10 @@ func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error)
 // WEIGHTS@SERVER.
 func (e *Engine) Processes() []engine.Process {
 	now := time.Now()
+	waiting := map[string]int{}
+	for _, l := range e.Lines() {
+		waiting[l.Weights] += l.Waiting
+	}
 	var all []engine.Process
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -273,9 +278,11 @@ func (e *Engine) Processes() []engine.Process {
 				continue
 			}
 			row := engine.Process{
-				Weights: id + "@" + m.server.Name, Mode: p.mode, State: engine.Ready, Since: m.server.since,
+				Weights: m.row(id), Mode: p.mode, State: engine.Ready, Since: m.server.since,
 				Slots: m.server.Concurrent, Busy: m.calls,
 			}
+			row.Waiting = waiting[row.Weights]
+			row.Busy = max(row.Busy-row.Waiting, 0)
 			switch {
 			case m.server.left(now):
 				row.State, row.Err = engine.Failed, m.server.why
@@ -288,3 +295,27 @@ func (e *Engine) Processes() []engine.Process {
 	slices.SortFunc(all, func(a, b engine.Process) int { return strings.Compare(a.Weights, b.Weights) })
 	return all
 }
+
+// Lines implements engine.Liner: a row for each server of each pool, called as in
+// Processes. A borrowed engine tells of its own.
+func (e *Engine) Lines() []engine.Line {
+	var all []engine.Line
+	for id, p := range e.pools {
+		for _, m := range p.members {
+			l, ok := m.server.Engine.(engine.Liner)
+			if !ok || m.server.Borrowed {
+				continue
+			}
+			for _, line := range l.Lines() {
+				if line.Weights == m.weights {
+					line.Weights = m.row(id)
+					all = append(all, line)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// row is what the member of a pool is called in Processes and Lines.
+func (m *member) row(pool string) string { return pool + "@" + m.server.Name }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -16,6 +17,7 @@ import (
 	"github.com/outcrop/outcrop/internal/engine/enginetest"
 	"github.com/outcrop/outcrop/internal/engine/pool"
 	"github.com/outcrop/outcrop/internal/engine/scripted"
+	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
@@ -373,6 +375,41 @@ func TestProcesses(t *testing.T) {
 	}
 	if all := e.Processes(); all[0].State == all[1].State {
 		t.Errorf("%+v", all)
+	}
+}
+
+// lined is an engine with a line of its own before each of two weights.
+type lined struct {
+	*scripted.Engine
+	waiting int
+}
+
+// Lines implements engine.Liner.
+func (l lined) Lines() []engine.Line {
+	return []engine.Line{
+		{Weights: "w", Mode: engine.Chat, Stats: limit.Stats{Waiting: l.waiting}},
+		{Weights: "x", Mode: engine.Chat, Stats: limit.Stats{Waiting: 100}},
+	}
+}
+
+// The line of each server is told under its name, and that of a borrowed engine,
+// which tells of it itself, is not.
+func TestLines(t *testing.T) {
+	t.Parallel()
+	e := over(t, func(c *pool.Config) { c.Modes = map[string]engine.Mode{"w": engine.Chat} },
+		pool.Server{Name: "a", Engine: lined{scripted.New(), 3}}, pool.Server{Name: "b", Engine: lined{scripted.New(), 4}},
+		pool.Server{Name: "c", Engine: lined{scripted.New(), 5}, Borrowed: true}, says("d"))
+	got := map[string]int{}
+	for _, l := range e.Lines() {
+		got[l.Weights] += l.Waiting
+	}
+	if want := map[string]int{"w@a": 3, "w@b": 4}; !maps.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+	for _, p := range e.Processes() {
+		if p.Waiting != got[p.Weights] || p.Busy != 0 {
+			t.Errorf("%+v", p)
+		}
 	}
 }
 

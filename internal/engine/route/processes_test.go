@@ -22,8 +22,16 @@ func (r reporting) Processes() (all []engine.Process) {
 	return all
 }
 
-// What several engines tell of their processes is one list; one that serves two
-// weights tells once, and one without processes nothing.
+// Lines implements engine.Liner.
+func (r reporting) Lines() (all []engine.Line) {
+	for _, n := range r.names {
+		all = append(all, engine.Line{Weights: n})
+	}
+	return all
+}
+
+// What several engines tell of their processes and lines is one list; one that
+// serves two weights tells once, and one without them nothing.
 func TestProcesses(t *testing.T) {
 	t.Parallel()
 	local, far := &reporting{scripted.New(), []string{"b", "d"}}, &reporting{scripted.New(), []string{"a", "c"}}
@@ -34,6 +42,9 @@ func TestProcesses(t *testing.T) {
 	}
 	if got != "abcd" {
 		t.Errorf("processes of %q", got)
+	}
+	if all := e.Lines(); len(all) != 4 {
+		t.Errorf("%+v", all)
 	}
 	if all := route.New(scripted.New(), nil).Processes(); len(all) != 0 {
 		t.Errorf("%+v", all)

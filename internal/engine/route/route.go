@@ -24,6 +24,7 @@ type Engine struct {
 var (
 	_ engine.Engine   = (*Engine)(nil)
 	_ engine.Reporter = (*Engine)(nil)
+	_ engine.Liner    = (*Engine)(nil)
 	_ engine.Reserver = (*Engine)(nil)
 	_ engine.Ranker   = (*Engine)(nil)
 	_ engine.Painter  = (*Engine)(nil)
@@ -109,6 +110,17 @@ func (e *Engine) Processes() []engine.Process {
 	slices.SortStableFunc(all, func(a, b engine.Process) int {
 		return cmp.Or(strings.Compare(a.Weights, b.Weights), strings.Compare(string(a.Mode), string(b.Mode)))
 	})
+	return all
+}
+
+// Lines implements engine.Liner with what those engines tell that have lines.
+func (e *Engine) Lines() []engine.Line {
+	var all []engine.Line
+	for _, one := range e.engines() {
+		if l, ok := one.(engine.Liner); ok {
+			all = append(all, l.Lines()...)
+		}
+	}
 	return all
 }
 
