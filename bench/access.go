@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/outcrop/outcrop/bench/internal/stats"
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
@@ -96,13 +97,13 @@ func (a accessRun) measure(ctx context.Context, s *section) (err error) {
 		without, with, added = append(without, r[0]), append(with, r[1]), append(added, r[1]-r[0])
 	}
 	s.Note = "Converse over one connection, the two callers in turn; median of rounds, " + rounds.String() + "."
-	s.add(figure{Name: "latency p50 of the account's root, without policies", Unit: "µs", Value: median(without)})
-	s.add(figure{Name: "latency p50 of a user with 50 policies of three statements", Unit: "µs", Value: median(with)})
-	f := figure{Name: "added by the policies, p50", Unit: "µs", Value: median(added), Bound: 60}
+	s.Add(figure{Name: "latency p50 of the account's root, without policies", Unit: "µs", Value: stats.Median(without)})
+	s.Add(figure{Name: "latency p50 of a user with 50 policies of three statements", Unit: "µs", Value: stats.Median(with)})
+	f := figure{Name: "added by the policies, p50", Unit: "µs", Value: stats.Median(added), Bound: 60}
 	if len(added) >= 5 {
-		f.Interval = new(interval(added))
+		f.Interval = new(stats.Interval(added))
 	}
-	s.add(f)
+	s.Add(f)
 	return nil
 }
 

@@ -18,6 +18,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/outcrop/outcrop/bench/internal/report"
+	"github.com/outcrop/outcrop/bench/internal/wire"
 	"github.com/outcrop/outcrop/internal/engine/sandbox"
 )
 
@@ -148,36 +150,6 @@ func TestFlags(t *testing.T) {
 	}
 }
 
-func TestStatistics(t *testing.T) {
-	t.Parallel()
-	v := []float64{3, 1, 2, 4}
-	if got := median(v); got != 2.5 {
-		t.Errorf("median %v, want 2.5", got)
-	}
-	if diff := cmp.Diff([]float64{3, 1, 2, 4}, v); diff != "" {
-		t.Errorf("median changed its argument:\n%s", diff)
-	}
-	if got := quantile([]float64{0, 10}, 0.99); math.Abs(got-9.9) > 1e-9 {
-		t.Errorf("quantile %v, want 9.9", got)
-	}
-	if got := quantile(nil, 0.5); !math.IsNaN(got) {
-		t.Errorf("quantile of nothing is %v", got)
-	}
-	if got := interval([]float64{5, 5, 5}); got != [2]float64{5, 5} {
-		t.Errorf("interval of equal values is %v", got)
-	}
-	many := make([]float64, 101)
-	for i := range many {
-		many[i] = float64(i)
-	}
-	if got := interval(many); got[0] < 30 || got[0] > 49 || got[1] < 51 || got[1] > 70 {
-		t.Errorf("interval of 0..100 is %v", got)
-	}
-	if diff := cmp.Diff([]float64{1, 2000}, micros([]time.Duration{2 * time.Millisecond, time.Microsecond})); diff != "" {
-		t.Error(diff)
-	}
-}
-
 func TestTakeKeepsTheCalmest(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -229,52 +201,6 @@ func TestForeign(t *testing.T) {
 	}
 }
 
-func TestNumber(t *testing.T) {
-	t.Parallel()
-	for v, want := range map[float64]string{
-		0.97: "0.970", 12.34: "12.3", 123.4: "123", 12345.6: "12,346", -1234567: "-1,234,567", 100: "100", 5: "5", math.NaN(): "none",
-	} {
-		if got := number(v); got != want {
-			t.Errorf("number(%v) = %q, want %q", v, got, want)
-		}
-	}
-}
-
-func TestRewrite(t *testing.T) {
-	t.Parallel()
-	s := section{
-		ID: "startup", Command: "go run ./bench -startup", Machine: "2 vCPUs", Load: "0.10",
-		Time: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
-		Figures: []figure{
-			{Name: "start", Value: 120, Unit: "ms", Bound: 100, Interval: &[2]float64{110, 130}},
-			{Name: "ratio", Value: 0.98, Bound: 0.97, Least: true, Note: "median"},
-		},
-	}
-	doc := "# Title\n\n<!-- bench:startup -->\nold\n<!-- /bench:startup -->\nend\n"
-	got, err := rewrite([]byte(doc), []section{s})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := "# Title\n\n<!-- bench:startup -->\n" +
-		"`go run ./bench -startup`, 2026-01-02, 2 vCPUs, load average before the run 0.10.\n\n" +
-		"| figure | value | 95 % interval | target | met | remark |\n|---|---:|---|---|---|---|\n" +
-		"| start | 120 ms | 110 to 130 | ≤ 100 ms | **no** |  |\n" +
-		"| ratio | 0.980 |  | ≥ 0.970 | yes | median |\n" +
-		"<!-- /bench:startup -->\nend\n"
-	if diff := cmp.Diff(want, string(got)); diff != "" {
-		t.Error(diff)
-	}
-	if again, err := rewrite(got, []section{s}); err != nil || !bytes.Equal(again, got) {
-		t.Errorf("a second write changed the document: %v", err)
-	}
-	if s.missed() != 1 {
-		t.Errorf("%d targets missed, want 1", s.missed())
-	}
-	if _, err := rewrite([]byte("# Title\n"), []section{s}); err == nil {
-		t.Error("a document without a place for the figures was taken")
-	}
-}
-
 // The document must have a place for the figures of each part.
 func TestDocumentHasPlaces(t *testing.T) {
 	t.Parallel()
@@ -287,7 +213,7 @@ func TestDocumentHasPlaces(t *testing.T) {
 	for _, p := range o.parts("") {
 		all = append(all, section{ID: p.id})
 	}
-	if _, err := rewrite(doc, all); err != nil {
+	if _, err := report.Rewrite(doc, all); err != nil {
 		t.Error(err)
 	}
 }
@@ -304,100 +230,6 @@ func TestParseBenchmarks(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, parseBenchmarks([]byte(out))); diff != "" {
 		t.Error(diff)
-	}
-}
-
-// answer serves one connection with a canned answer per request of one byte.
-func answer(t *testing.T, text string) *wire {
-	t.Helper()
-	ours, theirs := net.Pipe()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		defer theirs.Close() //nolint:errcheck // a pipe
-		one := make([]byte, 1)
-		for {
-			if _, err := theirs.Read(one); err != nil {
-				return
-			}
-			if _, err := io.WriteString(theirs, text); err != nil {
-				return
-			}
-		}
-	}()
-	w := newWire(ours)
-	t.Cleanup(func() { w.close(); <-done })
-	return w
-}
-
-func TestWire(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		answer string
-		status int
-		pieces []string
-		fails  bool
-	}{
-		"length":        {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello", 200, []string{"hello"}, false},
-		"chunks":        {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA\r\n0123456789\r\n0\r\n\r\n", 200, []string{"hello", "0123456789"}, false},
-		"refused":       {"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\n{}", 403, []string{"{}"}, false},
-		"no status":     {"HTTP/1.1 abc\r\n\r\n", 0, nil, true},
-		"short line":    {"HTTP\r\n", 0, nil, true},
-		"bad length":    {"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", 200, nil, true},
-		"bad chunk":     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n", 200, nil, true},
-		"chunk too big": {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7fffffff\r\n", 200, nil, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := answer(t, test.answer)
-			for range 2 { // the connection is good for another request
-				var pieces []string
-				status, err := w.do([]byte("x"), func(p []byte) error {
-					pieces = append(pieces, string(p))
-					return nil
-				})
-				if status != test.status || (err != nil) != test.fails {
-					t.Fatalf("status %d, error %v", status, err)
-				}
-				if test.fails {
-					return
-				}
-				if diff := cmp.Diff(test.pieces, pieces); diff != "" {
-					t.Error(diff)
-				}
-			}
-		})
-	}
-}
-
-func TestCutter(t *testing.T) {
-	t.Parallel()
-	frame := func(n byte) string { return "\x00\x00\x00" + string(n) + strings.Repeat("f", int(n)-4) }
-	for name, test := range map[string]struct {
-		end    func([]byte) int
-		pieces []string
-		want   []string
-	}{
-		"lines":            {lineEnd, []string{"a\nb", "c\n", "d"}, []string{"a\n", "bc\n"}},
-		"frame in one":     {frameEnd, []string{frame(16)}, []string{frame(16)}},
-		"frames together":  {frameEnd, []string{frame(16) + frame(20)}, []string{frame(16), frame(20)}},
-		"frame in pieces":  {frameEnd, []string{frame(16)[:2], frame(16)[2:9], frame(16)[9:]}, []string{frame(16)}},
-		"one and a half":   {frameEnd, []string{frame(16) + frame(20)[:7], frame(20)[7:]}, []string{frame(16), frame(20)}},
-		"length too small": {frameEnd, []string{"\x00\x00\x00\x03abcdefghijklmnop"}, nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c := cutter{end: test.end}
-			var got []string
-			for _, p := range test.pieces {
-				if err := c.add([]byte(p), func(u []byte) error { got = append(got, string(u)); return nil }); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Error(diff)
-			}
-		})
 	}
 }
 
@@ -457,4 +289,27 @@ func TestRatesNeedWholeReplies(t *testing.T) {
 	if _, err := rate(2, 8, func() *reply { return &reply{network: "tcp", address: "127.0.0.1:0"} }); err == nil {
 		t.Error("streams that failed have a rate")
 	}
+}
+
+// answer serves one connection with a canned answer per request of one byte.
+func answer(t *testing.T, text string) *wire.Conn {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer theirs.Close() //nolint:errcheck // a pipe
+		one := make([]byte, 1)
+		for {
+			if _, err := theirs.Read(one); err != nil {
+				return
+			}
+			if _, err := io.WriteString(theirs, text); err != nil {
+				return
+			}
+		}
+	}()
+	w := wire.New(ours)
+	t.Cleanup(func() { w.Close(); <-done })
+	return w
 }

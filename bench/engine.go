@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/outcrop/outcrop/bench/internal/stats"
+	"github.com/outcrop/outcrop/bench/internal/wire"
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
@@ -74,15 +76,15 @@ func (g *engineRun) measure(ctx context.Context, s *section) (err error) {
 		if t.streams == 1 {
 			name = "1 stream, decode rate"
 		}
-		s.add(figure{
-			Name: name + ": ratio to the bare engine", Value: median(ratios), Interval: new(interval(ratios)),
+		s.Add(figure{
+			Name: name + ": ratio to the bare engine", Value: stats.Median(ratios), Interval: new(stats.Interval(ratios)),
 			Bound: t.least, Least: true,
 			Note: "median of pairs, " + pairs.String(),
 		})
-		s.add(figure{Name: name + " through Outcrop", Value: median(ours), Unit: "tokens/s"})
-		s.add(figure{Name: name + ", bare engine", Value: median(bare), Unit: "tokens/s"})
-		s.add(figure{
-			Name: name + ": CPU of Outcrop per token", Value: median(cpu), Unit: "µs", Interval: new(interval(cpu)),
+		s.Add(figure{Name: name + " through Outcrop", Value: stats.Median(ours), Unit: "tokens/s"})
+		s.Add(figure{Name: name + ", bare engine", Value: stats.Median(bare), Unit: "tokens/s"})
+		s.Add(figure{
+			Name: name + ": CPU of Outcrop per token", Value: stats.Median(cpu), Unit: "µs", Interval: new(stats.Interval(cpu)),
 			Note: "of this process, less what it uses as the client of the bare engine",
 		})
 	}
@@ -135,7 +137,7 @@ func (b *sides) ours(streams int) (float64, error) {
 		return 0, err
 	}
 	return rate(streams, b.tokens, func() *reply {
-		return &reply{network: "tcp", address: b.product.address, request: req, cut: cutter{end: frameEnd}, read: (*reply).readFrame}
+		return &reply{network: "tcp", address: b.product.address, request: req, cut: wire.Cutter{End: wire.FrameEnd}, read: (*reply).readFrame}
 	})
 }
 
@@ -151,7 +153,7 @@ func (b *sides) bare(streams int) (float64, error) {
 	}
 	req := fmt.Appendf(nil, "POST /v1/chat/completions HTTP/1.1\r\nHost: engine\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	return rate(streams, b.tokens, func() *reply {
-		return &reply{network: "unix", address: b.socket, request: req, cut: cutter{end: lineEnd}, read: (*reply).readEvent}
+		return &reply{network: "unix", address: b.socket, request: req, cut: wire.Cutter{End: wire.LineEnd}, read: (*reply).readEvent}
 	})
 }
 
@@ -193,7 +195,7 @@ func rate(streams, tokens int, open func() *reply) (float64, error) {
 type reply struct {
 	network, address string
 	request          []byte
-	cut              cutter
+	cut              wire.Cutter
 	read             func(*reply, []byte) error
 
 	first, last time.Time // text
@@ -201,16 +203,16 @@ type reply struct {
 }
 
 func (r *reply) run() error {
-	w, err := dial(r.network, r.address)
+	w, err := wire.Dial(r.network, r.address)
 	if err != nil {
 		return err
 	}
-	defer w.close()
-	status, err := w.do(r.request, func(piece []byte) error {
-		return r.cut.add(piece, func(unit []byte) error { return r.read(r, unit) })
+	defer w.Close()
+	status, err := w.Do(r.request, func(piece []byte) error {
+		return r.cut.Add(piece, func(unit []byte) error { return r.read(r, unit) })
 	})
 	if err == nil && status != 200 {
-		err = fmt.Errorf("answer %d: %.300s", status, w.buf[:cap(w.buf)])
+		err = fmt.Errorf("answer %d: %.300s", status, w.Last())
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/outcrop/outcrop/bench/internal/stats"
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
@@ -75,11 +76,11 @@ func (g gatewayRun) measure(ctx context.Context, s *section) (err error) {
 		for j, r := range rounds.values {
 			values[j] = r[i].Value
 		}
-		f.Value = median(values)
+		f.Value = stats.Median(values)
 		if len(values) >= 5 {
-			f.Interval = new(interval(values))
+			f.Interval = new(stats.Interval(values))
 		}
-		s.add(f)
+		s.Add(f)
 	}
 	return nil
 }
@@ -211,7 +212,7 @@ func (b *gatewayBench) firstToken(ctx context.Context, note func(figure, float64
 			}
 		}
 	}
-	base := quantile(micros(direct), 0.5)
+	base := stats.Quantile(stats.Micros(direct), 0.5)
 	note(figure{Name: "added time to first token, p50", Unit: "ms", Bound: 1, Note: "ConverseStream over one connection, less the median of direct calls of the engine"}, (o.FirstP50-base)/1000)
 	note(figure{Name: "added time to first token, p99", Unit: "ms", Bound: 5}, (o.FirstP99-base)/1000)
 	return nil

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/outcrop/outcrop/bench/internal/stats"
+	"github.com/outcrop/outcrop/bench/internal/wire"
 	"github.com/outcrop/outcrop/internal/wire/eventstream"
 )
 
@@ -50,11 +52,11 @@ func (p plan) run() (outcome, error) {
 	}
 	conns := make([]*loader, p.Connections)
 	for i := range conns {
-		w, err := dial("tcp", p.Address)
+		w, err := wire.Dial("tcp", p.Address)
 		if err != nil {
 			return outcome{}, err
 		}
-		defer w.close()
+		defer w.Close()
 		n := p.Count / p.Connections
 		if i < p.Count%p.Connections {
 			n++
@@ -74,11 +76,11 @@ func (p plan) run() (outcome, error) {
 		whole, first = append(whole, l.whole...), append(first, l.first...)
 	}
 	o := outcome{Done: len(whole), Seconds: took.Seconds()}
-	us := micros(whole)
-	o.P50, o.P99 = quantile(us, 0.5), quantile(us, 0.99)
+	us := stats.Micros(whole)
+	o.P50, o.P99 = stats.Quantile(us, 0.5), stats.Quantile(us, 0.99)
 	if p.Deltas > 0 {
-		us = micros(first)
-		o.FirstP50, o.FirstP99 = quantile(us, 0.5), quantile(us, 0.99)
+		us = stats.Micros(first)
+		o.FirstP50, o.FirstP99 = stats.Quantile(us, 0.5), stats.Quantile(us, 0.99)
 	}
 	return o, errors.Join(errs...)
 }
@@ -86,21 +88,21 @@ func (p plan) run() (outcome, error) {
 // loader is one connection of a plan.
 type loader struct {
 	plan  plan
-	w     *wire
+	w     *wire.Conn
 	n     int
 	whole []time.Duration
 	first []time.Duration
 
-	cut    cutter
+	cut    wire.Cutter
 	begin  time.Time
 	deltas int
 	ended  bool // the metadata event came
 	check  bool // decode every frame of this reply
 }
 
-func newLoader(p plan, w *wire, n int) *loader {
+func newLoader(p plan, w *wire.Conn, n int) *loader {
 	return &loader{
-		plan: p, w: w, n: n, cut: cutter{end: frameEnd},
+		plan: p, w: w, n: n, cut: wire.Cutter{End: wire.FrameEnd},
 		whole: make([]time.Duration, 0, n), first: make([]time.Duration, 0, n),
 	}
 }
@@ -110,13 +112,13 @@ func (l *loader) loop(offset int) error {
 	for i := range l.n {
 		l.deltas, l.ended, l.check = 0, false, i == 0
 		l.begin = time.Now()
-		status, err := l.w.do(l.plan.Requests[(offset+i)%len(l.plan.Requests)], body)
+		status, err := l.w.Do(l.plan.Requests[(offset+i)%len(l.plan.Requests)], body)
 		if err != nil {
 			return err
 		}
 		l.whole = append(l.whole, time.Since(l.begin))
 		if status != l.plan.Status {
-			return fmt.Errorf("answer %d, expected %d: %.300s", status, l.plan.Status, l.w.buf[:cap(l.w.buf)])
+			return fmt.Errorf("answer %d, expected %d: %.300s", status, l.plan.Status, l.w.Last())
 		}
 		if l.plan.Deltas > 0 && (l.deltas != l.plan.Deltas || !l.ended) {
 			return fmt.Errorf("stream with %d deltas, expected %d; metadata: %v", l.deltas, l.plan.Deltas, l.ended)
@@ -129,7 +131,7 @@ func (l *loader) body(piece []byte) error {
 	if l.plan.Deltas == 0 {
 		return nil
 	}
-	return l.cut.add(piece, l.frame)
+	return l.cut.Add(piece, l.frame)
 }
 
 var (

@@ -26,6 +26,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/outcrop/outcrop/bench/internal/report"
 	"github.com/outcrop/outcrop/internal/engine/sandbox"
 )
 
@@ -121,6 +122,12 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	return o, nil
 }
 
+// figure and section are what reports are made of.
+type (
+	figure  = report.Figure
+	section = report.Section
+)
+
 // part is one kind of measurement.
 type part struct {
 	id      string
@@ -192,14 +199,14 @@ func (o *options) run(ctx context.Context, out io.Writer) (err error) {
 			return fmt.Errorf("%s: %w", p.id, err)
 		}
 		fmt.Fprintf(out, "\n## %s\n\n", p.id)
-		if err := s.markdown(out); err != nil {
+		if err := s.Markdown(out); err != nil {
 			return err
 		}
 		sections = append(sections, s)
 	}
 	missed := 0
 	for i := range sections {
-		missed += sections[i].missed()
+		missed += sections[i].Missed()
 	}
 	fmt.Fprintf(out, "\n%d targets missed\n", missed)
 	if o.json != "" {
@@ -215,7 +222,7 @@ func (o *options) run(ctx context.Context, out io.Writer) (err error) {
 		if o.quick {
 			return errors.New("figures of -quick say nothing and are not written to the document")
 		}
-		return rewriteFile(filepath.Join(root, "docs", "performance.md"), sections)
+		return report.RewriteFile(filepath.Join(root, "docs", "performance.md"), sections)
 	}
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"github.com/outcrop/outcrop/bench/internal/stats"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -45,7 +46,7 @@ func (g microRun) measure(ctx context.Context, s *section) error {
 		}
 		for _, f := range parseBenchmarks(out) {
 			f.Name = strings.TrimPrefix(m.pkg, "internal/") + " " + f.Name
-			s.add(f)
+			s.Add(f)
 		}
 	}
 	return nil
@@ -81,7 +82,7 @@ func parseBenchmarks(out []byte) []figure {
 	}
 	out2 := make([]figure, 0, len(names))
 	for _, n := range names {
-		f := figure{Name: n, Value: median(runs[n].ns), Unit: "ns/op"}
+		f := figure{Name: n, Value: stats.Median(runs[n].ns), Unit: "ns/op"}
 		if runs[n].allocs != "" {
 			f.Note = runs[n].allocs + " allocations, " + runs[n].bytes + " B"
 		}

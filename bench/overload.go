@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/outcrop/outcrop/bench/internal/stats"
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
@@ -315,20 +316,20 @@ func (g overloadRun) report(s *section, by map[string]*answers, peak, after floa
 	refused, wrong := len(a.quick)+len(b.quick), a.wrong+b.wrong
 	goodput := float64(good) / g.last.Seconds()
 	least := 2 * float64(min(a.tokens, b.tokens)) / math.Max(float64(sum), 1)
-	took := micros(append(append([]time.Duration(nil), a.took...), b.took...))
-	quick := micros(append(append([]time.Duration(nil), a.quick...), b.quick...))
+	took := stats.Micros(append(append([]time.Duration(nil), a.took...), b.took...))
+	quick := stats.Micros(append(append([]time.Duration(nil), a.quick...), b.quick...))
 	s.Note = fmt.Sprintf("%d clients of two accounts, four to one, send %d times what an engine of %d slots can do, for %s; a reply is %d tokens in %s.",
 		g.clients, g.times, g.slots, g.last, g.tokens, g.first+time.Duration(g.tokens-1)*g.token)
-	s.add(figure{Name: "goodput at the peak, without overload", Value: peak, Unit: "replies/s"})
-	s.add(figure{Name: "offered", Value: float64(good+refused+wrong) / g.last.Seconds(), Unit: "calls/s", Note: "that were answered"})
-	s.add(figure{Name: "goodput under overload", Value: goodput, Unit: "replies/s"})
-	s.add(figure{Name: "goodput under overload: share of the peak", Value: goodput / peak, Bound: 0.9, Least: true})
-	s.add(figure{Name: "answers that are neither replies nor errors to try again", Value: float64(wrong), Note: strings.Join(append(a.bad, b.bad...), "; ")})
-	s.add(figure{Name: "refusals", Value: float64(refused), Note: fmt.Sprintf("of %d answers; %d of them say when to come back", good+refused+wrong, a.early+b.early)})
-	s.add(figure{Name: "tokens of the account that got less, of an even share", Value: least, Bound: 0.9, Least: true, Note: fmt.Sprintf("%d to the account with 80 %% of the clients, %d to the other", a.tokens, b.tokens)})
-	s.add(figure{Name: "latency of a reply p50", Value: quantile(took, 0.5) / 1e3, Unit: "ms"})
-	s.add(figure{Name: "latency of a reply p99", Value: quantile(took, 0.99) / 1e3, Unit: "ms"})
-	s.add(figure{Name: "latency of a refusal p50", Value: quantile(quick, 0.5) / 1e3, Unit: "ms"})
-	s.add(figure{Name: "growth of memory", Value: (float64(late.live) - float64(early.live)) / 1e6, Unit: "MB", Bound: growthBound, Note: "heap and stacks in use, server and clients, from a quarter to seven eighths of the time"})
-	s.add(figure{Name: "goodput right after", Value: after, Unit: "replies/s"})
+	s.Add(figure{Name: "goodput at the peak, without overload", Value: peak, Unit: "replies/s"})
+	s.Add(figure{Name: "offered", Value: float64(good+refused+wrong) / g.last.Seconds(), Unit: "calls/s", Note: "that were answered"})
+	s.Add(figure{Name: "goodput under overload", Value: goodput, Unit: "replies/s"})
+	s.Add(figure{Name: "goodput under overload: share of the peak", Value: goodput / peak, Bound: 0.9, Least: true})
+	s.Add(figure{Name: "answers that are neither replies nor errors to try again", Value: float64(wrong), Note: strings.Join(append(a.bad, b.bad...), "; ")})
+	s.Add(figure{Name: "refusals", Value: float64(refused), Note: fmt.Sprintf("of %d answers; %d of them say when to come back", good+refused+wrong, a.early+b.early)})
+	s.Add(figure{Name: "tokens of the account that got less, of an even share", Value: least, Bound: 0.9, Least: true, Note: fmt.Sprintf("%d to the account with 80 %% of the clients, %d to the other", a.tokens, b.tokens)})
+	s.Add(figure{Name: "latency of a reply p50", Value: stats.Quantile(took, 0.5) / 1e3, Unit: "ms"})
+	s.Add(figure{Name: "latency of a reply p99", Value: stats.Quantile(took, 0.99) / 1e3, Unit: "ms"})
+	s.Add(figure{Name: "latency of a refusal p50", Value: stats.Quantile(quick, 0.5) / 1e3, Unit: "ms"})
+	s.Add(figure{Name: "growth of memory", Value: (float64(late.live) - float64(early.live)) / 1e6, Unit: "MB", Bound: growthBound, Note: "heap and stacks in use, server and clients, from a quarter to seven eighths of the time"})
+	s.Add(figure{Name: "goodput right after", Value: after, Unit: "replies/s"})
 }

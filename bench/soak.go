@@ -102,12 +102,12 @@ func (g soakRun) measure(ctx context.Context, s *section) (err error) {
 	}
 	per := func(a, b uint64) float64 { return (float64(b) - float64(a)) / float64(g.streams) / 1024 }
 	s.Note = fmt.Sprintf("%d streams of %d deltas, all open at once in the middle; every delta of every stream came, in order.", g.streams, g.deltas)
-	s.add(figure{Name: "memory per open stream", Value: per(before.live, during.live), Unit: "KB", Bound: soakBound, Note: "heap and stacks in use after a collection"})
+	s.Add(figure{Name: "memory per open stream", Value: per(before.live, during.live), Unit: "KB", Bound: soakBound, Note: "heap and stacks in use after a collection"})
 	if during.resident > 0 {
-		s.add(figure{Name: "resident memory per open stream", Value: per(before.resident, during.resident), Unit: "KB", Bound: soakBound, Note: "growth of the process, client apart"})
+		s.Add(figure{Name: "resident memory per open stream", Value: per(before.resident, during.resident), Unit: "KB", Bound: soakBound, Note: "growth of the process, client apart"})
 	}
-	s.add(figure{Name: "streams open at once", Value: float64(g.streams), Unit: "", Bound: float64(g.streams), Least: true, Note: fmt.Sprintf("the last was there after %.1f s", opened.Seconds())})
-	s.add(figure{Name: "events lost or out of order", Value: 0, Note: fmt.Sprintf("of %d", res.o.Done*g.deltas)})
+	s.Add(figure{Name: "streams open at once", Value: float64(g.streams), Unit: "", Bound: float64(g.streams), Least: true, Note: fmt.Sprintf("the last was there after %.1f s", opened.Seconds())})
+	s.Add(figure{Name: "events lost or out of order", Value: 0, Note: fmt.Sprintf("of %d", res.o.Done*g.deltas)})
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/outcrop/outcrop/bench/internal/stats"
 	"io"
 	"net"
 	"net/http"
@@ -61,11 +62,11 @@ func (g startupRun) measure(ctx context.Context, s *section) (err error) {
 		}
 	}
 	add := func(name, unit string, values []float64, bound float64, note string) {
-		f := figure{Name: name, Unit: unit, Value: median(values), Bound: bound, Note: note}
+		f := figure{Name: name, Unit: unit, Value: stats.Median(values), Bound: bound, Note: note}
 		if len(values) >= 5 {
-			f.Interval = new(interval(values))
+			f.Interval = new(stats.Interval(values))
 		}
-		s.add(f)
+		s.Add(f)
 	}
 	add("start to listening", "ms", listen, 100, fmt.Sprintf("from exec to the first connection, median of %d starts on an existing data directory", g.starts))
 	add("start to the first answer", "ms", answer, 0, "GET /healthz")
@@ -74,7 +75,7 @@ func (g startupRun) measure(ctx context.Context, s *section) (err error) {
 	if len(memory) > 0 {
 		add("resident memory without engines", "MB", memory, 60, fmt.Sprintf("VmRSS %s after ready", g.idle))
 	}
-	s.add(figure{Name: "size of the program", Unit: "MB", Value: float64(info.Size()) / 1e6, Note: "CGO_ENABLED=0 go build -trimpath -ldflags '-s -w'"})
+	s.Add(figure{Name: "size of the program", Unit: "MB", Value: float64(info.Size()) / 1e6, Note: "CGO_ENABLED=0 go build -trimpath -ldflags '-s -w'"})
 	return nil
 }
 

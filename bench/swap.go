@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/outcrop/outcrop/bench/internal/stats"
 	"github.com/outcrop/outcrop/internal/app"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
@@ -94,7 +95,7 @@ func (g *swapRun) measure(ctx context.Context, s *section) (err error) {
 	s.Note = fmt.Sprintf("%d calls in %.1f minutes by 3 callers on 3 models, memory for 2; %d loads; %d calls were told to come back later.",
 		w.calls.Load(), took.Minutes(), w.loads.Load(), w.refused.Load())
 	zero := func(name string, n int64, note string) {
-		s.add(figure{Name: name, Value: float64(n), Bound: 0.5, Note: note})
+		s.Add(figure{Name: name, Value: float64(n), Bound: 0.5, Note: note})
 	}
 	zero("processes killed for memory", oomKills()-killed, "as the system counts them")
 	zero("processes that died by themselves", w.deaths.Load(), "")
@@ -110,13 +111,13 @@ func (g *swapRun) measure(ctx context.Context, s *section) (err error) {
 			least, most = min(least, r), max(most, r)
 		}
 		note := fmt.Sprintf("%d samples; at last %d MiB estimated, %d MiB taken", len(all), st.Estimate>>20, st.Memory>>20)
-		s.add(figure{Name: id + ": estimate to memory, least", Value: least, Bound: leastEstimate, Least: true, Note: note})
-		s.add(figure{Name: id + ": estimate to memory, most", Value: most, Bound: mostEstimate})
+		s.Add(figure{Name: id + ": estimate to memory, least", Value: least, Bound: leastEstimate, Least: true, Note: note})
+		s.Add(figure{Name: id + ": estimate to memory, most", Value: most, Bound: mostEstimate})
 	}
 	for _, id := range swapWeights {
 		ours, bare := inSeconds(w.starts[id]), inSeconds(w.bare[id])
-		s.add(figure{Name: id + ": swap", Value: 1000 * median(ours), Unit: "ms", Note: "another model leaves, this one loads and passes its self-test"})
-		s.add(figure{Name: id + ": start of the server alone", Value: 1000 * median(bare), Unit: "ms"})
+		s.Add(figure{Name: id + ": swap", Value: 1000 * stats.Median(ours), Unit: "ms", Note: "another model leaves, this one loads and passes its self-test"})
+		s.Add(figure{Name: id + ": start of the server alone", Value: 1000 * stats.Median(bare), Unit: "ms"})
 	}
 	return nil
 }

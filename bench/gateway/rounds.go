@@ -77,7 +77,7 @@ const drifted = 0.15
 // done again while there is time; when there is not, the calmest ones count.
 func (b *bench) measure(ctx context.Context) ([]round, error) {
 	order := rand.New(rand.NewPCG(uint64(b.begun.UnixNano()), 1)) // #nosec G404 -- an order, not a secret
-	for _, c := range b.cells() { // what a gateway does once, it does now
+	for _, c := range b.cells() {                                 // what a gateway does once, it does now
 		if c.Server == direct || c.Connections == 1 || c.Lane == laneBurst {
 			continue
 		}

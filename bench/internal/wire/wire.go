@@ -109,6 +109,9 @@ func (w *Conn) Do(request []byte, body func(piece []byte) error) (status int, er
 	}
 }
 
+// Last is the piece that was read last, for messages.
+func (w *Conn) Last() []byte { return w.buf[:cap(w.buf)] }
+
 // piece reads n bytes and hands them on.
 func (w *Conn) piece(n int, body func([]byte) error) error {
 	if n > 32<<20 {
