@@ -79,10 +79,10 @@ def tiers_go_first():
     with ThreadPoolExecutor(20) as pool:
         first = pool.submit(work)
         until(lambda: metric("outcrop_requests_inflight", mode="chat") == 1)
-        every = [pool.submit(one, tier) for tier in ["flex"] * 3 + ["default"] * 3 + ["priority"] * 3]
+        every = [pool.submit(one, tier) for tier in ["flex"] * 3 + ["default"] * 3 + ["priority"] * 3 + ["reserved"] * 3]
         for f in [first, *every]:
             f.result()
-    equal(order, ["priority"] * 3 + ["default"] * 3 + ["flex"] * 3)
+    equal(order, ["reserved"] * 3 + ["priority"] * 3 + ["default"] * 3 + ["flex"] * 3)
 
 
 @case
@@ -149,6 +149,10 @@ def the_page_tells_of_the_line():
     refused = metric("outcrop_calls_total", operation="Converse", code="ThrottlingException")
     assert waits > 20 and slow > 5 and refused > 10, (waits, slow, refused)
     equal(metric("outcrop_slots", mode="chat"), 1)
+    ahead = metric("outcrop_queue_ahead_count", mode="chat") - metric("outcrop_queue_ahead_bucket", mode="chat", le="8")
+    late = metric("outcrop_slot_asks_total", mode="chat", result="late")
+    left = metric("outcrop_slot_asks_total", mode="chat", result="left")
+    assert ahead > 20 and late > 10 and left >= 20, (ahead, late, left)
     return f"{waits:.0f} calls had a turn, {slow:.0f} of them after more than 1 s; {refused:.0f} were throttled"
 
 

@@ -31,7 +31,7 @@ def ready():
 
 
 @case
-def a_second_process_comes_while_callers_wait():
+def a_second_process_comes_while_callers_wait_and_leaves():
     work()
     equal(len(ready()), 1)
     seen, begin, took = set(), time.monotonic(), 0
@@ -46,7 +46,12 @@ def a_second_process_comes_while_callers_wait():
         took = time.monotonic() - begin
     equal(len(seen), 2)
     equal(ready(), seen)
-    return f"a second process answered after {took:.1f} s"
+    begin = time.monotonic()
+    while len(ready()) > 1:
+        assert time.monotonic() < begin + 180, "it stays"
+        time.sleep(1)
+    work()
+    return f"a second process answered after {took:.1f} s, and was gone {time.monotonic() - begin:.0f} s after the last call"
 
 
 main()
