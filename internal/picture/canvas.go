@@ -185,43 +185,26 @@ func (c *Canvas) decode(ctx context.Context, data []byte, most int, fit func(w, 
 			img, err = nil, broken(f)
 		}
 	}()
-	turned := upright
-	switch f {
-	case JPEG:
-		turned = jpegOrientation(data)
-	case PNG:
-		turned = pngOrientation(data)
-	case WebP:
-		turned = webpOrientation(data)
-		data = firstFrame(data)
+	s, err := look(f, data, c.limits.Edge)
+	if err != nil {
+		return nil, err
 	}
-	cfg, err := decodeConfig(f, data)
-	if err != nil || cfg.Width <= 0 || cfg.Height <= 0 {
-		return nil, broken(f)
-	}
-	if edge := max(cfg.Width, cfg.Height); edge > c.limits.Edge {
-		return nil, refuse(TooLarge, "has %d x %d pixels; at most %d x %d are allowed", cfg.Width, cfg.Height, c.limits.Edge, c.limits.Edge)
-	}
-	need, ok := decodeMemory(f, data, cfg)
-	if !ok {
-		return nil, broken(f)
-	}
-	need += 2 * 4 * int64(cfg.Width) * int64(cfg.Height) // as RGBA, and turned
+	need := s.need + 2*4*int64(s.width)*int64(s.height) // as RGBA, and turned
 	if need > c.limits.Memory {
-		return nil, refuse(TooLarge, "has %d x %d pixels, which take too much memory; scale it down", cfg.Width, cfg.Height)
+		return nil, refuse(TooLarge, "has %d x %d pixels, which take too much memory; scale it down", s.width, s.height)
 	}
 	take := min(need+4*MaxPixels, c.limits.Memory)
 	if err := c.memory.Acquire(ctx, take); err != nil {
 		return nil, err
 	}
 	defer c.memory.Release(take)
-	src, err := decode(f, data)
+	src, err := decode(f, s.data)
 	if err != nil {
 		return nil, broken(f)
 	}
-	img = image.NewRGBA(image.Rect(0, 0, cfg.Width, cfg.Height))
+	img = image.NewRGBA(image.Rect(0, 0, s.width, s.height))
 	draw.Draw(img, img.Rect, src, src.Bounds().Min, draw.Src)
-	img = turn(img, turned)
+	img = turn(img, s.turned)
 	w, h, err := fit(img.Rect.Dx(), img.Rect.Dy())
 	if err != nil {
 		return nil, err

@@ -137,41 +137,60 @@ func (n *Normalizer) Normalize(ctx context.Context, f Format, data []byte) (img 
 func broken(f Format) *Error { return refuse(Broken, "is not a valid %s: it is damaged", f) }
 
 func (n *Normalizer) normalize(ctx context.Context, f Format, data []byte) (Image, error) {
-	turned := upright
-	switch f {
-	case JPEG:
-		turned = jpegOrientation(data)
-	case PNG:
-		turned = pngOrientation(data)
-	case WebP:
-		turned = webpOrientation(data)
-		data = firstFrame(data)
+	s, err := look(f, data, n.limits.Edge)
+	if err != nil {
+		return Image{}, err
 	}
-	cfg, err := decodeConfig(f, data)
-	if err != nil || cfg.Width <= 0 || cfg.Height <= 0 {
-		return Image{}, broken(f)
+	if s.need > n.limits.Memory {
+		return Image{}, refuse(TooLarge, "has %d x %d pixels in an encoding that takes too much memory; scale it down", s.width, s.height)
 	}
-	if max(cfg.Width, cfg.Height) > n.limits.Edge {
-		return Image{}, refuse(TooLarge, "has %d x %d pixels; at most %d x %d are allowed", cfg.Width, cfg.Height, n.limits.Edge, n.limits.Edge)
-	}
-	need, ok := decodeMemory(f, data, cfg)
-	if !ok {
-		return Image{}, broken(f)
-	}
-	if need > n.limits.Memory {
-		return Image{}, refuse(TooLarge, "has %d x %d pixels in an encoding that takes too much memory; scale it down", cfg.Width, cfg.Height)
-	}
-	small := 2 * 4 * int64(min(cfg.Width, n.limits.MaxEdge)) * int64(min(cfg.Height, n.limits.MaxEdge)) // scaled down, and turned
-	take := min(need+small, n.limits.Memory)
+	small := 2 * 4 * int64(min(s.width, n.limits.MaxEdge)) * int64(min(s.height, n.limits.MaxEdge)) // scaled down, and turned
+	take := min(s.need+small, n.limits.Memory)
 	if err := n.memory.Acquire(ctx, take); err != nil {
 		return Image{}, err
 	}
 	defer n.memory.Release(take)
-	src, err := decode(f, data)
+	src, err := decode(f, s.data)
 	if err != nil {
 		return Image{}, broken(f)
 	}
-	return encode(f, turn(shrink(src, image.Rect(0, 0, cfg.Width, cfg.Height), n.limits.MaxEdge), turned))
+	return encode(f, turn(shrink(src, image.Rect(0, 0, s.width, s.height), n.limits.MaxEdge), s.turned))
+}
+
+// seen is what a picture tells before it is decoded.
+type seen struct {
+	data          []byte // of its first frame
+	turned        orientation
+	width, height int   // pixels, before it is turned; at least 1
+	need          int64 // bytes of memory to decode it
+}
+
+// look reads what a picture tells of itself. Errors: Broken; TooLarge for an edge of
+// more pixels than edge.
+func look(f Format, data []byte, edge int) (seen, error) {
+	s := seen{data: data, turned: upright}
+	switch f {
+	case JPEG:
+		s.turned = jpegOrientation(data)
+	case PNG:
+		s.turned = pngOrientation(data)
+	case WebP:
+		s.turned = webpOrientation(data)
+		s.data = firstFrame(data)
+	}
+	cfg, err := decodeConfig(f, s.data)
+	if err != nil || cfg.Width <= 0 || cfg.Height <= 0 {
+		return seen{}, broken(f)
+	}
+	if max(cfg.Width, cfg.Height) > edge {
+		return seen{}, refuse(TooLarge, "has %d x %d pixels; at most %d x %d are allowed", cfg.Width, cfg.Height, edge, edge)
+	}
+	need, ok := decodeMemory(f, s.data, cfg)
+	if !ok {
+		return seen{}, broken(f)
+	}
+	s.width, s.height, s.need = cfg.Width, cfg.Height, need
+	return s, nil
 }
 
 func decodeConfig(f Format, data []byte) (image.Config, error) {
