@@ -1,11 +1,9 @@
 package bedrock_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/bedrock"
+	"github.com/outcrop/outcrop/internal/engine/enginetest"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/wire/eventstream"
 )
@@ -121,25 +120,8 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 
 var target = engine.Target{Weights: "w", Mode: engine.Chat, Scope: "111122223333"}
 
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // over starts an engine over a fake. change may be nil.
-func over(t testing.TB, url string, change func(*bedrock.Upstream)) (*bedrock.Engine, *logBuffer) {
+func over(t testing.TB, url string, change func(*bedrock.Upstream)) (*bedrock.Engine, *enginetest.Log) {
 	t.Helper()
 	transport := &http.Transport{}
 	u := bedrock.Upstream{
@@ -149,9 +131,9 @@ func over(t testing.TB, url string, change func(*bedrock.Upstream)) (*bedrock.En
 	if change != nil {
 		change(&u)
 	}
-	log := &logBuffer{}
+	log := &enginetest.Log{}
 	e, err := bedrock.New(bedrock.Config{
-		Upstreams: map[string]bedrock.Upstream{"w": u}, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Upstreams: map[string]bedrock.Upstream{"w": u}, Log: log.Logger(),
 		Now: func() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) },
 	})
 	if err != nil {

@@ -47,11 +47,7 @@ func escaped(s string) string {
 func TestControlTokensOfTools(t *testing.T) {
 	t.Parallel()
 	e, b, target := startAs(t, toolWeights)
-	files, err := installed()
-	if err != nil {
-		t.Fatal(err)
-	}
-	h := header(t, files.files[chatWeights].Path)
+	h := header(t, enginetest.Installed(t).Files[chatWeights])
 	special := map[int]bool{}
 	for _, s := range h.Tokenizer.SpecialTokens() {
 		special[slices.Index(h.Tokenizer.Tokens, s)] = true

@@ -3,26 +3,16 @@ package llamacpp_test
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/enginetest"
 	"github.com/outcrop/outcrop/internal/engine/enginetest/tinyvision"
 	"github.com/outcrop/outcrop/internal/engine/llamacpp"
 	"github.com/outcrop/outcrop/internal/engine/sandbox"
-	"github.com/outcrop/outcrop/internal/weights"
-	"github.com/outcrop/outcrop/internal/weights/convert"
-	"github.com/outcrop/outcrop/internal/weights/fetch"
-	"github.com/outcrop/outcrop/internal/weights/pypi"
-	"github.com/outcrop/outcrop/internal/weights/wheel"
 )
 
 // The test binary is also the program that the supervision tests run as an
@@ -37,58 +27,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// installed are the real engine and the default models, in the user's cache
-// folder. The first run of a machine downloads them.
-var installed = sync.OnceValues(func() (r real, err error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return r, err
-	}
-	dir := filepath.Join(cache, "outcrop")
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	cat, err := catalog.New(catalog.Options{})
-	if err != nil {
-		return r, err
-	}
-	get := fetch.New(fetch.Config{})
-	store, err := weights.New(weights.Config{
-		Dir: filepath.Join(dir, "models"), Sources: []weights.Source{&pypi.Source{}}, Fetch: get, Convert: convert.Convert,
-	})
-	if err != nil {
-		return r, err
-	}
-	r.files = map[string]llamacpp.File{}
-	for _, w := range cat.Weights() {
-		if !w.Default {
-			continue
-		}
-		path, ok := store.Path(w.ID)
-		if !ok {
-			if err := store.Pull(ctx, w, weights.Silent); err != nil {
-				return r, err
-			}
-			path, _ = store.Path(w.ID)
-		}
-		r.files[w.ID] = llamacpp.File{Path: path, Mode: engine.Mode(w.Mode), ContextTokens: w.ContextTokens}
-	}
-	in := wheel.Installer{Source: &pypi.Source{}, Fetch: get}
-	site, err := in.Install(ctx, wheel.LlamaCPP(), filepath.Join(dir, "engines", "llama.cpp"), weights.Silent)
-	if err != nil {
-		return r, err
-	}
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		return r, err
-	}
-	exe, err := exec.CommandContext(ctx, python, "-I", "-S", "-c", "import sys; print(sys.executable)").Output()
-	if err != nil {
-		return r, err
-	}
-	r.host = llamacpp.Host{Python: strings.TrimSpace(string(exe)), Site: site, Build: wheel.LlamaCPP().Version}
-	return r, nil
-})
-
+// real is the real engine and the default models.
 type real struct {
 	host  llamacpp.Host
 	files map[string]llamacpp.File
@@ -115,11 +54,11 @@ func theReal(t testing.TB) real {
 	t.Helper()
 	turns <- struct{}{}
 	t.Cleanup(func() { <-turns })
-	r, err := installed()
-	if err != nil {
-		t.Fatalf("install the engine and its models: %v", err)
+	i := enginetest.Installed(t)
+	r := real{host: llamacpp.Host{Python: i.Python, Site: i.Site, Build: i.Build}, files: map[string]llamacpp.File{}, dir: t.TempDir()}
+	for _, w := range i.Weights {
+		r.files[w.ID] = llamacpp.File{Path: i.Files[w.ID], Mode: engine.Mode(w.Mode), ContextTokens: w.ContextTokens}
 	}
-	r.dir = t.TempDir()
 	return r
 }
 

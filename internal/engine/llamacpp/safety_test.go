@@ -255,8 +255,8 @@ func TestLogHoldsNoPrompts(t *testing.T) {
 	const canary = "zanzibar-7741-canary"
 	r := theReal(t)
 	c := r.config(t)
-	log := &logBuffer{}
-	c.Log = log.logger()
+	log := &enginetest.Log{}
+	c.Log = log.Logger()
 	e := begin(t, c)
 	for i, req := range []*llm.Request{
 		enginetest.Ask(canary, 3),

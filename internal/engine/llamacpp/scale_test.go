@@ -306,8 +306,8 @@ func TestBadReplacement(t *testing.T) {
 	w := &replaceable{mode: engine.Chat}
 	w.put(t, tinyModel(t))
 	c.Weights, c.Look = w, 20*time.Millisecond
-	log := &logBuffer{}
-	c.Log = log.logger()
+	log := &enginetest.Log{}
+	c.Log = log.Logger()
 	e := begin(t, c)
 	if err := e.Load(t.Context(), targetA); err != nil {
 		t.Fatal(err)

@@ -113,8 +113,8 @@ func TestLoadFails(t *testing.T) {
 			t.Parallel()
 			cfg := c.fake.config(t)
 			cfg.LoadStall = c.stall
-			log := &logBuffer{}
-			cfg.Log = log.logger()
+			log := &enginetest.Log{}
+			cfg.Log = log.Logger()
 			e := begin(t, cfg)
 			_, err := llm.Collect(e.Generate(t.Context(), targetA, enginetest.Ask("x", 5)))
 			enginetest.WantCode(t, err, apierr.CodeModelNotReady)

@@ -1,11 +1,11 @@
 package llamacpp_test
 
 import (
-	"bytes"
 	"log/slog"
-	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/outcrop/outcrop/internal/engine/enginetest"
 )
 
 func kill9(t testing.TB, pid int) {
@@ -17,30 +17,11 @@ func kill9(t testing.TB, pid int) {
 
 // testLog shows the engine's log when the test fails.
 func testLog(t testing.TB) *slog.Logger {
-	l := &logBuffer{}
+	l := &enginetest.Log{}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the engine's log:\n%s", l)
 		}
 	})
-	return l.logger()
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	return l.Logger()
 }

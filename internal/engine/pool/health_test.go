@@ -3,9 +3,7 @@ package pool_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -206,17 +204,6 @@ func TestAlone(t *testing.T) {
 	}
 }
 
-type logBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
 // A server that answers no probe is left out without a request that has to find
 // out, and it is back with the first probe that it answers. Nothing tells its
 // address.
@@ -226,8 +213,8 @@ func TestProbes(t *testing.T) {
 		a, first := newSick("a")
 		_, second := newSick("b")
 		second.Order = 1
-		log := &logBuffer{}
-		e := over(t, func(c *pool.Config) { c.Probe, c.Log = 0, slog.New(slog.NewTextHandler(log, nil)) }, first, second)
+		log := &enginetest.Log{}
+		e := over(t, func(c *pool.Config) { c.Probe, c.Log = 0, log.Logger() }, first, second)
 		enginetest.Start(t, e)
 		time.Sleep(time.Second)
 		if n := a.took(t, e, 3); n != 3 {
@@ -250,9 +237,7 @@ func TestProbes(t *testing.T) {
 		if n := a.took(t, e, 3); n != 0 {
 			t.Errorf("%d requests after a probe that confirms", n)
 		}
-		log.mu.Lock()
-		defer log.mu.Unlock()
-		if text := log.b.String(); strings.Contains(text, "10.1.2.3") || strings.Count(text, "left out") != 2 || strings.Count(text, "there again") != 1 {
+		if text := log.String(); strings.Contains(text, "10.1.2.3") || strings.Count(text, "left out") != 2 || strings.Count(text, "there again") != 1 {
 			t.Errorf("log: %s", text)
 		}
 	})
