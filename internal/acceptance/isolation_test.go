@@ -16,14 +16,14 @@ import (
 // Three times are taken in turn: of a prompt that another account has just sent, of
 // one that nobody has sent, and of one that the same account repeats. The first two
 // must not differ by the rank test of Mann and Whitney, the last must, or the test
-// could not fail. With -full there are 120 of each, else 6; the fewer say little
+// could not fail. With -full there are 120 of each, else 3; the fewer say little
 // about small differences, and what one slot holds is checked exactly by TestCache.
 func TestIsolationInTime(t *testing.T) {
 	if testing.Short() || !*full {
 		t.Parallel()
 	}
 	p := startProduct(t)
-	n := 6
+	n := 3
 	if *full {
 		n = 120
 	}
