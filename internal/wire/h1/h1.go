@@ -202,7 +202,7 @@ func (t *Transport) exchange(ctx context.Context, c *conn, head []byte, r *http.
 	if sent != nil && !closed(sent) {
 		return nil, false, fmt.Errorf("send the request: %w", sent)
 	}
-	c.left, c.full = maxHead, false
+	c.left, c.full = maxHead, true // a buffer is lent until the head is here
 	if _, err := c.r.Peek(1); err != nil {
 		if sent != nil && !errors.Is(err, errLongHead) {
 			err = sent
