@@ -15,7 +15,8 @@ type server struct {
 	seed  uint64
 	pools []*pool
 
-	calls, tokens int // running on it
+	calls, tokens int  // running on it
+	answered      bool // a request at least once
 
 	fails     int       // requests in a row that it failed
 	ejected   bool      // left out until then; afterwards one request at a time tries it
@@ -61,7 +62,7 @@ func (e *Engine) tell(s *server, o outcome, trial bool) {
 	now := time.Now()
 	switch o {
 	case served:
-		s.fails = 0
+		s.fails, s.answered = 0, true
 		switch {
 		case trial && s.ejected:
 			s.ejected, s.since, s.why = false, now, ""

@@ -286,7 +286,7 @@ func (e *Engine) Processes() []engine.Process {
 			switch {
 			case m.server.left(now):
 				row.State, row.Err = engine.Failed, m.server.why
-			case m.info.Load() == nil:
+			case m.info.Load() == nil && !m.server.answered:
 				row.State = engine.Cold
 			}
 			all = append(all, row)

@@ -376,6 +376,13 @@ func TestProcesses(t *testing.T) {
 	if all := e.Processes(); all[0].State == all[1].State {
 		t.Errorf("%+v", all)
 	}
+	e = over(t, func(c *pool.Config) { c.Modes = map[string]engine.Mode{"w": engine.Chat} }, says("a"))
+	if _, err := ask(t, e, target, enginetest.Ask("Hi", 5)); err != nil {
+		t.Fatal(err)
+	}
+	if all := e.Processes(); len(all) != 1 || all[0].State != engine.Ready {
+		t.Errorf("after a reply: %+v", all)
+	}
 }
 
 // lined is an engine with a line of its own before each of two weights.
