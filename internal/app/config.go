@@ -121,7 +121,7 @@ type Engine struct {
 	// Threads that one model may use; default the machine's physical cores.
 	Threads int `yaml:"threads"`
 	// IdleSleep is after how long without a request a model gives its memory back but
-	// for some 50 MB, to wake up with the next one; default 10 min, 0 never.
+	// for a part of its memory, to wake up with the next one; default 10 min, 0 never.
 	IdleSleep *time.Duration `yaml:"idle_sleep"`
 	// IdleUnload is after how long without a request a model's process ends; default
 	// 1 h, 0 never.
