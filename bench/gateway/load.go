@@ -71,12 +71,16 @@ type tally struct {
 
 // worker is one connection of a plan.
 type worker struct {
-	plan  *plan
-	w     *wire.Conn
-	state *atomic.Int32 // of the run
-	check checker
+	plan    *plan
+	w       *wire.Conn
+	state   *atomic.Int32 // of the run
+	counted *atomic.Int64 // replies of all workers that count
+	check   checker
 	tally
 }
+
+// patience is how long the first reply may take.
+const patience = time.Minute
 
 // The states of a run.
 const (
@@ -91,8 +95,9 @@ func (p *plan) run(ctx context.Context) (outcome, error) {
 		return outcome{}, err
 	}
 	var (
-		state atomic.Int32
-		wg    sync.WaitGroup
+		state   atomic.Int32
+		counted atomic.Int64
+		wg      sync.WaitGroup
 	)
 	workers := make([]*worker, p.Connections)
 	errs := make([]error, p.Connections)
@@ -101,9 +106,9 @@ func (p *plan) run(ctx context.Context) (outcome, error) {
 		if err != nil {
 			return outcome{}, err // the process ends, and the others' connections with it
 		}
-		workers[i] = &worker{plan: p, w: c, state: &state, check: checker{form: p.Form, tokens: p.Tokens}}
+		workers[i] = &worker{plan: p, w: c, state: &state, counted: &counted, check: checker{form: p.Form, tokens: p.Tokens}}
 	}
-	failed := make(chan struct{}, len(workers))
+	failed := make(chan struct{}, len(workers)+1)
 	for i, w := range workers {
 		wg.Go(func() {
 			if errs[i] = w.loop(i); errs[i] != nil {
@@ -115,6 +120,7 @@ func (p *plan) run(ctx context.Context) (outcome, error) {
 		select {
 		case <-time.After(time.Duration(seconds * float64(time.Second))):
 		case <-failed:
+			failed <- struct{}{} // for the next pause
 		case <-ctx.Done():
 		}
 	}
@@ -122,6 +128,9 @@ func (p *plan) run(ctx context.Context) (outcome, error) {
 	before, begin := treeCPU(p.Root), time.Now()
 	state.Store(measuring)
 	pause(p.Seconds)
+	for counted.Load() == 0 && len(failed) == 0 && ctx.Err() == nil && time.Since(begin) < patience { // a slow machine, or a short run
+		pause(p.Seconds)
+	}
 	state.Store(over)
 	used, took := treeCPU(p.Root)-before, time.Since(begin)
 	wg.Wait()
@@ -197,6 +206,7 @@ func (w *worker) loop(offset int) error {
 		if counts && w.state.Load() == measuring {
 			w.whole = append(w.whole, float64(took)/1e3)
 			w.pieces += w.check.pieces
+			w.counted.Add(1)
 			if len(w.check.delays) > 0 {
 				w.first, w.delay = append(w.first, w.check.delays[0]), append(w.delay, w.check.delays...)
 			}
