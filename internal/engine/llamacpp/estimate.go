@@ -37,7 +37,7 @@ func estimate(h *gguf.Header, d demand) int64 {
 	if d.projector > 0 {
 		program += d.projector*5/4 + 32*mib // and the buffers for one image
 	}
-	buffers := int64(d.batch) * 4 * (int64(outputs)/4 + 16*int64(h.EmbeddingLength))
+	buffers := int64(d.batch) * 4 * (int64(outputs)/6 + 16*int64(h.EmbeddingLength))
 	return d.file + keyValues(h, d) + buffers + program
 }
 
