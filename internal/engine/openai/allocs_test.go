@@ -33,7 +33,7 @@ func TestConversionAllocations(t *testing.T) { // not parallel: it counts the pr
 				t.Fatal(err)
 			}
 		})
-		if n > 7 {
+		if n > 7+spared {
 			t.Errorf("%s: %g allocations", kind, n)
 		}
 	}
