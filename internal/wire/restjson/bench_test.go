@@ -102,7 +102,6 @@ func TestHotPathAllocations(t *testing.T) { // not parallel: it counts the proce
 	ev := textDelta(" word")
 	id := streamID(t, &br.Model, br.OpConverseStream.Operation)
 	buf := make([]byte, 0, 1024)
-	// 9 and 0 are usual; the race detector drops pooled values at random.
 	for name, f := range map[string]struct {
 		limit float64
 		run   func() error
@@ -126,7 +125,7 @@ func TestHotPathAllocations(t *testing.T) { // not parallel: it counts the proce
 		if err := f.run(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if got := testing.AllocsPerRun(100, func() { _ = f.run() }); got > f.limit {
+		if got := testing.AllocsPerRun(100, func() { _ = f.run() }); got > f.limit+spared {
 			t.Errorf("%s: %v allocations, at most %v", name, got, f.limit)
 		}
 	}
