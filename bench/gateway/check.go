@@ -24,7 +24,6 @@ type checker struct {
 	body   []byte // of answers that are no streams
 	pieces int
 	delays []float64 // µs from a token's stamp to its arrival
-	first  bool      // the next piece's first stamp counts even when the piece is cut
 	at     int       // where in the grammar a stream stands
 }
 

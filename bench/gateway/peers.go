@@ -45,7 +45,6 @@ type server struct {
 	address string
 	cmd     *exec.Cmd
 	ended   chan error
-	stdin   func() // closes what keeps it running; nil when nothing does
 }
 
 // once runs a command to its end.

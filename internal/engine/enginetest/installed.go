@@ -82,7 +82,7 @@ var installed = sync.OnceValues(func() (i Installation, err error) {
 	if err != nil {
 		return i, err
 	}
-	exe, err := exec.CommandContext(ctx, python, "-I", "-S", "-c", "import sys; print(sys.executable)").Output()
+	exe, err := exec.CommandContext(ctx, python, "-I", "-S", "-c", "import sys; print(sys.executable)").Output() // #nosec G204 -- the Python of this machine
 	i.Python = strings.TrimSpace(string(exe))
 	return i, err
 })
