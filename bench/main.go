@@ -22,7 +22,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/pprof"
-	"strings"
 	"syscall"
 	"time"
 
@@ -176,7 +175,7 @@ func (o *options) say(format string, args ...any) {
 
 // run measures what was asked for and reports it.
 func (o *options) run(ctx context.Context, out io.Writer) (err error) {
-	root, err := repository()
+	root, err := report.Repository()
 	if err != nil {
 		return err
 	}
@@ -190,7 +189,7 @@ func (o *options) run(ctx context.Context, out io.Writer) (err error) {
 		if !p.on {
 			continue
 		}
-		s := section{ID: p.id, Command: p.command, Time: time.Now().UTC(), Machine: machine(), Load: loadAverage()}
+		s := section{ID: p.id, Command: p.command, Time: time.Now().UTC(), Machine: report.Machine(), Load: report.LoadAverage()}
 		if o.quick {
 			s.Command += " -quick"
 		}
@@ -258,36 +257,4 @@ func (o *options) profile() (func() error, error) {
 		}
 		return nil
 	}, nil
-}
-
-// repository is the folder that holds go.mod, here or above.
-func repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the repository: %w", err)
-	}
-	for at := dir; ; at = filepath.Dir(at) {
-		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
-			return at, nil
-		}
-		if at == filepath.Dir(at) {
-			return "", errors.New("run this inside of the repository")
-		}
-	}
-}
-
-// machine says in neutral words where the figures come from.
-func machine() string {
-	return fmt.Sprintf("%d vCPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
-}
-
-// loadAverage is that of the last minute, "unknown" where the system does not
-// tell.
-func loadAverage() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	first, _, _ := strings.Cut(string(b), " ")
-	return first
 }

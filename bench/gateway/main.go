@@ -130,7 +130,7 @@ func parse(args []string, log io.Writer) (*bench, error) {
 // place finds the folders and the cores.
 func (b *bench) place() error {
 	var err error
-	if b.repository, err = repository(); err != nil {
+	if b.repository, err = report.Repository(); err != nil {
 		return err
 	}
 	if b.self, err = os.Executable(); err != nil {
@@ -160,7 +160,7 @@ func (b *bench) run(ctx context.Context, out io.Writer) (err error) {
 		return fmt.Errorf("start: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
-	s := report.Section{ID: "peers", Command: b.command(), Time: time.Now().UTC(), Machine: machine(), Load: loadAverage()}
+	s := report.Section{ID: "peers", Command: b.command(), Time: time.Now().UTC(), Machine: report.Machine(), Load: report.LoadAverage()}
 	stop, err := b.startMock(ctx)
 	if err != nil {
 		return err
@@ -255,35 +255,4 @@ func (b *bench) startMock(ctx context.Context) (stop func(), err error) {
 	}
 	b.mock = strings.TrimSpace(line)
 	return stop, nil
-}
-
-// repository is the folder that holds go.mod, here or above.
-func repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the repository: %w", err)
-	}
-	for at := dir; ; at = filepath.Dir(at) {
-		if _, err := os.Stat(filepath.Join(at, "go.mod")); err == nil {
-			return at, nil
-		}
-		if at == filepath.Dir(at) {
-			return "", errors.New("run this inside of the repository")
-		}
-	}
-}
-
-// machine says in neutral words where the figures come from.
-func machine() string {
-	return fmt.Sprintf("%d vCPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version())
-}
-
-// loadAverage is that of the last minute.
-func loadAverage() string {
-	b, err := os.ReadFile("/proc/loadavg")
-	if err != nil {
-		return "unknown"
-	}
-	first, _, _ := strings.Cut(string(b), " ")
-	return first
 }

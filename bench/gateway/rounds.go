@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/outcrop/outcrop/bench/internal/report"
 	"github.com/outcrop/outcrop/bench/internal/stats"
 )
 
@@ -140,7 +141,7 @@ func (b *bench) round(ctx context.Context, order *rand.Rand) (round, error) {
 	last, err := look()
 	r.Drift = math.Abs(last-first) / math.Min(first, last)
 	r.Others = max(0, (busy()-b.own()-used).Seconds()/time.Since(begin).Seconds())
-	r.Load = loadAverage()
+	r.Load = report.LoadAverage()
 	return r, err
 }
 
