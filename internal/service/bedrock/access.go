@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"strconv"
@@ -79,13 +80,14 @@ func rateCard(m *catalog.Model) []br.DimensionalPriceRate {
 }
 
 // offerToken stands for one offer to one account: it changes with the terms and the
-// prices. It is no secret; it shows that the offer was read.
+// prices. It is no secret; it shows that the offer was read. Hexadecimal, since a
+// command line takes a value that begins with "-" for an option.
 func offerToken(account string, m *catalog.Model, w *catalog.Weights) string {
 	text := strings.Join([]string{
 		"offer", account, m.ID, w.LicenseDigest, strconv.FormatFloat(m.Price.Input, 'g', -1, 64), strconv.FormatFloat(m.Price.Output, 'g', -1, 64),
 	}, "\x00")
 	sum := sha256.Sum256([]byte(text))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	return hex.EncodeToString(sum[:])
 }
 
 func (s *Service) createAgreement(ctx context.Context, c *call.Call, in *br.CreateFoundationModelAgreementInput) (*br.CreateFoundationModelAgreementOutput, error) {

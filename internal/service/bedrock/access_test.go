@@ -3,6 +3,7 @@ package bedrock_test
 import (
 	"context"
 	"encoding/base64"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -102,6 +103,23 @@ func TestAgreementFlow(t *testing.T) {
 	wantError(t, doAs(t, f, "DeleteFoundationModelAgreement", &br.DeleteFoundationModelAgreementInput{ModelId: new(haiku)}), apierr.CodeResourceNotFound, 404, "no agreement")
 	if got := available(t, f, account); got != "AVAILABLE AVAILABLE" {
 		t.Errorf("default account at the end: %s", got)
+	}
+}
+
+// TestOfferTokenOnACommandLine reads the offers of many accounts: no token may look
+// like an option, or `aws bedrock create-foundation-model-agreement` refuses it.
+func TestOfferTokenOnACommandLine(t *testing.T) {
+	t.Parallel()
+	f := start(t, catalog.Options{StandIns: true})
+	for i := range 256 {
+		c := newCall("us-east-1", fmt.Sprintf("%012d", 100+i))
+		body, _, err := f.do(t, c, "ListFoundationModelAgreementOffers", &br.ListFoundationModelAgreementOffersInput{ModelId: new(haiku)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if token := decode[offers](t, body).Offers[0].OfferToken; token == "" || token[0] == '-' {
+			t.Fatalf("account %s: token %q", c.Principal.Account, token)
+		}
 	}
 }
 
