@@ -33,7 +33,7 @@ type Record struct {
 // Store keeps records.
 type Store interface {
 	// PutUsage stores a batch in one transaction and is durable when it returns.
-	// A record whose RequestID is stored already is left as it is, so a batch of
+	// A record whose RequestID and Time are stored already is left as it is, so a batch of
 	// unknown outcome may be put again.
 	PutUsage(ctx context.Context, records []Record) error
 	// ListUsage returns the newest records of an account, newest first. "" means

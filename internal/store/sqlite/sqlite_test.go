@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/outcrop/outcrop/internal/keys"
 	"github.com/outcrop/outcrop/internal/meter"
 	"github.com/outcrop/outcrop/internal/store/sqlite"
@@ -289,13 +291,18 @@ func BenchmarkGetKey(b *testing.B) {
 	}
 }
 
-// BenchmarkPutUsage stores batches of the size that meter.Writer makes at most.
+// BenchmarkPutUsage stores batches of the size that meter.Writer makes at most,
+// four calls a millisecond.
 func BenchmarkPutUsage(b *testing.B) {
 	db := newStore(b, sqlite.Config{Path: filepath.Join(b.TempDir(), "outcrop.db")})
 	batch := make([]meter.Record, 256)
 	for n := 0; b.Loop(); n++ {
 		for i := range batch {
-			batch[i] = meter.Record{RequestID: fmt.Sprint(n, "-", i), Account: "111122223333", Operation: "Converse"}
+			batch[i] = meter.Record{
+				RequestID: uuid.NewString(), Time: time.UnixMilli(1_800_000_000_000 + int64(n*len(batch)+i)/4), Account: "111122223333", Region: "us-east-1",
+				Principal: "arn:aws:iam::111122223333:user/alice", AccessKeyID: "AKIAAAAAAAAAAAAAAAAA", Service: "bedrock-runtime", Operation: "Converse",
+				ModelID: "anthropic.claude-v2", ServedBy: "smollm2", InputTokens: 11, OutputTokens: 12, Status: 200,
+			}
 		}
 		if err := db.PutUsage(b.Context(), batch); err != nil {
 			b.Fatal(err)

@@ -36,7 +36,7 @@ func (d *DB) PutUsage(ctx context.Context, records []meter.Record) (err error) {
 	}
 	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
 	insert, err := tx.PrepareContext(ctx, `INSERT INTO usage_records (`+usageColumns+`)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (request_id) DO NOTHING`)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (time_ms, request_id) DO NOTHING`)
 	if err != nil {
 		return err
 	}
