@@ -46,7 +46,7 @@ func (b *bench) figures(s *report.Section, rounds []round) {
 	}
 	for _, lane := range []string{laneA, laneC, laneStream, laneBurst} {
 		for _, n := range []int{1, 16} {
-			for _, name := range append([]string{outcrop}, append(b.peers, direct)...) {
+			for _, name := range append([]string{outcrop, relay}, append(b.peers, direct)...) {
 				b.cellFigures(cell{lane, name, n}, rounds, of, add)
 			}
 		}

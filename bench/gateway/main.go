@@ -38,8 +38,9 @@ import (
 
 // Roles of this program when it is started by itself.
 const (
-	roleMock = "-role-mock"
-	roleLoad = "-role-load"
+	roleMock  = "-role-mock"
+	roleLoad  = "-role-load"
+	roleRelay = "-role-relay"
 )
 
 func main() {
@@ -58,6 +59,9 @@ func run(ctx context.Context, args []string, in io.Reader, out, log io.Writer) e
 	}
 	if len(args) == 1 && args[0] == roleLoad {
 		return runLoad(ctx, in, out)
+	}
+	if len(args) == 3 && args[0] == roleRelay {
+		return runRelay(ctx, args[1], args[2])
 	}
 	b, err := parse(args, log)
 	if err != nil {
@@ -175,7 +179,7 @@ func (b *bench) run(ctx context.Context, out io.Writer) (err error) {
 			err = errors.Join(err, s.stop())
 		}
 	}()
-	for _, name := range b.peers {
+	for _, name := range append([]string{relay}, b.peers...) {
 		if b.servers[name], err = b.startPeer(ctx, name); err != nil {
 			delete(b.servers, name)
 			return err

@@ -90,11 +90,14 @@ func (b *bench) install(ctx context.Context, name string) (folder string, err er
 
 // startPeer installs and starts a peer before the mock.
 func (b *bench) startPeer(ctx context.Context, name string) (*server, error) {
-	folder, err := b.install(ctx, name)
+	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	if name == relay {
+		return b.start(ctx, name, port, "/", []string{"GOMAXPROCS=1"}, b.self, roleRelay, "127.0.0.1:"+port, b.mock)
+	}
+	folder, err := b.install(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +135,7 @@ func freePort() (string, error) {
 // start runs a gateway on its core and waits until it answers at a path, with
 // whatever status.
 func (b *bench) start(ctx context.Context, name, port, path string, env []string, argv ...string) (*server, error) {
-	log, err := os.Create(filepath.Join(b.dir, name+".log"))
+	log, err := os.Create(filepath.Join(b.dir, strings.ReplaceAll(name, "/", "-")+".log"))
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}

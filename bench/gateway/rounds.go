@@ -49,7 +49,7 @@ func (c cell) String() string {
 func (b *bench) cells() []cell {
 	var all []cell
 	for _, n := range []int{1, 16} {
-		all = append(all, cell{laneA, direct, n}, cell{laneA, outcrop, n}, cell{laneC, outcrop, n},
+		all = append(all, cell{laneA, direct, n}, cell{laneA, relay, n}, cell{laneA, outcrop, n}, cell{laneC, outcrop, n},
 			cell{laneStream, direct, n}, cell{laneStream, outcrop, n})
 		for _, p := range b.peers {
 			if p == miniStack {
