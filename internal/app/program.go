@@ -79,7 +79,7 @@ func (p Program) Serve(ctx context.Context, o cli.Options, progress weights.Prog
 		return err
 	}
 	boundHeap(s.cfg.Limits.Bodies)
-	spaceCollections()
+	go newSpacing().run(ctx) // ends with ctx
 	first, err := s.firstKey(ctx)
 	if err != nil {
 		return errors.Join(err, s.Close())
