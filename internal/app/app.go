@@ -11,11 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/outcrop/outcrop/internal/agreement"
 	"github.com/outcrop/outcrop/internal/cache"
+	"github.com/outcrop/outcrop/internal/call"
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/datadir"
 	"github.com/outcrop/outcrop/internal/document"
@@ -201,7 +203,6 @@ type Server struct {
 	faults     *fault.Rules
 	quotas     *quota.Service
 	caches     *cache.Gate // nil when all of them are off
-	metrics    *metrics.Book
 	shared     *shared
 	buckets    quota.Buckets
 	renew      func(context.Context) error // of buckets
@@ -278,12 +279,15 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 	if s.engine, err = s.withUpstreams(s.engine); err != nil {
 		return nil, err
 	}
-	s.metrics = metrics.New(metrics.Config{Running: s.calls.running, Engine: reporter(s.engine)})
-	h, err := s.handler()
+	var book *metrics.Book // nil when nobody could read it
+	if s.front.metrics() {
+		book = metrics.New(metrics.Config{Running: s.calls.running, Engine: reporter(s.engine)})
+	}
+	h, err := s.handler(book)
 	if err != nil {
 		return nil, err
 	}
-	s.front.handle(s.calls.count(h), s.metrics.Handler())
+	s.front.handle(s.calls.count(h), book)
 	return s, nil
 }
 
@@ -291,8 +295,12 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, newEngine func(Confi
 func objectsDir(cfg Config) string { return filepath.Join(cfg.DataDir, "objects") }
 
 // handler builds the one way from a request to an answer.
-func (s *Server) handler() (http.Handler, error) {
+func (s *Server) handler(book *metrics.Book) (http.Handler, error) {
 	st := s.state
+	var ended func(*call.Call, time.Duration)
+	if book != nil {
+		ended = book.Ended
+	}
 	s.meter = meter.NewWriter(meter.Config{Store: st.store, Strict: s.cfg.Usage.Strict, Log: s.log})
 	s.tokens = idempotency.NewService(idempotency.Config{Store: st.store, Log: s.log})
 	infer, err := s.gate(inference.New(inference.Config{
@@ -313,7 +321,7 @@ func (s *Server) handler() (http.Handler, error) {
 		Access:      s.authority.access,
 		Changed:     st.directory.Changed,
 		Approvals:   s.authority.approvals,
-		Ended:       s.metrics.Ended,
+		Ended:       ended,
 		Used:        st.directory.Used,
 		Acted:       st.directory.Acted,
 		Meter:       s.meter,

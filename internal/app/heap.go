@@ -27,7 +27,7 @@ func boundHeap(bodies int64) {
 }
 
 // heapGap is how much garbage may gather before the next collection, in bytes.
-const heapGap = 64 << 20
+const heapGap = 32 << 20
 
 // The bounds of what spacing sets, in percent of what a collection has
 // to look at.

@@ -7,7 +7,7 @@ import (
 
 func TestGapPercent(t *testing.T) {
 	t.Parallel()
-	for used, want := range map[uint64]int{0: 1000, 1 << 20: 1000, 16 << 20: 400, 64 << 20: 100, 100 << 20: 64, 128 << 20: 50, 1 << 40: 50} {
+	for used, want := range map[uint64]int{0: 1000, 1 << 20: 1000, 8 << 20: 400, 32 << 20: 100, 50 << 20: 64, 64 << 20: 50, 1 << 40: 50} {
 		if got := gapPercent(used); got != want {
 			t.Errorf("%d bytes in use: %d %%, want %d %%", used, got, want)
 		}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -143,12 +144,18 @@ func (f *front) watch(ctx context.Context) error {
 	return g.Wait()
 }
 
+// metrics reports whether a door has the page of metrics.
+func (f *front) metrics() bool {
+	return slices.ContainsFunc(f.doors, func(d *door) bool { return d.cfg.Metrics })
+}
+
 // handle sets what answers calls, on all doors, and the page of metrics, on those
 // that have it.
-func (f *front) handle(h, page http.Handler) {
+func (f *front) handle(h http.Handler, book *metrics.Book) {
 	for _, d := range f.doors {
 		own := h
 		if d.cfg.Metrics {
+			page := book.Handler()
 			own = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == metrics.Path {
 					page.ServeHTTP(w, r)

@@ -53,7 +53,7 @@ func openDoors(t *testing.T, c Config, h http.Handler, log *slog.Logger) *front 
 			})
 		})
 	}
-	f.handle(h, http.NotFoundHandler())
+	f.handle(h, nil)
 	done := make(chan error, 1)
 	go func() { done <- f.serve(context.Background()) }()
 	t.Cleanup(func() {
