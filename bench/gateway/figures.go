@@ -95,6 +95,14 @@ func (b *bench) cellFigures(c cell, rounds []round, of func(cell, func(*outcome)
 	if c.Connections > 1 {
 		add(report.Figure{Name: name + "requests/s on one core"}, of(c, rate))
 	}
+	if c.Server == outcrop {
+		control := cell{laneA, relay, c.Connections}
+		beyond := func(value func(*outcome) float64) []float64 {
+			return across(rounds, func(r *round) float64 { return r.at(c, value) - r.at(control, value) })
+		}
+		add(report.Figure{Name: name + "CPU per request beyond a plain relay's", Unit: "µs"}, beyond(cpu))
+		add(report.Figure{Name: name + "latency p50 beyond a plain relay's", Unit: "µs"}, beyond(p50))
+	}
 }
 
 func (b *bench) streamFigures(c, base cell, rounds []round, of func(cell, func(*outcome) float64) []float64, add func(report.Figure, []float64)) {
