@@ -19,29 +19,29 @@ func (e *engine) use(c *call.Call) {
 	c.Usage = llm.Usage{InputTokens: 4, OutputTokens: 6}
 }
 
-func (e *engine) Generate(_ context.Context, c *call.Call, _ catalog.Target, _ *llm.Request) llm.Events {
+func (e *engine) Generate(_ context.Context, c *call.Call, _ *catalog.Target, _ *llm.Request) llm.Events {
 	return func(yield func(llm.Event, error) bool) {
 		e.use(c)
 		_ = yield(llm.Event{Kind: llm.Start}, nil) && yield(llm.Event{Kind: llm.Done}, nil)
 	}
 }
 
-func (e *engine) Embed(_ context.Context, c *call.Call, _ catalog.Target, _ *llm.EmbedRequest, _ int) (*llm.EmbedResponse, error) {
+func (e *engine) Embed(_ context.Context, c *call.Call, _ *catalog.Target, _ *llm.EmbedRequest, _ int) (*llm.EmbedResponse, error) {
 	e.use(c)
 	return &llm.EmbedResponse{}, nil
 }
 
-func (e *engine) Rank(_ context.Context, c *call.Call, _ catalog.Target, _ *llm.RankRequest) (*llm.RankResponse, error) {
+func (e *engine) Rank(_ context.Context, c *call.Call, _ *catalog.Target, _ *llm.RankRequest) (*llm.RankResponse, error) {
 	e.use(c)
 	return &llm.RankResponse{}, nil
 }
 
-func (e *engine) Picture(_ context.Context, c *call.Call, _ catalog.Target, _ *llm.PictureRequest) (*llm.PictureResponse, error) {
+func (e *engine) Picture(_ context.Context, c *call.Call, _ *catalog.Target, _ *llm.PictureRequest) (*llm.PictureResponse, error) {
 	e.use(c)
 	return &llm.PictureResponse{}, nil
 }
 
-func (e *engine) Count(_ context.Context, _ *call.Call, _ catalog.Target, _ *llm.Request) (int, error) {
+func (e *engine) Count(_ context.Context, _ *call.Call, _ *catalog.Target, _ *llm.Request) (int, error) {
 	e.calls++
 	return 1, nil
 }
@@ -55,18 +55,18 @@ func TestGate(t *testing.T) {
 	g := agreement.Gate{Inference: e, Agreements: s}
 	ways := map[string]func() error{
 		"generate": func() error {
-			for _, err := range g.Generate(t.Context(), newCall(dev), *m, &llm.Request{}) {
+			for _, err := range g.Generate(t.Context(), newCall(dev), m, &llm.Request{}) {
 				return err // a reply that is cut counts too
 			}
 			return errors.New("no event")
 		},
-		"embed": func() error { _, err := g.Embed(t.Context(), newCall(dev), *m, &llm.EmbedRequest{}, 0); return err },
-		"rank":  func() error { _, err := g.Rank(t.Context(), newCall(dev), *m, &llm.RankRequest{}); return err },
+		"embed": func() error { _, err := g.Embed(t.Context(), newCall(dev), m, &llm.EmbedRequest{}, 0); return err },
+		"rank":  func() error { _, err := g.Rank(t.Context(), newCall(dev), m, &llm.RankRequest{}); return err },
 		"picture": func() error {
-			_, err := g.Picture(t.Context(), newCall(dev), *m, &llm.PictureRequest{})
+			_, err := g.Picture(t.Context(), newCall(dev), m, &llm.PictureRequest{})
 			return err
 		},
-		"count": func() error { _, err := g.Count(t.Context(), newCall(dev), *m, &llm.Request{}); return err },
+		"count": func() error { _, err := g.Count(t.Context(), newCall(dev), m, &llm.Request{}); return err },
 	}
 	for name, way := range ways {
 		if err := way(); err == nil {

@@ -54,7 +54,7 @@ type batchKey struct {
 type batch struct {
 	owner  *batches
 	key    batchKey
-	target catalog.Target
+	target *catalog.Target
 	call   call.Call
 	cancel context.CancelFunc
 	ctx    context.Context //nolint:containedctx // of the pass, which outlives each of its calls
@@ -82,7 +82,7 @@ type member struct {
 
 // Embed implements Inference. Concurrent calls of an account may share a pass; each
 // gets the vectors of its own texts, in their order.
-func (g *Gate) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error) {
+func (g *Gate) Embed(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error) {
 	if n := len(r.Texts); n == 0 || n >= g.cfg.Batch.Max || len(r.Images) > 0 || !g.cfg.Batch.Accounts.Has(c.Principal.Account) || ask(c) == AskOff {
 		return g.Inference.Embed(ctx, c, t, r, dims)
 	}
@@ -109,7 +109,7 @@ func (g *Gate) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm
 }
 
 // join adds a call to the pass that waits for such calls, or opens one.
-func (bs *batches) join(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*batch, *member) {
+func (bs *batches) join(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest, dims int) (*batch, *member) {
 	k := batchKey{
 		account: c.Principal.Account, region: c.Region, regions: strings.Join(t.Regions, " "), model: t.Model.ID, profile: t.ProfileARN,
 		weights: t.Weights.ID, tier: c.Tier, reserved: t.Reserved, dims: dims,

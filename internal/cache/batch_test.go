@@ -24,8 +24,8 @@ func batching(t testing.TB, m *model) *cache.Gate {
 	})
 }
 
-func embedder() catalog.Target {
-	return catalog.Target{Model: catalog.Model{ID: "e"}, Weights: catalog.Weights{ID: "e", Mode: "embed"}}
+func embedder() *catalog.Target {
+	return &catalog.Target{Model: catalog.Model{ID: "e"}, Weights: catalog.Weights{ID: "e", Mode: "embed"}}
 }
 
 // embedded is what one call got.

@@ -42,11 +42,11 @@ const putWait = 250 * time.Millisecond
 // Inference runs requests on the weights of a target. inference.Service implements
 // it.
 type Inference interface {
-	Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events
-	Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error)
-	Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error)
-	Picture(ctx context.Context, c *call.Call, t catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error)
-	Count(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) (int, error)
+	Generate(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) llm.Events
+	Embed(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error)
+	Rank(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error)
+	Picture(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error)
+	Count(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) (int, error)
 }
 
 // Accounts are those that something is switched on for: ids of 12 digits, or "*"
@@ -221,9 +221,9 @@ func elsewhere(r *llm.Request) bool {
 
 // Generate implements Inference. A reply from a cache has the events that the first
 // one had, and its usage; its calls of tools have ids of their own.
-func (g *Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events {
+func (g *Gate) Generate(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) llm.Events {
 	return func(yield func(llm.Event, error) bool) {
-		p, ok := g.plan(c, &t, r)
+		p, ok := g.plan(c, t, r)
 		if !ok {
 			g.Inference.Generate(ctx, c, t, r)(yield)
 			return
@@ -231,7 +231,7 @@ func (g *Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *
 		if p.responses && !p.refresh {
 			if events := g.kept(ctx, p.key); events != nil {
 				g.counts.hits.Add(1)
-				g.replay(ctx, c, &t, events, call.CacheHit, yield)
+				g.replay(ctx, c, t, events, call.CacheHit, yield)
 				return
 			}
 			g.counts.misses.Add(1)
@@ -241,9 +241,9 @@ func (g *Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *
 			g.share(ctx, c, t, r, &p, yield)
 			return
 		}
-		near, events := g.nearest(ctx, c, &t, r, &p)
+		near, events := g.nearest(ctx, c, t, r, &p)
 		if events != nil {
-			g.replay(ctx, c, &t, events, call.CacheSemanticHit, yield)
+			g.replay(ctx, c, t, events, call.CacheSemanticHit, yield)
 			return
 		}
 		g.record(ctx, c, t, r, &p, near)(yield)
@@ -251,15 +251,15 @@ func (g *Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *
 }
 
 // share joins the generation of the same request that is under way, or begins it.
-func (g *Gate) share(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request, p *plan, yield func(llm.Event, error) bool) {
+func (g *Gate) share(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request, p *plan, yield func(llm.Event, error) bool) {
 	s := p.scope
 	s.Kind, s.Tier, s.Reserved, s.Whole = "flight", c.Tier, t.Reserved, c.Whole
 	key := sum(g.secrets.names, &s, r)
 	l := g.flights.join(key)
 	if l == nil {
-		near, events := g.nearest(ctx, c, &t, r, p)
+		near, events := g.nearest(ctx, c, t, r, p)
 		if events != nil {
-			g.replay(ctx, c, &t, events, call.CacheSemanticHit, yield)
+			g.replay(ctx, c, t, events, call.CacheSemanticHit, yield)
 			return
 		}
 		l = g.flights.lead(ctx, key, c, func(ctx context.Context, own *call.Call, f *flight) {
@@ -313,7 +313,7 @@ func (g *Gate) share(ctx context.Context, c *call.Call, t catalog.Target, r *llm
 }
 
 // record makes a reply and keeps it when it is whole.
-func (g *Gate) record(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request, p *plan, near *question) llm.Events {
+func (g *Gate) record(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request, p *plan, near *question) llm.Events {
 	events := g.Inference.Generate(ctx, c, t, r)
 	if p.keep == 0 {
 		return events
@@ -329,7 +329,7 @@ func (g *Gate) record(ctx context.Context, c *call.Call, t catalog.Target, r *ll
 				case llm.Stop:
 					good = keeps(ev.Reason)
 				case llm.Done:
-					g.keep(ctx, &t, p, recorded, near)
+					g.keep(ctx, t, p, recorded, near)
 				}
 			}
 			if !yield(ev, err) || err != nil {

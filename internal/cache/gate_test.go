@@ -99,7 +99,7 @@ func TestApart(t *testing.T) {
 	} {
 		ask := func() string {
 			c, to, r := newCall(account), target(), asks("hello")
-			tc.edit(c, &to, r)
+			tc.edit(c, to, r)
 			return say(t, g, c, to, r)
 		}
 		first := ask()

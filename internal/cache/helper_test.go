@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -34,10 +35,10 @@ type model struct {
 	made    int
 	open    int // generations that have not ended
 	passes  [][]string
-	targets []catalog.Target
+	targets []*catalog.Target
 }
 
-func (m *model) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events {
+func (m *model) Generate(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) llm.Events {
 	return func(yield func(llm.Event, error) bool) {
 		m.mu.Lock()
 		m.made++
@@ -69,7 +70,7 @@ func (m *model) Generate(ctx context.Context, c *call.Call, t catalog.Target, r 
 	}
 }
 
-func (m *model) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, _ int) (*llm.EmbedResponse, error) {
+func (m *model) Embed(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest, _ int) (*llm.EmbedResponse, error) {
 	m.mu.Lock()
 	m.passes = append(m.passes, r.Texts)
 	m.mu.Unlock()
@@ -182,8 +183,8 @@ func newCall(owner string) *call.Call {
 	return &call.Call{Region: region, Principal: call.Principal{Account: owner}}
 }
 
-func target() catalog.Target {
-	return catalog.Target{
+func target() *catalog.Target {
+	return &catalog.Target{
 		Model: catalog.Model{ID: "vendor.model-v1", StandIn: true}, Weights: catalog.Weights{ID: "w", Mode: "chat", ContextTokens: 100},
 		Regions: []string{region},
 	}
@@ -198,11 +199,15 @@ func asks(text string) *llm.Request {
 }
 
 // say runs a request and returns the text of the reply.
-func say(t testing.TB, g *cache.Gate, c *call.Call, to catalog.Target, r *llm.Request) string {
+func say(t testing.TB, g *cache.Gate, c *call.Call, to *catalog.Target, r *llm.Request) string {
 	t.Helper()
+	before := *to
 	resp, err := llm.Collect(g.Generate(t.Context(), c, to, r))
 	if err != nil {
 		t.Errorf("generate: %v", err)
+	}
+	if !reflect.DeepEqual(before, *to) {
+		t.Errorf("the target is changed: %+v", *to)
 	}
 	return resp.Text()
 }

@@ -135,7 +135,7 @@ func (g *Gate) nearest(ctx context.Context, c *call.Call, t *catalog.Target, r *
 		ID: c.ID, Start: c.Start, Service: c.Service, Operation: c.Operation, Region: c.Region, Partition: c.Partition,
 		Principal: c.Principal, Tier: c.Tier,
 	}
-	target := catalog.Target{Model: catalog.Model{ID: w.ID, Output: []string{"EMBEDDING"}}, Weights: *w, Regions: t.Regions}
+	target := &catalog.Target{Model: catalog.Model{ID: w.ID, Output: []string{"EMBEDDING"}}, Weights: *w, Regions: t.Regions}
 	resp, err := g.Embed(ctx, &own, target, &llm.EmbedRequest{Texts: []string{text}}, w.Dimensions)
 	if err == nil && len(resp.Vectors) != 1 {
 		err = errors.New("no vector")

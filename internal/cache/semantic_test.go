@@ -63,7 +63,7 @@ func semantic(t *testing.T, m *model, threshold string, edit func(*cache.Config)
 }
 
 // through is a target behind the profile.
-func through() catalog.Target {
+func through() *catalog.Target {
 	t := target()
 	t.ProfileARN = profile
 	return t
@@ -111,7 +111,7 @@ func TestSemantic(t *testing.T) {
 				r.Messages[0].Content[0].Text = tc.text
 			}
 			if tc.edit != nil {
-				tc.edit(c, &to, r)
+				tc.edit(c, to, r)
 			}
 			got := say(t, g, c, to, r)
 			if hit := got == "reply 1"; hit != tc.hit || hit != (c.Cache == call.CacheSemanticHit) || hit != (c.Similarity > 0) {

@@ -162,7 +162,10 @@ func (p *Pattern) model(id string) Model {
 	}
 }
 
-// Target is a resolved model id: what to run, and what to call it.
+// Target is a resolved model id: what to run, and what to call it. Everything that a
+// call goes through shares one target, and parts of it with the catalogue, so that it
+// is read-only once resolved: who needs another one changes a copy, and replaces its
+// slices and pointers instead of writing through them.
 type Target struct {
 	Model      Model
 	Weights    Weights

@@ -18,23 +18,23 @@ type Provisioned interface {
 
 // provisionedModel resolves the ARN or the name of provisioned throughput. Its slots
 // alone are used, so the call is decided over as one to the throughput.
-func (c *Catalog) provisionedModel(m *arn.Model, region, account string) (Target, error) {
+func (c *Catalog) provisionedModel(m *arn.Model, region, account string) (*Target, error) {
 	name, model, err := "", "", provision.ErrNone
 	if c.provisioned != nil {
 		name, model, err = c.provisioned.LookupProvisioned(account, region, m.ID)
 	}
 	if errors.Is(err, provision.ErrNone) {
 		if m.IsARN() {
-			return Target{}, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
+			return nil, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
 		}
-		return Target{}, invalidModel()
+		return nil, invalidModel()
 	}
 	if err != nil {
-		return Target{}, err
+		return nil, err
 	}
 	t, err := c.target(&arn.Model{Kind: arn.KindFoundationModel, ID: model}, region, account)
 	if err != nil {
-		return Target{}, err
+		return nil, err
 	}
 	t.Reserved, t.Resources = name, []string{name}
 	return t, nil

@@ -39,15 +39,17 @@ func (s storedProfiles) LookupProfile(ctx context.Context, account, region, id s
 // caller where it has one; only application profiles may be another account's,
 // which shares them by a resource policy.
 //
+// The target is new, and shared by all who are handed it; it is nil with an error.
+//
 // Errors: ValidationException for a malformed or unknown identifier, as the
 // live service answers; ResourceNotFoundException for an ARN of a kind that
 // holds nothing here, for an application profile or provisioned throughput that
 // does not exist and for a model past its end of life; those of Provisioned.
-func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) (Target, error) {
+func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) (*Target, error) {
 	m, err := arn.ParseModel(c.meant(modelID))
 	foreign := m.ARN.Account != "" && m.ARN.Account != account
 	if err != nil || m.IsARN() && m.ARN.Region != region || foreign && m.Kind != arn.KindApplicationProfile {
-		return Target{}, invalidModel()
+		return nil, invalidModel()
 	}
 	switch m.Kind {
 	case arn.KindFoundationModel, arn.KindSystemProfile:
@@ -59,22 +61,22 @@ func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) 
 	case arn.KindProvisionedModel, arn.KindProvisionedName:
 		return c.provisionedModel(&m, region, account)
 	}
-	return Target{}, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
+	return nil, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
 }
 
 // target resolves a model or a system profile.
-func (c *Catalog) target(m *arn.Model, region, account string) (Target, error) {
+func (c *Catalog) target(m *arn.Model, region, account string) (*Target, error) {
 	model, ok := c.find(m.ID, region)
 	if !ok || m.Geo != "" && !(slices.Contains(model.Profiles, m.Geo) && geographyCovers(m.Geo, region)) {
-		return Target{}, invalidModel()
+		return nil, invalidModel()
 	}
 	if c.ended(&model) {
-		return Target{}, endOfLife()
+		return nil, endOfLife()
 	}
 	if m.Geo == "" && !model.InRegion(region) {
-		return Target{}, throughProfile(model.ID)
+		return nil, throughProfile(model.ID)
 	}
-	t := Target{
+	t := &Target{
 		Model:    model,
 		Weights:  c.weights[c.byWeight[model.Weights]],
 		ModelARN: arn.FoundationModel(region, model.ID),
@@ -95,7 +97,7 @@ func (c *Catalog) target(m *arn.Model, region, account string) (Target, error) {
 }
 
 // applicationProfile resolves the model behind an application profile.
-func (c *Catalog) applicationProfile(ctx context.Context, m *arn.Model, region, account string) (Target, error) {
+func (c *Catalog) applicationProfile(ctx context.Context, m *arn.Model, region, account string) (*Target, error) {
 	source, err := "", profile.ErrNotFound
 	owner := account
 	if m.IsARN() {
@@ -106,21 +108,21 @@ func (c *Catalog) applicationProfile(ctx context.Context, m *arn.Model, region, 
 	}
 	if errors.Is(err, profile.ErrNotFound) {
 		if m.IsARN() {
-			return Target{}, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
+			return nil, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
 		}
 		// Any word of 12 characters looks like such an id.
 		return c.provisionedModel(m, region, account)
 	}
 	if err != nil {
-		return Target{}, err
+		return nil, err
 	}
 	s, err := arn.ParseModel(source)
 	if err != nil || s.Kind != arn.KindFoundationModel && s.Kind != arn.KindSystemProfile {
-		return Target{}, invalidModel()
+		return nil, invalidModel()
 	}
 	t, err := c.target(&s, region, account)
 	if err != nil {
-		return Target{}, err
+		return nil, err
 	}
 	if t.ProfileARN == "" {
 		t.Destinations = []string{t.ModelARN}

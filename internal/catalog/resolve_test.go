@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"context"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -328,6 +329,29 @@ func TestStoredProfiles(t *testing.T) {
 	}
 	if _, err := p.LookupProfile(t.Context(), other, region, "abcdefghij12"); !errors.Is(err, profile.ErrNotFound) {
 		t.Errorf("another account: %v", err)
+	}
+}
+
+// TestResolveAnew: who changes a target changes neither the catalogue nor the target of
+// another call.
+func TestResolveAnew(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t, catalog.Options{StandIns: true})
+	resolve := func() *catalog.Target {
+		got, err := c.Resolve(t.Context(), "us."+haiku, region, account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	first := resolve()
+	want := *first
+	*first = catalog.Target{}
+	if got := resolve(); !reflect.DeepEqual(*got, want) {
+		t.Errorf("%+v", *got)
+	}
+	if got, err := c.Resolve(t.Context(), "no model", region, account); got != nil || err == nil {
+		t.Errorf("beside an error stands %+v", got)
 	}
 }
 

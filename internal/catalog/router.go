@@ -37,7 +37,7 @@ type Router struct {
 	Difference float64 // response quality difference, in percent
 	// Candidates are the models as if each were called by itself: two, or one when
 	// the other is there no longer.
-	Candidates []Target
+	Candidates []*Target
 	Names      []string // what the router calls them: ARNs of models or profiles
 	Fallback   int      // index of the one that answers when nothing speaks for another
 	Strongest  int      // index of the one that is taken for the strongest
@@ -115,7 +115,7 @@ func (c *Catalog) defaultRouter(d *DefaultRouter, region, account string) (promp
 
 // router resolves a prompt router. The target is that of its fallback, for those who
 // know of no routers.
-func (c *Catalog) router(ctx context.Context, m *arn.Model, region, account string) (Target, error) {
+func (c *Catalog) router(ctx context.Context, m *arn.Model, region, account string) (*Target, error) {
 	var r promptrouter.Router
 	ok := false
 	if m.Kind == arn.KindDefaultPromptRouter {
@@ -127,7 +127,7 @@ func (c *Catalog) router(ctx context.Context, m *arn.Model, region, account stri
 		r, ok = c.made.Lookup(account, region, m.ID)
 	}
 	if !ok {
-		return Target{}, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
+		return nil, apierr.NotFound("The %s %s does not exist.", m.Kind, m.ID)
 	}
 	out := &Router{ARN: m.ARN.String(), Difference: r.Difference, Fallback: -1}
 	var gone error
@@ -143,7 +143,7 @@ func (c *Catalog) router(ctx context.Context, m *arn.Model, region, account stri
 		out.Candidates, out.Names = append(out.Candidates, t), append(out.Names, name)
 	}
 	if len(out.Candidates) == 0 {
-		return Target{}, cmp.Or(gone, invalidModel())
+		return nil, cmp.Or(gone, invalidModel())
 	}
 	// A fallback that went its way leaves its place to the model that is left.
 	out.Fallback = max(0, out.Fallback)
@@ -153,9 +153,9 @@ func (c *Catalog) router(ctx context.Context, m *arn.Model, region, account stri
 			out.Strongest = i
 		}
 	}
-	t := out.Candidates[out.Fallback]
+	t := *out.Candidates[out.Fallback]
 	t.Router, t.Resources = out, []string{out.ARN}
-	return t, nil
+	return &t, nil
 }
 
 // compareStrength is above 0 when a is taken for the stronger of two models of one

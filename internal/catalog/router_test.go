@@ -70,6 +70,9 @@ func TestResolveRouter(t *testing.T) {
 		if r.Candidates[r.Fallback].Model.ID != sonnet || r.Candidates[r.Strongest].Model.ID != sonnet || r.Candidates[1-r.Strongest].Model.ID != haiku {
 			t.Errorf("fallback %d, strongest %d", r.Fallback, r.Strongest)
 		}
+		if i := slices.IndexFunc(r.Candidates, func(c *catalog.Target) bool { return c.Router != nil || c.Resources[0] == r.ARN }); i >= 0 {
+			t.Errorf("candidate %d is the router itself", i)
+		}
 		if c := r.Candidates[0]; len(c.Destinations) != 3 || c.Router != nil || c.ProfileARN != r.Names[0] {
 			t.Errorf("candidate %+v", c)
 		}

@@ -29,7 +29,7 @@ type healthy struct {
 	calls int
 }
 
-func (h *healthy) Generate(context.Context, *call.Call, catalog.Target, *llm.Request) llm.Events {
+func (h *healthy) Generate(context.Context, *call.Call, *catalog.Target, *llm.Request) llm.Events {
 	h.calls++
 	return func(yield func(llm.Event, error) bool) {
 		events := []llm.Event{{Kind: llm.Start}, {Kind: llm.BlockStart}}
@@ -45,22 +45,22 @@ func (h *healthy) Generate(context.Context, *call.Call, catalog.Target, *llm.Req
 	}
 }
 
-func (h *healthy) Embed(context.Context, *call.Call, catalog.Target, *llm.EmbedRequest, int) (*llm.EmbedResponse, error) {
+func (h *healthy) Embed(context.Context, *call.Call, *catalog.Target, *llm.EmbedRequest, int) (*llm.EmbedResponse, error) {
 	h.calls++
 	return &llm.EmbedResponse{}, nil
 }
 
-func (h *healthy) Rank(context.Context, *call.Call, catalog.Target, *llm.RankRequest) (*llm.RankResponse, error) {
+func (h *healthy) Rank(context.Context, *call.Call, *catalog.Target, *llm.RankRequest) (*llm.RankResponse, error) {
 	h.calls++
 	return &llm.RankResponse{}, nil
 }
 
-func (h *healthy) Picture(context.Context, *call.Call, catalog.Target, *llm.PictureRequest) (*llm.PictureResponse, error) {
+func (h *healthy) Picture(context.Context, *call.Call, *catalog.Target, *llm.PictureRequest) (*llm.PictureResponse, error) {
 	h.calls++
 	return &llm.PictureResponse{}, nil
 }
 
-func (h *healthy) Count(context.Context, *call.Call, catalog.Target, *llm.Request) (int, error) {
+func (h *healthy) Count(context.Context, *call.Call, *catalog.Target, *llm.Request) (int, error) {
 	h.calls++
 	return 7, nil
 }
@@ -103,7 +103,7 @@ func (b *bench) put(r fault.Rule) {
 	}
 }
 
-func target(id string) catalog.Target { return catalog.Target{Model: catalog.Model{ID: id}} }
+func target(id string) *catalog.Target { return &catalog.Target{Model: catalog.Model{ID: id}} }
 
 // by is a call of an account, whose requestMetadata name rules.
 func by(account, metadata string) *call.Call {

@@ -13,11 +13,11 @@ import (
 // Inference runs requests on the weights of a target. inference.Service implements
 // it.
 type Inference interface {
-	Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events
-	Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error)
-	Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error)
-	Picture(ctx context.Context, c *call.Call, t catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error)
-	Count(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) (int, error)
+	Generate(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) llm.Events
+	Embed(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error)
+	Rank(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error)
+	Picture(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error)
+	Count(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) (int, error)
 }
 
 // Injector is an Inference that fails as the rules say. What fails before the reply
@@ -28,7 +28,7 @@ type Injector struct {
 }
 
 // Generate implements Inference.
-func (i Injector) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events {
+func (i Injector) Generate(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) llm.Events {
 	if i.Rules.now.Load() == nil {
 		return i.Inference.Generate(ctx, c, t, r)
 	}
@@ -130,24 +130,24 @@ func (i Injector) whole(ctx context.Context, c *call.Call, t *catalog.Target, fi
 }
 
 // Embed implements Inference.
-func (i Injector) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error) {
-	if err := i.whole(ctx, c, &t, anywhere); err != nil {
+func (i Injector) Embed(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error) {
+	if err := i.whole(ctx, c, t, anywhere); err != nil {
 		return nil, err
 	}
 	return i.Inference.Embed(ctx, c, t, r, dims)
 }
 
 // Rank implements Inference.
-func (i Injector) Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
-	if err := i.whole(ctx, c, &t, anywhere); err != nil {
+func (i Injector) Rank(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
+	if err := i.whole(ctx, c, t, anywhere); err != nil {
 		return nil, err
 	}
 	return i.Inference.Rank(ctx, c, t, r)
 }
 
 // Picture implements Inference.
-func (i Injector) Picture(ctx context.Context, c *call.Call, t catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error) {
-	if err := i.whole(ctx, c, &t, anywhere); err != nil {
+func (i Injector) Picture(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error) {
+	if err := i.whole(ctx, c, t, anywhere); err != nil {
 		return nil, err
 	}
 	return i.Inference.Picture(ctx, c, t, r)
@@ -155,8 +155,8 @@ func (i Injector) Picture(ctx context.Context, c *call.Call, t catalog.Target, r
 
 // Count implements Inference. It waits, is throttled or finds nobody, as CountTokens
 // models it; no fault of a reply concerns it.
-func (i Injector) Count(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) (int, error) {
-	if err := i.whole(ctx, c, &t, Type.counting); err != nil {
+func (i Injector) Count(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) (int, error) {
+	if err := i.whole(ctx, c, t, Type.counting); err != nil {
 		return 0, err
 	}
 	return i.Inference.Count(ctx, c, t, r)

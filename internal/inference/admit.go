@@ -12,7 +12,7 @@ import (
 )
 
 // limit is how many tokens one request may use, input and output together.
-func (s *Service) limit(w catalog.Weights) int {
+func (s *Service) limit(w *catalog.Weights) int {
 	if s.cfg.MaxContext > 0 && !w.Remote() && // whose memory is not ours
 		(w.ContextTokens == 0 || s.cfg.MaxContext < w.ContextTokens) {
 		return s.cfg.MaxContext
@@ -21,7 +21,7 @@ func (s *Service) limit(w catalog.Weights) int {
 }
 
 // admit checks that input and output fit the context, and sets MaxTokens.
-func (s *Service) admit(ctx context.Context, c *call.Call, t engine.Target, w catalog.Weights, p *prepared) error {
+func (s *Service) admit(ctx context.Context, c *call.Call, t engine.Target, w *catalog.Weights, p *prepared) error {
 	r, limit, want := p.req, s.limit(w), w.DefaultTokens
 	if r.Params.MaxTokens != nil {
 		want = *r.Params.MaxTokens
@@ -80,7 +80,7 @@ const (
 // is none: a template may write tools and calls at any length, and what an image
 // takes only the engine knows. Of an engine that forces choices itself both are
 // known well enough: counting there may cost as much as a reply.
-func inputBound(w catalog.Weights, r *llm.Request, forces bool) (n int, ok bool) {
+func inputBound(w *catalog.Weights, r *llm.Request, forces bool) (n int, ok bool) {
 	if len(r.Tools) > 0 && !forces {
 		return 0, false
 	}

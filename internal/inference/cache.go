@@ -23,7 +23,7 @@ const CacheMinimum = 1024
 // so the template closes it and opens the reply. The tokens of one turn are taken
 // off for that: the prefix is never told longer than the tokens which a second
 // request has in common with the first.
-func (s *Service) measureCache(ctx context.Context, t engine.Target, w catalog.Weights, p *prepared) error {
+func (s *Service) measureCache(ctx context.Context, t engine.Target, w *catalog.Weights, p *prepared) error {
 	if p.whole.Cache == nil || p.whole.Raw != "" {
 		return nil
 	}

@@ -54,12 +54,12 @@ func New(cfg Config) *Service {
 // output limit do not fit the context together (both numbers are in the
 // message), when the weights cannot take a block (its place is in the message)
 // or a schema cannot be used; and whatever the engine says.
-func (s *Service) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events {
+func (s *Service) Generate(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) llm.Events {
 	if err := speaks(t); err != nil {
 		return llm.Fail(err)
 	}
 	return func(yield func(llm.Event, error) bool) {
-		events, err := s.begin(ctx, c, &t, r)
+		events, err := s.begin(ctx, c, t, r)
 		if err != nil {
 			yield(llm.Event{}, err)
 			return
@@ -72,13 +72,13 @@ func (s *Service) Generate(ctx context.Context, c *call.Call, t catalog.Target, 
 // the stack is not held for as long as a stream is open; the same goes for
 // functions of its kind in other packages on the way of a stream.
 func (s *Service) begin(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) (llm.Events, error) {
-	et := s.note(c, *t)
-	p, err := s.prepare(ctx, c, et, s.limit(t.Weights), r)
+	et := s.note(c, t)
+	p, err := s.prepare(ctx, c, et, s.limit(&t.Weights), r)
 	if err == nil {
-		err = s.admit(ctx, c, et, t.Weights, p)
+		err = s.admit(ctx, c, et, &t.Weights, p)
 	}
 	if err == nil {
-		err = s.measureCache(ctx, et, t.Weights, p)
+		err = s.measureCache(ctx, et, &t.Weights, p)
 	}
 	if err != nil {
 		return nil, err
@@ -91,7 +91,7 @@ func (s *Service) begin(ctx context.Context, c *call.Call, t *catalog.Target, r 
 }
 
 // speaks refuses weights that do not make text.
-func speaks(t catalog.Target) error {
+func speaks(t *catalog.Target) error {
 	if m := engine.Mode(t.Weights.Mode); m != engine.Chat && m != engine.Completion {
 		if t.Model.Embedding() || m == engine.Embed {
 			return apierr.Validation("The model %s makes embeddings, not text.", t.Model.ID)
@@ -156,16 +156,16 @@ func counted(u *llm.Usage) {
 // Count returns the input tokens that Generate would report for r, a cached
 // prefix included. It makes no token and takes no slot. Errors are those of
 // Generate.
-func (s *Service) Count(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) (int, error) {
+func (s *Service) Count(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) (int, error) {
 	if err := speaks(t); err != nil {
 		return 0, err
 	}
 	et := s.note(c, t)
-	p, err := s.prepare(ctx, c, et, s.limit(t.Weights), r)
+	p, err := s.prepare(ctx, c, et, s.limit(&t.Weights), r)
 	if err != nil {
 		return 0, err
 	}
-	if err := s.hopeless(ctx, et, s.limit(t.Weights), 0, p.req); err != nil {
+	if err := s.hopeless(ctx, et, s.limit(&t.Weights), 0, p.req); err != nil {
 		return 0, err
 	}
 	return s.cfg.Engine.Count(ctx, et, p.req)
@@ -173,7 +173,7 @@ func (s *Service) Count(ctx context.Context, c *call.Call, t catalog.Target, r *
 
 // note writes what is known of the model into the call and returns the engine's
 // target. The scope of reusable prompt state is the account.
-func (s *Service) note(c *call.Call, t catalog.Target) engine.Target {
+func (s *Service) note(c *call.Call, t *catalog.Target) engine.Target {
 	c.ServedBy, c.StandIn = t.Weights.ID, t.Model.StandIn
 	return engine.Target{Weights: t.Weights.ID, Mode: engine.Mode(t.Weights.Mode), Scope: c.Principal.Account, Tier: c.Tier, Regions: t.Regions, Reserved: t.Reserved, Whole: c.Whole}
 }

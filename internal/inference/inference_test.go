@@ -17,8 +17,8 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
-func target(contextTokens, defaultTokens int) catalog.Target {
-	return catalog.Target{
+func target(contextTokens, defaultTokens int) *catalog.Target {
+	return &catalog.Target{
 		Model:   catalog.Model{ID: "anthropic.claude-v2", StandIn: true},
 		Weights: catalog.Weights{ID: "weights", Mode: "chat", ContextTokens: contextTokens, DefaultTokens: defaultTokens},
 	}
@@ -230,8 +230,8 @@ func TestScope(t *testing.T) {
 	}
 }
 
-func embedTarget() catalog.Target {
-	return catalog.Target{
+func embedTarget() *catalog.Target {
+	return &catalog.Target{
 		Model:   catalog.Model{ID: "amazon.titan-embed-text-v1", StandIn: true},
 		Weights: catalog.Weights{ID: "minilm", Mode: "embed", ContextTokens: 512, Dimensions: 384},
 	}

@@ -17,7 +17,7 @@ const imageEmbed = "image-embed"
 // Embed makes one vector of dims numbers for each text, and notes the facts in
 // c. Vectors keep length 1. Images are refused with ValidationException: no
 // engine makes vectors of them yet.
-func (s *Service) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error) {
+func (s *Service) Embed(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error) {
 	if len(r.Images) > 0 {
 		return nil, laterEngine(t, "vectors of images")
 	}
@@ -32,7 +32,7 @@ func (s *Service) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *
 }
 
 // embed makes the vectors of the weights themselves.
-func (s *Service) embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest) (*llm.EmbedResponse, error) {
+func (s *Service) embed(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest) (*llm.EmbedResponse, error) {
 	switch t.Weights.Mode {
 	case string(engine.Embed):
 	case imageEmbed:
@@ -58,7 +58,7 @@ func (s *Service) embed(ctx context.Context, c *call.Call, t catalog.Target, r *
 // Rank scores documents against a query: by a reranker, when the weights are one,
 // else by the cosine of their vectors; below 0 it is 0. Cosines are as relevant as
 // the embedding weights are, and not calibrated as a reranker's scores.
-func (s *Service) Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
+func (s *Service) Rank(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
 	if t.Weights.Mode == string(engine.Rank) {
 		return s.rank(ctx, c, t, r)
 	}
@@ -76,7 +76,7 @@ func (s *Service) Rank(ctx context.Context, c *call.Call, t catalog.Target, r *l
 }
 
 // rank asks a reranker.
-func (s *Service) rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
+func (s *Service) rank(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
 	et := s.note(c, t)
 	c.Inferred = true
 	start := s.cfg.Now()
@@ -99,7 +99,7 @@ func cosine(a, b []float32) float64 {
 }
 
 // laterEngine is the error for what no engine of this server makes yet.
-func laterEngine(t catalog.Target, what string) error {
+func laterEngine(t *catalog.Target, what string) error {
 	pull := ""
 	if m := engine.Mode(t.Weights.Mode); t.Weights.ID != "" && m != engine.Embed && m != engine.Chat && m != engine.Completion {
 		pull = " Its operator can install the weights now: outcrop models pull " + t.Weights.ID

@@ -38,8 +38,8 @@ func TestRank(t *testing.T) {
 func TestLaterEngines(t *testing.T) {
 	t.Parallel()
 	s := inference.New(inference.Config{Engine: scripted.New(), Fit: &embedfit.Fitter{}})
-	paint := catalog.Target{Model: catalog.Model{ID: "stability.x"}, Weights: catalog.Weights{ID: "painter", Mode: "image"}}
-	see := catalog.Target{Model: catalog.Model{ID: "amazon.titan-embed-image-v1"}, Weights: catalog.Weights{ID: "clip", Mode: "image-embed"}}
+	paint := &catalog.Target{Model: catalog.Model{ID: "stability.x"}, Weights: catalog.Weights{ID: "painter", Mode: "image"}}
+	see := &catalog.Target{Model: catalog.Model{ID: "amazon.titan-embed-image-v1"}, Weights: catalog.Weights{ID: "clip", Mode: "image-embed"}}
 	_, noPicture := s.Picture(t.Context(), newCall(), paint, &llm.PictureRequest{})
 	_, noVector := s.Embed(t.Context(), newCall(), see, &llm.EmbedRequest{Images: []llm.Media{{}}}, 384)
 	_, noText := s.Embed(t.Context(), newCall(), see, &llm.EmbedRequest{Texts: []string{"a"}}, 384)
@@ -56,7 +56,7 @@ func TestLaterEngines(t *testing.T) {
 			t.Errorf("%s: %v", name, c.err)
 		}
 	}
-	for _, tg := range []catalog.Target{paint, see} {
+	for _, tg := range []*catalog.Target{paint, see} {
 		if err := errorOf(s.Generate(t.Context(), newCall(), tg, said(1, nil))); apierr.From(err).Code != apierr.CodeValidation {
 			t.Errorf("text of %s: %v", tg.Model.ID, err)
 		}

@@ -27,7 +27,7 @@ type Canvas interface {
 // ModelErrorException when the engine made something else than r asked for; and
 // whatever the engine says. Weights that no engine runs are a ValidationException
 // too, because the SDKs would try ModelNotReadyException again and again.
-func (s *Service) Picture(ctx context.Context, c *call.Call, t catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error) {
+func (s *Service) Picture(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error) {
 	et := s.note(c, t)
 	switch {
 	case t.Weights.Mode != string(engine.Image):

@@ -45,8 +45,8 @@ func pngBytes(t *testing.T, w, h int) []byte {
 	return b.Bytes()
 }
 
-func remote(mode string) catalog.Target {
-	return catalog.Target{Model: catalog.Model{ID: "acme.x"}, Weights: catalog.Weights{ID: "w", Mode: mode, Source: catalog.Source{Upstream: "u"}}}
+func remote(mode string) *catalog.Target {
+	return &catalog.Target{Model: catalog.Model{ID: "acme.x"}, Weights: catalog.Weights{ID: "w", Mode: mode, Source: catalog.Source{Upstream: "u"}}}
 }
 
 func TestRankByReranker(t *testing.T) {
@@ -69,7 +69,7 @@ func TestPicture(t *testing.T) {
 	ask := &llm.PictureRequest{Task: llm.TextToImage, Prompt: "a stone", Width: 128, Height: 64, Count: 1, Format: "jpeg"}
 	for name, c := range map[string]struct {
 		reply *llm.PictureResponse
-		to    catalog.Target
+		to    *catalog.Target
 		ask   *llm.PictureRequest
 		code  string
 	}{

@@ -14,11 +14,11 @@ import (
 // Inference runs requests on the weights of a target. inference.Service implements
 // it.
 type Inference interface {
-	Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events
-	Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error)
-	Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error)
-	Picture(ctx context.Context, c *call.Call, t catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error)
-	Count(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) (int, error)
+	Generate(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) llm.Events
+	Embed(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error)
+	Rank(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error)
+	Picture(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error)
+	Count(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) (int, error)
 }
 
 // Gate is an Inference that keeps calls within their quotas. A refused call gets
@@ -35,10 +35,13 @@ type Gate struct {
 
 const minute, day = time.Minute, 24 * time.Hour
 
+// usual is how many charges a call has where the quotas of days are not set: those of
+// the account and of one subject.
+const usual = 6
+
 // hold is what one call has taken.
 type hold struct {
-	charges  [3 * kinds]Charge // of the account, the principal and the profile
-	n        int
+	charges  []Charge // of the account, the principal and the profile
 	burndown int64
 	input    int64 // tokens that were taken for the input
 }
@@ -51,7 +54,7 @@ type cost struct {
 }
 
 // take takes what a call may cost. The hold must be settled.
-func (g *Gate) take(ctx context.Context, c *call.Call, t *catalog.Target, n cost) (*hold, error) {
+func (g Gate) take(ctx context.Context, c *call.Call, t *catalog.Target, n cost) (*hold, error) {
 	model := t.Model.ID
 	if g.Listed != nil && !g.Listed(model) && !g.Quotas.now.Load().models[model] {
 		model = t.Weights.ID
@@ -72,7 +75,7 @@ func (g *Gate) take(ctx context.Context, c *call.Call, t *catalog.Target, n cost
 			h.add(k, &l, n)
 		}
 	}
-	refusal, err := g.Buckets.Take(ctx, h.charges[:h.n])
+	refusal, err := g.Buckets.Take(ctx, h.charges)
 	if err != nil {
 		g.Quotas.free(h)
 		return nil, apierr.Unavailable("The quotas of the account cannot be looked up now.").WithCause(fmt.Errorf("take quotas: %w", err))
@@ -126,17 +129,15 @@ func (h *hold) add(k Key, l *[kinds]limit, n cost) {
 			}
 			c.Shape, c.Cost = Level, 1
 		}
-		h.charges[h.n] = c
-		h.n++
+		h.charges = append(h.charges, c)
 	}
 }
 
 // settle sets right what was taken: input and output tokens were used. Nothing gives
 // back more than was taken.
-func (g *Gate) settle(ctx context.Context, h *hold, input, output int) {
-	charges := h.charges[:h.n]
-	for i := range charges {
-		c := &charges[i]
+func (g Gate) settle(ctx context.Context, h *hold, input, output int) {
+	for i := range h.charges {
+		c := &h.charges[i]
 		switch c.Key.Kind {
 		case Tokens, TokensDay:
 			c.Used = max(0, int64(input)+int64(output)*h.burndown)
@@ -144,22 +145,23 @@ func (g *Gate) settle(ctx context.Context, h *hold, input, output int) {
 			c.Used = c.Cost
 		}
 	}
-	if err := g.Buckets.Settle(ctx, charges); err != nil {
+	if err := g.Buckets.Settle(ctx, h.charges); err != nil {
 		g.Quotas.cfg.Log.Error("a quota was not set right after a call", "error", err)
 	}
 	g.Quotas.free(h)
 }
 
-// hold returns an empty hold. Holds are reused; free takes them back.
+// hold returns an empty hold. Holds are reused, with the room that their charges came
+// to need; free takes them back.
 func (s *Service) hold() *hold {
 	if h, ok := s.holds.Get().(*hold); ok {
 		return h
 	}
-	return new(hold)
+	return &hold{charges: make([]Charge, 0, usual)}
 }
 
 func (s *Service) free(h *hold) {
-	h.n = 0
+	h.charges = h.charges[:0]
 	s.holds.Put(h)
 }
 
@@ -167,9 +169,9 @@ func (s *Service) free(h *hold) {
 // at a cache point count for nothing; nor do any of a reply that no model made anew
 // (call.Call.Spared).
 // Source: Bedrock user guide, "How tokens are counted in Amazon Bedrock".
-func (g Gate) Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events {
+func (g Gate) Generate(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) llm.Events {
 	return func(yield func(llm.Event, error) bool) {
-		h, events, err := g.begin(ctx, c, &t, r)
+		h, events, err := g.begin(ctx, c, t, r)
 		if err != nil {
 			yield(llm.Event{}, err)
 			return
@@ -202,16 +204,16 @@ func (g Gate) begin(ctx context.Context, c *call.Call, t *catalog.Target, r *llm
 	if err != nil {
 		return nil, nil, err
 	}
-	return h, g.Inference.Generate(ctx, c, *t, r), nil
+	return h, g.Inference.Generate(ctx, c, t, r), nil
 }
 
 // Embed implements Inference.
-func (g Gate) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error) {
+func (g Gate) Embed(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error) {
 	n := cost{open: true, tokens: true, input: int64(len(r.Images)) * imageTokens}
 	for _, text := range r.Texts {
 		n.input += int64(len(text) + textTokens)
 	}
-	h, err := g.take(ctx, c, &t, n)
+	h, err := g.take(ctx, c, t, n)
 	if err != nil {
 		return nil, err
 	}
@@ -221,12 +223,12 @@ func (g Gate) Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.
 }
 
 // Rank implements Inference.
-func (g Gate) Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
+func (g Gate) Rank(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
 	n := cost{open: true, tokens: true, input: int64(len(r.Query) + textTokens)}
 	for _, text := range r.Documents {
 		n.input += int64(len(text) + textTokens)
 	}
-	h, err := g.take(ctx, c, &t, n)
+	h, err := g.take(ctx, c, t, n)
 	if err != nil {
 		return nil, err
 	}
@@ -236,8 +238,8 @@ func (g Gate) Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.R
 }
 
 // Picture implements Inference. Pictures have no tokens.
-func (g Gate) Picture(ctx context.Context, c *call.Call, t catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error) {
-	h, err := g.take(ctx, c, &t, cost{open: true})
+func (g Gate) Picture(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error) {
+	h, err := g.take(ctx, c, t, cost{open: true})
 	if err != nil {
 		return nil, err
 	}
@@ -246,8 +248,8 @@ func (g Gate) Picture(ctx context.Context, c *call.Call, t catalog.Target, r *ll
 }
 
 // Count implements Inference. It is a request, and nothing more.
-func (g Gate) Count(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) (int, error) {
-	h, err := g.take(ctx, c, &t, cost{})
+func (g Gate) Count(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) (int, error) {
+	h, err := g.take(ctx, c, t, cost{})
 	if err != nil {
 		return 0, err
 	}

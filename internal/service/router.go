@@ -20,7 +20,7 @@ const keyRouter = "bedrock:promptrouterarn"
 // permission does not depend on the prompt.
 func useRouter(c *call.Call, action string, r *catalog.Router) []string {
 	for i := range r.Candidates {
-		t := &r.Candidates[i]
+		t := r.Candidates[i]
 		for _, n := range modelNeeds(action, t) {
 			if n.Keys == nil {
 				n.Keys = map[string][]string{}
@@ -39,7 +39,7 @@ func useRouter(c *call.Call, action string, r *catalog.Router) []string {
 // The stronger model answers when its reply is expected to be better by more than the
 // router's quality difference; a model that cannot see pictures answers no request
 // with pictures while the other can.
-func Choose(c *call.Call, t catalog.Target, r *llm.Request) (chosen catalog.Target, name string) {
+func Choose(c *call.Call, t *catalog.Target, r *llm.Request) (chosen *catalog.Target, name string) {
 	router := t.Router
 	if router == nil {
 		return t, ""
@@ -52,13 +52,13 @@ func Choose(c *call.Call, t catalog.Target, r *llm.Request) (chosen catalog.Targ
 		if promptrouter.Stronger(difficulty.Estimate(r), router.Difference) {
 			i = strong
 		}
-		if other := 1 - i; pictures(r) && !sees(&router.Candidates[i]) && sees(&router.Candidates[other]) {
+		if other := 1 - i; pictures(r) && !sees(router.Candidates[i]) && sees(router.Candidates[other]) {
 			i = other
 		}
 	}
 	chosen, name = router.Candidates[i], router.Names[i]
 	c.RouterARN = router.ARN
-	Note(c, name, &chosen)
+	Note(c, name, chosen)
 	return chosen, name
 }
 

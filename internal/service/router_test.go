@@ -14,14 +14,14 @@ import (
 const router = "arn:aws:bedrock:us-east-1:111122223333:prompt-router/abcdefghij12"
 
 // routed is a target through a router between a small and a large model.
-func routed(fallback int, difference float64) catalog.Target {
-	r := &catalog.Router{ARN: router, Difference: difference, Fallback: fallback, Strongest: 1, Names: []string{"small-arn", "large-arn"}, Candidates: []catalog.Target{
+func routed(fallback int, difference float64) *catalog.Target {
+	r := &catalog.Router{ARN: router, Difference: difference, Fallback: fallback, Strongest: 1, Names: []string{"small-arn", "large-arn"}, Candidates: []*catalog.Target{
 		{Model: catalog.Model{ID: "small", Input: []string{"TEXT"}}, ModelARN: "small-model", Resources: []string{"small-model"}},
 		{Model: catalog.Model{ID: "large", Input: []string{"TEXT", "IMAGE"}, Lifecycle: catalog.Lifecycle{Status: catalog.Legacy}}, ModelARN: "large-model", ProfileARN: profile, Resources: []string{profile}, Destinations: []string{"here", "there"}},
 	}}
-	t := r.Candidates[fallback]
+	t := *r.Candidates[fallback]
 	t.Router = r
-	return t
+	return &t
 }
 
 func question(blocks ...llm.Block) *llm.Request {
@@ -62,7 +62,7 @@ func TestChoose(t *testing.T) {
 		t.Errorf("the only model left: %s", got.Model.ID)
 	}
 	c := newCall()
-	if got, called := service.Choose(c, catalog.Target{ModelARN: model}, question(hard)); got.ModelARN != model || called != "" || c.RouterARN != "" {
+	if got, called := service.Choose(c, &catalog.Target{ModelARN: model}, question(hard)); got.ModelARN != model || called != "" || c.RouterARN != "" {
 		t.Errorf("without a router: %s, %q", got.ModelARN, called)
 	}
 }
@@ -71,7 +71,7 @@ func TestUseRouter(t *testing.T) {
 	t.Parallel()
 	c := newCall()
 	through := routed(0, 0)
-	got := service.UseModel(c, "bedrock:InvokeModel", &through)
+	got := service.UseModel(c, "bedrock:InvokeModel", through)
 	want := []call.Need{
 		{Action: "bedrock:InvokeModel", Resources: []string{"small-model"}, Keys: map[string][]string{"bedrock:promptrouterarn": {router}}},
 		{Action: "bedrock:InvokeModel", Resources: []string{profile}, Keys: map[string][]string{"bedrock:promptrouterarn": {router}}},

@@ -56,7 +56,7 @@ func (k *keyer) sum() uint64 {
 // keyOf tells conversations apart: by account, tools, system text and the first
 // turn, or the part of it before a cache point. Every later turn of a conversation
 // has the same key.
-func (e *Engine) keyOf(t engine.Target, r *llm.Request) uint64 {
+func (e *Engine) keyOf(t *engine.Target, r *llm.Request) uint64 {
 	k := e.keys.Get().(*keyer)
 	defer e.keys.Put(k)
 	k.add(t.Scope)

@@ -17,7 +17,7 @@ func (e *Engine) Generate(ctx context.Context, t engine.Target, r *llm.Request) 
 			yield(llm.Event{}, err)
 			return
 		}
-		c, err := e.try(t, ask{needs: needsOf(r), tokens: tokensOf(r), key: func() uint64 { return e.keyOf(t, r) }})
+		c, err := e.try(t, ask{needs: needsOf(r), tokens: tokensOf(r), prompt: r})
 		if err != nil {
 			yield(llm.Event{}, err)
 			return

@@ -79,8 +79,8 @@ func bound(a, b int) int {
 type ask struct {
 	needs  needs
 	tokens int
-	key    func() uint64 // tells conversations apart; nil: any server is as good
-	hash   *uint64       // what key tells, once it was asked
+	prompt *llm.Request // its key tells conversations apart; nil: any server is as good
+	hash   *uint64      // the key, once it was asked for
 }
 
 // lease is a request's place on a server.
@@ -244,8 +244,8 @@ func (c *tries) next(ctx context.Context) (*lease, error) {
 		return nil, c.err
 	}
 	paid := c.made == 0
-	if c.a.key != nil && c.a.hash == nil && len(c.p.members) > 1 { // a prompt is long; nobody else is to wait for it
-		c.a.hash = new(c.a.key())
+	if c.a.prompt != nil && c.a.hash == nil && len(c.p.members) > 1 { // a prompt is long; nobody else is to wait for it
+		c.a.hash = new(c.e.keyOf(&c.t, c.a.prompt))
 	}
 	for {
 		l, regional := c.e.pick(c.p, &c.t, &c.a, c.tried)

@@ -104,7 +104,7 @@ func (s *Service) routable(ctx context.Context, c *call.Call, r *promptrouter.Ro
 	case !slices.Contains(r.Models, r.Fallback):
 		return apierr.Validation("fallbackModel.modelArn: want one of models")
 	}
-	var found [promptrouter.Models]catalog.Target
+	var found [promptrouter.Models]*catalog.Target
 	for i, name := range r.Models {
 		m, err := arn.ParseModel(name)
 		switch {
@@ -118,7 +118,7 @@ func (s *Service) routable(ctx context.Context, c *call.Call, r *promptrouter.Ro
 		if found[i], err = s.cfg.Catalog.Resolve(ctx, name, c.Region, c.Principal.Account); err != nil {
 			return err
 		}
-		if t := &found[i]; t.Weights.Mode != "chat" || !slices.Contains(t.Model.Output, "TEXT") {
+		if t := found[i]; t.Weights.Mode != "chat" || !slices.Contains(t.Model.Output, "TEXT") {
 			return apierr.Validation("models.%d.modelArn: %s holds no conversations", i, t.Model.ID)
 		}
 	}

@@ -24,7 +24,7 @@ type Catalog interface {
 	WeightsByID(id string) (catalog.Weights, bool)
 	SystemProfiles(region string) []catalog.Profile
 	SystemProfile(id, region string) (catalog.Profile, error)
-	Resolve(ctx context.Context, modelID, region, account string) (catalog.Target, error)
+	Resolve(ctx context.Context, modelID, region, account string) (*catalog.Target, error)
 	DefaultRouters(region, account string) []promptrouter.Router
 }
 

@@ -46,7 +46,7 @@ func (s *Service) bidirectional(ctx context.Context, c *call.Call, in *rt.Invoke
 type duplex struct {
 	s      *Service
 	c      *call.Call
-	t      catalog.Target
+	t      *catalog.Target
 	dialog family.Dialog
 	yield  func(any, error) bool
 	left   bool // the reader ended the range

@@ -52,7 +52,7 @@ func (s *Service) countTokens(ctx context.Context, c *call.Call, in *rt.CountTok
 	return &rt.CountTokensOutput{InputTokens: new(int32(max(0, min(n, math.MaxInt32))))}, nil // #nosec G115 -- clamped
 }
 
-func (s *Service) countable(t catalog.Target, in *rt.CountTokensInputContent) (*llm.Request, error) {
+func (s *Service) countable(t *catalog.Target, in *rt.CountTokensInputContent) (*llm.Request, error) {
 	switch {
 	case in == nil:
 	case in.Converse != nil:

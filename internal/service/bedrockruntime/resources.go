@@ -19,26 +19,29 @@ type Access interface {
 }
 
 // find resolves the model that a caller named.
-func (s *Service) find(ctx context.Context, c *call.Call, id *string) (catalog.Target, error) {
+func (s *Service) find(ctx context.Context, c *call.Call, id *string) (*catalog.Target, error) {
 	if id == nil {
-		return catalog.Target{}, apierr.Validation("The provided model identifier is invalid.")
+		return nil, apierr.Validation("The provided model identifier is invalid.")
 	}
 	t, err := s.cfg.Catalog.Resolve(ctx, *id, c.Region, c.Principal.Account)
 	if err != nil {
-		return t, err
+		return nil, err
 	}
-	service.Note(c, *id, &t)
+	service.Note(c, *id, t)
 	return t, nil
 }
 
 // resolve is find for a call that is authorised: the account needs access to the
 // model too.
-func (s *Service) resolve(ctx context.Context, c *call.Call, id *string) (catalog.Target, error) {
+func (s *Service) resolve(ctx context.Context, c *call.Call, id *string) (*catalog.Target, error) {
 	t, err := s.find(ctx, c, id)
-	if err == nil {
-		err = s.cfg.Access.Check(c, &t)
+	if err != nil {
+		return nil, err
 	}
-	return t, err
+	if err := s.cfg.Access.Check(c, t); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // use names what a call to a model acts on.
@@ -47,7 +50,7 @@ func (s *Service) use(ctx context.Context, c *call.Call, op *awsapi.Operation, i
 	if err != nil {
 		return unknown(id, err)
 	}
-	return service.UseModel(c, op.Action, &t), nil
+	return service.UseModel(c, op.Action, t), nil
 }
 
 // unknown is what to decide over when an id led nowhere, or why that is to be told

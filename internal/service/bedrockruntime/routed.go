@@ -15,7 +15,7 @@ import (
 
 // parse reads a native body. Through a prompt router the body says which model
 // answers; it is read again for that one, which may have other limits.
-func (s *Service) parse(c *call.Call, t catalog.Target, body []byte) (catalog.Target, family.Task, error) {
+func (s *Service) parse(c *call.Call, t *catalog.Target, body []byte) (*catalog.Target, family.Task, error) {
 	f, err := s.family(t)
 	if err != nil {
 		return t, nil, err
@@ -41,7 +41,7 @@ func (s *Service) parse(c *call.Call, t catalog.Target, body []byte) (catalog.Ta
 
 // converseRequest reads a conversation, twice where a prompt router chose another
 // model than its fallback.
-func (s *Service) converseRequest(c *call.Call, t catalog.Target, read func(m family.Model) (*llm.Request, error)) (catalog.Target, *llm.Request, error) {
+func (s *Service) converseRequest(c *call.Call, t *catalog.Target, read func(m family.Model) (*llm.Request, error)) (*catalog.Target, *llm.Request, error) {
 	r, err := read(s.model(t))
 	if err != nil || t.Router == nil {
 		return t, r, err

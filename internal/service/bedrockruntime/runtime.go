@@ -24,18 +24,18 @@ import (
 // Inference runs requests on the weights of a target. inference.Service
 // implements it.
 type Inference interface {
-	Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events
-	Embed(ctx context.Context, c *call.Call, t catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error)
-	Rank(ctx context.Context, c *call.Call, t catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error)
-	Picture(ctx context.Context, c *call.Call, t catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error)
+	Generate(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) llm.Events
+	Embed(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.EmbedRequest, dims int) (*llm.EmbedResponse, error)
+	Rank(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error)
+	Picture(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error)
 	// Count tells the tokens of the prompt that Generate would make of r.
-	Count(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) (int, error)
+	Count(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) (int, error)
 }
 
 // Catalog resolves what a caller wrote as model id. catalog.Catalog implements
 // it. Errors: ValidationException, ResourceNotFoundException.
 type Catalog interface {
-	Resolve(ctx context.Context, modelID, region, account string) (catalog.Target, error)
+	Resolve(ctx context.Context, modelID, region, account string) (*catalog.Target, error)
 }
 
 // Converse maps the Converse types to llm and back. converse.Codec implements it.
@@ -83,7 +83,7 @@ func (s *Service) Routes() []service.Route {
 	}
 }
 
-func (s *Service) model(t catalog.Target) family.Model {
+func (s *Service) model(t *catalog.Target) family.Model {
 	return family.Model{
 		ID: t.Model.ID, MaxOutput: t.Model.MaxOutput, StrictParity: s.cfg.StrictParity,
 		Dimensions: cmp.Or(t.Model.Dimensions, t.Weights.Dimensions), Prompt: t.Weights.Prompt,
@@ -114,7 +114,7 @@ func isJSON(contentType string) bool {
 	return strings.EqualFold(strings.TrimSpace(base), jsonType)
 }
 
-func (s *Service) family(t catalog.Target) (family.Family, error) {
+func (s *Service) family(t *catalog.Target) (family.Family, error) {
 	f, ok := s.cfg.Families[t.Model.Family]
 	if !ok {
 		return nil, apierr.Validation("InvokeModel does not read the native bodies of %s yet; use Converse.", t.Model.ID)
@@ -142,7 +142,7 @@ func (s *Service) invoke(ctx context.Context, c *call.Call, in *rt.InvokeModelIn
 }
 
 // run answers one native body.
-func (s *Service) run(ctx context.Context, c *call.Call, t catalog.Target, body []byte) ([]byte, error) {
+func (s *Service) run(ctx context.Context, c *call.Call, t *catalog.Target, body []byte) ([]byte, error) {
 	t, task, err := s.parse(c, t, body)
 	if err != nil {
 		return nil, err
@@ -162,7 +162,7 @@ func (s *Service) run(ctx context.Context, c *call.Call, t catalog.Target, body 
 	return nil, apierr.Validation("The model %s does not support this kind of request.", t.Model.ID)
 }
 
-func (s *Service) generate(ctx context.Context, c *call.Call, t catalog.Target, text family.Text) ([]byte, error) {
+func (s *Service) generate(ctx context.Context, c *call.Call, t *catalog.Target, text family.Text) ([]byte, error) {
 	c.Whole = true
 	resp, err := llm.Collect(s.cfg.Inference.Generate(ctx, c, t, text.Request()))
 	if err != nil {
@@ -171,7 +171,7 @@ func (s *Service) generate(ctx context.Context, c *call.Call, t catalog.Target, 
 	return text.Response(resp)
 }
 
-func (s *Service) embed(ctx context.Context, c *call.Call, t catalog.Target, e family.Embedding) ([]byte, error) {
+func (s *Service) embed(ctx context.Context, c *call.Call, t *catalog.Target, e family.Embedding) ([]byte, error) {
 	resp, err := s.cfg.Inference.Embed(ctx, c, t, e.Request(), e.Dimensions())
 	if err != nil {
 		return nil, err
@@ -268,20 +268,20 @@ func (s *Service) converseStream(ctx context.Context, c *call.Call, in *rt.Conve
 }
 
 // resolveText resolves a model that can hold a conversation.
-func (s *Service) resolveText(ctx context.Context, c *call.Call, id *string) (catalog.Target, error) {
+func (s *Service) resolveText(ctx context.Context, c *call.Call, id *string) (*catalog.Target, error) {
 	t, err := s.resolve(ctx, c, id)
 	if err != nil {
-		return t, err
+		return nil, err
 	}
 	if !converses(t) {
-		return t, apierr.Validation("The action doesn't support the model that you provided. Try again with a supported text or chat model.")
+		return nil, apierr.Validation("The action doesn't support the model that you provided. Try again with a supported text or chat model.")
 	}
 	return t, nil
 }
 
 // converses reports whether a model can hold a conversation: one that makes text
 // on weights that have a chat template.
-func converses(t catalog.Target) bool {
+func converses(t *catalog.Target) bool {
 	return t.Weights.Mode == "chat" && (len(t.Model.Output) == 0 || slices.Contains(t.Model.Output, "TEXT"))
 }
 

@@ -25,8 +25,8 @@ const arnOfModel = "arn:aws:bedrock:us-east-1::foundation-model/a.b"
 // models resolves every id to one target.
 type models catalog.Target
 
-func (m models) Resolve(context.Context, string, string, string) (catalog.Target, error) {
-	return catalog.Target(m), nil
+func (m models) Resolve(context.Context, string, string, string) (*catalog.Target, error) {
+	return new(catalog.Target(m)), nil
 }
 
 func chat() models {
@@ -47,7 +47,7 @@ type pipeline struct {
 	early  bool // it fails before anything is accounted
 }
 
-func (p *pipeline) Generate(_ context.Context, c *call.Call, _ catalog.Target, r *llm.Request) llm.Events {
+func (p *pipeline) Generate(_ context.Context, c *call.Call, _ *catalog.Target, r *llm.Request) llm.Events {
 	p.seeds = append(p.seeds, r.Params.Seed)
 	r.Params.MaxTokens = new(1) // the pipeline may write here
 	if len(p.seeds) == p.failAt && p.early {
@@ -65,19 +65,19 @@ func (p *pipeline) Generate(_ context.Context, c *call.Call, _ catalog.Target, r
 	}
 }
 
-func (p *pipeline) Embed(context.Context, *call.Call, catalog.Target, *llm.EmbedRequest, int) (*llm.EmbedResponse, error) {
+func (p *pipeline) Embed(context.Context, *call.Call, *catalog.Target, *llm.EmbedRequest, int) (*llm.EmbedResponse, error) {
 	return &llm.EmbedResponse{}, p.err
 }
 
-func (p *pipeline) Rank(_ context.Context, _ *call.Call, _ catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
+func (p *pipeline) Rank(_ context.Context, _ *call.Call, _ *catalog.Target, r *llm.RankRequest) (*llm.RankResponse, error) {
 	return &llm.RankResponse{Scores: make([]float64, len(r.Documents))}, p.err
 }
 
-func (p *pipeline) Picture(_ context.Context, _ *call.Call, _ catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error) {
+func (p *pipeline) Picture(_ context.Context, _ *call.Call, _ *catalog.Target, r *llm.PictureRequest) (*llm.PictureResponse, error) {
 	return &llm.PictureResponse{Images: [][]byte{[]byte(r.Prompt)}}, p.err
 }
 
-func (p *pipeline) Count(_ context.Context, _ *call.Call, _ catalog.Target, r *llm.Request) (int, error) {
+func (p *pipeline) Count(_ context.Context, _ *call.Call, _ *catalog.Target, r *llm.Request) (int, error) {
 	p.counts = append(p.counts, r)
 	return 42, p.err
 }
@@ -386,8 +386,8 @@ func TestWithoutAccess(t *testing.T) {
 // gone resolves nothing.
 type gone struct{ err error }
 
-func (g gone) Resolve(context.Context, string, string, string) (catalog.Target, error) {
-	return catalog.Target{}, g.err
+func (g gone) Resolve(context.Context, string, string, string) (*catalog.Target, error) {
+	return nil, g.err
 }
 
 // TestUnknownModel: what an application profile's ARN leads to is told after

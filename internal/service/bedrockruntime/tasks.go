@@ -13,7 +13,7 @@ import (
 // seed of the body plus i; without a seed each has one of its own anyway.
 //
 // The input counts once, as AWS bills it; the output and the time count of all.
-func (s *Service) several(ctx context.Context, c *call.Call, t catalog.Target, task family.Several) ([]byte, error) {
+func (s *Service) several(ctx context.Context, c *call.Call, t *catalog.Target, task family.Several) ([]byte, error) {
 	n := task.Replies()
 	if n <= 1 {
 		return s.generate(ctx, c, t, task)
@@ -41,7 +41,7 @@ func (s *Service) several(ctx context.Context, c *call.Call, t catalog.Target, t
 	return task.Responses(all)
 }
 
-func (s *Service) rank(ctx context.Context, c *call.Call, t catalog.Target, task family.Ranking) ([]byte, error) {
+func (s *Service) rank(ctx context.Context, c *call.Call, t *catalog.Target, task family.Ranking) ([]byte, error) {
 	resp, err := s.cfg.Inference.Rank(ctx, c, t, task.Request())
 	if err != nil {
 		return nil, unary(err)
@@ -49,7 +49,7 @@ func (s *Service) rank(ctx context.Context, c *call.Call, t catalog.Target, task
 	return task.Response(resp)
 }
 
-func (s *Service) picture(ctx context.Context, c *call.Call, t catalog.Target, task family.Picture) ([]byte, error) {
+func (s *Service) picture(ctx context.Context, c *call.Call, t *catalog.Target, task family.Picture) ([]byte, error) {
 	resp, err := s.cfg.Inference.Picture(ctx, c, t, task.Request())
 	if err != nil {
 		return nil, unary(err)

@@ -32,12 +32,12 @@ const (
 // Inference runs requests on the weights of a target. inference.Service
 // implements it.
 type Inference interface {
-	Generate(ctx context.Context, c *call.Call, t catalog.Target, r *llm.Request) llm.Events
+	Generate(ctx context.Context, c *call.Call, t *catalog.Target, r *llm.Request) llm.Events
 }
 
 // Catalog knows the models. catalog.Catalog implements it.
 type Catalog interface {
-	Resolve(ctx context.Context, modelID, region, account string) (catalog.Target, error)
+	Resolve(ctx context.Context, modelID, region, account string) (*catalog.Target, error)
 	List(f catalog.Filter) []catalog.Model
 }
 
@@ -107,8 +107,8 @@ func (s *Service) open(p protocol) func(context.Context, *call.Call, []byte) (se
 				return service.DirectReply{}, err
 			}}, nil
 		}
-		return service.DirectCall{Action: action, Resources: service.UseModel(c, action, &t), Serve: func(ctx context.Context) (service.DirectReply, error) {
-			if err := s.cfg.Access.Check(c, &t); err != nil {
+		return service.DirectCall{Action: action, Resources: service.UseModel(c, action, t), Serve: func(ctx context.Context) (service.DirectReply, error) {
+			if err := s.cfg.Access.Check(c, t); err != nil {
 				return service.DirectReply{}, err
 			}
 			return s.serve(ctx, c, p, t, b)
@@ -117,29 +117,29 @@ func (s *Service) open(p protocol) func(context.Context, *call.Call, []byte) (se
 }
 
 // resolve finds a model by its Bedrock id, or by the provider's own name for it.
-func (s *Service) resolve(ctx context.Context, c *call.Call, p protocol, name string) (catalog.Target, error) {
+func (s *Service) resolve(ctx context.Context, c *call.Call, p protocol, name string) (*catalog.Target, error) {
 	t, err := s.cfg.Catalog.Resolve(ctx, name, c.Region, c.Principal.Account)
 	if err != nil {
 		var again error
 		if t, again = s.cfg.Catalog.Resolve(ctx, p.provider+name, c.Region, c.Principal.Account); again != nil {
-			return t, err
+			return nil, err
 		}
 	}
-	service.Note(c, name, &t)
+	service.Note(c, name, t)
 	if t.Model.Embedding() || t.Weights.Mode != "chat" {
-		return t, apierr.Validation("The model %q does not hold conversations.", name)
+		return nil, apierr.Validation("The model %q does not hold conversations.", name)
 	}
 	return t, nil
 }
 
-func (s *Service) serve(ctx context.Context, c *call.Call, p protocol, t catalog.Target, b Body) (service.DirectReply, error) {
-	text, err := b.Text(model(&t))
+func (s *Service) serve(ctx context.Context, c *call.Call, p protocol, t *catalog.Target, b Body) (service.DirectReply, error) {
+	text, err := b.Text(model(t))
 	if err != nil {
 		return service.DirectReply{}, err
 	}
 	chosen, _ := service.Choose(c, t, text.Request())
-	if model(&chosen) != model(&t) {
-		if text, err = b.Text(model(&chosen)); err != nil {
+	if model(chosen) != model(t) {
+		if text, err = b.Text(model(chosen)); err != nil {
 			return service.DirectReply{}, err
 		}
 	}
