@@ -72,7 +72,7 @@ func (a Authorizer) Authorize(ctx context.Context, c *call.Call, n call.Need) er
 // prepare fills q with the facts of a call.
 func (e *engine) prepare(ctx context.Context, q *query, c *call.Call, who caller) error {
 	q.who = who
-	q.principal, q.source = &c.Principal, &c.Source
+	q.principal, q.source, q.said = &c.Principal, &c.Source, c.Said
 	q.region, q.callKeys, q.mfa = c.Region, c.Keys, c.MFA
 	q.now = e.cfg.Now
 	q.policies = &q.none

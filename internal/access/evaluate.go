@@ -39,6 +39,7 @@ type query struct {
 	request   policy.Request
 	who       caller
 	principal *call.Principal
+	said      []call.Said
 	source    *call.Source
 	mfa       time.Time // when the call itself proved a one-time code; zero: it did not
 	region    string

@@ -28,7 +28,7 @@ func (e *engine) refusal(q *query, v *verdict) error {
 	}
 	b.WriteString(" is not authorized to perform: " + q.request.Action)
 	if q.request.Resource != everything || !hasPrefix(q.request.Action, "bedrock:") {
-		b.WriteString(" on resource: " + q.request.Resource) // Bedrock alone leaves "*" out
+		b.WriteString(" on resource: " + q.named()) // Bedrock alone leaves "*" out
 	}
 	if v.outcome == ExplicitDeny {
 		b.WriteString(" with an explicit deny in " + article(v.by) + " " + v.by.String())
@@ -39,6 +39,16 @@ func (e *engine) refusal(q *query, v *verdict) error {
 		b.WriteString(". Encoded authorization failure message: " + e.cfg.Seal(q.reason(v)))
 	}
 	return apierr.AccessDenied("%s", b.String())
+}
+
+// named is the resource in the words of the caller.
+func (q *query) named() string {
+	for i := range q.said {
+		if q.said[i].ARN == q.request.Resource {
+			return q.said[i].As
+		}
+	}
+	return q.request.Resource
 }
 
 // article returns the word that stands before the name of a kind.

@@ -88,7 +88,9 @@ func (s *Server) apply(ctx context.Context, r *approval.Request) error {
 }
 
 // reasons seals why calls were refused, for DecodeAuthorizationMessage. It packs
-// them first: an error has to stay readable with a reason at its end.
+// them first: an error has to stay readable with a reason at its end. Their lengths
+// are rounded up, so that they tell little of what is inside, such as the tags of a
+// resource that its caller must not know of.
 type reasons struct {
 	root    *keys.RootKey
 	writers *sync.Pool // of *flate.Writer
@@ -98,6 +100,7 @@ const (
 	reasonID   = "authorization-message"
 	reasonKind = keys.Kind("reason")
 	maxReason  = 64 << 10 // bytes of an opened reason
+	reasonStep = 512      // packed reasons are filled up to whole steps of bytes
 )
 
 // reasonWords stand in most reasons, the likeliest last. Reasons that were sealed
@@ -124,6 +127,7 @@ func (r reasons) seal(plain []byte) string {
 	w.Reset(&packed)
 	_, _ = w.Write(plain) // a buffer takes everything
 	_ = w.Close()
+	packed.Write(make([]byte, reasonStep-1-(packed.Len()-1)%reasonStep)) // readers stop at the end of what was packed
 	return base64.RawURLEncoding.EncodeToString(r.root.Seal("", reasonID, reasonKind, packed.Bytes()))
 }
 

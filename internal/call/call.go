@@ -104,6 +104,9 @@ type Need struct {
 	Keys map[string][]string
 }
 
+// Said tells that a caller named a resource in other words than its ARN.
+type Said struct{ ARN, As string }
+
 // Decision is what authorisation said about a call.
 type Decision struct {
 	Made    bool // false: nobody decided, so nothing may be answered
@@ -133,7 +136,10 @@ type Call struct {
 	Keys map[string][]string
 	// Needs are further permissions that the call must have, e.g. iam:PassRole. A
 	// handler's Resources function adds them.
-	Needs    []Need
+	Needs []Need
+	// Said are resources of the decision that the caller named otherwise: a refusal
+	// repeats the caller's words, for the ARN would tell that there is such a thing.
+	Said     []Said
 	Decision Decision
 	// ApprovedBy is the access request that let this call through, when it was held
 	// back before; "" otherwise.
@@ -201,6 +207,14 @@ func (c *Call) SetKey(name string, values ...string) {
 // Need asks for one more permission.
 func (c *Call) Need(action string, resources ...string) {
 	c.Needs = append(c.Needs, Need{Action: action, Resources: resources})
+}
+
+// Says notes how the caller named a resource that the call is decided over; see
+// Call.Said.
+func (c *Call) Says(arn, as string) {
+	if arn != as {
+		c.Said = append(c.Said, Said{ARN: arn, As: as})
+	}
 }
 
 // Spared reports whether a cache or another call spared the engine the last reply.

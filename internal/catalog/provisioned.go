@@ -12,9 +12,23 @@ import (
 type Provisioned interface {
 	// LookupProvisioned returns the ARN of a throughput and the id of the model that
 	// it serves. It fails with provision.ErrNone when the account has none of that id
-	// or name in the region, and with an error for the caller when it serves nothing.
+	// or name in the region, and with the ARN and an error for the caller when it
+	// serves nothing.
 	LookupProvisioned(account, region, idOrName string) (name, model string, err error)
 }
+
+// Unusable is an error about a resource that is there and cannot be used: only who
+// may use it is told why.
+type Unusable struct {
+	ARN string // of the resource
+	Err error  // why
+}
+
+// Error implements error.
+func (u *Unusable) Error() string { return u.Err.Error() }
+
+// Unwrap returns why the resource cannot be used.
+func (u *Unusable) Unwrap() error { return u.Err }
 
 // provisionedModel resolves the ARN or the name of provisioned throughput. Its slots
 // alone are used, so the call is decided over as one to the throughput.
@@ -30,12 +44,19 @@ func (c *Catalog) provisionedModel(m *arn.Model, region, account string) (*Targe
 		return nil, invalidModel()
 	}
 	if err != nil {
-		return nil, err
+		return nil, unusable(name, err)
 	}
 	t, err := c.target(&arn.Model{Kind: arn.KindFoundationModel, ID: model}, region, account)
 	if err != nil {
-		return nil, err
+		return nil, unusable(name, err)
 	}
 	t.Reserved, t.Resources = name, []string{name}
 	return t, nil
+}
+
+func unusable(name string, err error) error {
+	if name == "" {
+		return err
+	}
+	return &Unusable{ARN: name, Err: err}
 }

@@ -39,12 +39,14 @@ func (s storedProfiles) LookupProfile(ctx context.Context, account, region, id s
 // caller where it has one; only application profiles may be another account's,
 // which shares them by a resource policy.
 //
-// The target is new, and shared by all who are handed it; it is nil with an error.
+// The target is shared by all who are handed it, of later calls too; it is nil with
+// an error.
 //
 // Errors: ValidationException for a malformed or unknown identifier, as the
 // live service answers; ResourceNotFoundException for an ARN of a kind that
 // holds nothing here, for an application profile or provisioned throughput that
-// does not exist and for a model past its end of life; those of Provisioned.
+// does not exist and for a model past its end of life; those of Provisioned, as
+// Unusable.
 func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) (*Target, error) {
 	m, err := arn.ParseModel(c.meant(modelID))
 	foreign := m.ARN.Account != "" && m.ARN.Account != account
@@ -53,7 +55,7 @@ func (c *Catalog) Resolve(ctx context.Context, modelID, region, account string) 
 	}
 	switch m.Kind {
 	case arn.KindFoundationModel, arn.KindSystemProfile:
-		return c.target(&m, region, account)
+		return c.remembered(&m, region, account)
 	case arn.KindApplicationProfile:
 		return c.applicationProfile(ctx, &m, region, account)
 	case arn.KindPromptRouter, arn.KindDefaultPromptRouter:

@@ -197,7 +197,7 @@ func (b *Book) Exists(_ context.Context, account, region, id string) (bool, erro
 // LookupProvisioned tells the ARN and the model of the throughput that a call names
 // by its id or its name.
 //
-// Errors: ErrNone; ModelNotReadyException while it is being made;
+// Errors: ErrNone; with the ARN, ModelNotReadyException while it is being made and
 // ValidationException when it failed.
 func (b *Book) LookupProvisioned(account, region, idOrName string) (name, model string, err error) {
 	t, err := b.Get(account, region, idOrName)
@@ -206,9 +206,9 @@ func (b *Book) LookupProvisioned(account, region, idOrName string) (name, model 
 	}
 	switch t.Status {
 	case Creating:
-		return "", "", apierr.ModelNotReady("The provisioned throughput %s is being created. Try again soon.", t.Name)
+		return t.ARN(), "", apierr.ModelNotReady("The provisioned throughput %s is being created. Try again soon.", t.Name)
 	case Failed:
-		return "", "", apierr.Validation("The provisioned throughput %s failed and serves nothing.", t.Name)
+		return t.ARN(), "", apierr.Validation("The provisioned throughput %s failed and serves nothing.", t.Name)
 	}
 	return t.ARN(), t.Model, nil
 }

@@ -31,8 +31,13 @@ func Note(c *call.Call, id string, t *catalog.Target) {
 // A prompt router needs itself and all of this of each of its models, with the
 // condition key bedrock:PromptRouterArn.
 //
+// Refusals name what was asked for by modelID, as for an id that led nowhere.
+//
 // Source: Bedrock user guide, "Prerequisites for inference profiles".
-func UseModel(c *call.Call, action string, t *catalog.Target) []string {
+func UseModel(c *call.Call, action, modelID string, t *catalog.Target) []string {
+	if len(t.Resources) > 0 {
+		SayModel(c, modelID, t.Resources[0])
+	}
 	if t.Router != nil {
 		return useRouter(c, action, t.Router)
 	}
@@ -56,20 +61,59 @@ func modelNeeds(action string, t *catalog.Target) []call.Need {
 	return needs
 }
 
-// UnknownProfile tells what to decide over when a model id led nowhere: the ARN of
-// an application inference profile that is not there is decided over like one that
-// is, so that nobody learns from the answer which profiles others have. ok is false
-// for every other id and error, which the caller may know at once.
-func UnknownProfile(modelID string, err error) (resources []string, ok bool) {
+// Unresolved tells what to decide over when a model id led nowhere: what the id
+// names by its form, as if it were there, so that nobody learns from the answer what
+// there is who may not use it. ok is false for what is wrong with the form of an id,
+// with its region or its account, and for trouble inside, all of which the caller may
+// know at once.
+func Unresolved(c *call.Call, modelID string, err error) (resources []string, ok bool) {
 	e, is := errors.AsType[*apierr.Error](err)
-	if !is || e.HTTPStatus() != http.StatusNotFound {
+	if !is || e.HTTPStatus() >= http.StatusInternalServerError {
 		return nil, false
 	}
 	m, perr := arn.ParseModel(modelID)
-	if perr != nil || !m.IsARN() || m.Kind != arn.KindApplicationProfile {
+	foreign := m.ARN.Account != "" && m.ARN.Account != c.Principal.Account
+	if perr != nil || m.IsARN() && m.ARN.Region != c.Region || foreign && m.Kind != arn.KindApplicationProfile {
 		return nil, false
 	}
-	return []string{modelID}, true
+	name := modelID
+	switch {
+	case m.IsARN():
+	case m.Kind == arn.KindFoundationModel:
+		name = arn.FoundationModel(c.Region, modelID)
+	case m.Kind == arn.KindSystemProfile:
+		name = arn.InferenceProfile(c.Region, c.Principal.Account, modelID)
+	case m.Kind == arn.KindApplicationProfile:
+		name = arn.ApplicationInferenceProfile(c.Region, c.Principal.Account, modelID)
+	default:
+		name = arn.Bedrock(c.Region, c.Principal.Account, "provisioned-model", modelID)
+	}
+	if u, is := errors.AsType[*catalog.Unusable](err); is {
+		name = u.ARN
+	}
+	SayModel(c, modelID, name)
+	return []string{name}, true
+}
+
+// SayModel has refusals call a resource what its form tells of the id that the caller
+// wrote: an ARN stays as it is, the id of a model or of a system profile becomes one,
+// and a bare word, which may be of several kinds, stays a word.
+func SayModel(c *call.Call, modelID, resource string) {
+	if modelID == resource {
+		return
+	}
+	if strings.HasPrefix(modelID, "arn:") || !strings.Contains(modelID, ".") {
+		c.Says(resource, modelID)
+		return
+	}
+	if name, ok := strings.CutSuffix(resource, modelID); ok && strings.HasSuffix(name, "/") {
+		return
+	}
+	if m, err := arn.ParseModel(modelID); err == nil && m.Kind == arn.KindSystemProfile {
+		c.Says(resource, arn.InferenceProfile(c.Region, c.Principal.Account, modelID))
+		return
+	}
+	c.Says(resource, arn.FoundationModel(c.Region, modelID))
 }
 
 // UseGuardrail asks for the permission to apply a guardrail, whose identifier is an

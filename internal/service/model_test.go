@@ -2,6 +2,7 @@ package service_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -26,34 +27,77 @@ func newCall() *call.Call {
 func TestUseModel(t *testing.T) {
 	t.Parallel()
 	c := newCall()
-	if got := service.UseModel(c, "bedrock:InvokeModel", &catalog.Target{ModelARN: model, Resources: []string{model}}); !slices.Equal(got, []string{model}) || c.Needs != nil {
+	if got := service.UseModel(c, "bedrock:InvokeModel", "a.b", &catalog.Target{ModelARN: model, Resources: []string{model}}); !slices.Equal(got, []string{model}) || c.Needs != nil || c.Said != nil {
 		t.Errorf("a model: %q, needs %v", got, c.Needs)
 	}
-	got := service.UseModel(c, "bedrock:InvokeModel", &catalog.Target{ModelARN: model, ProfileARN: profile, Resources: []string{profile}, Destinations: []string{model, "other"}})
+	got := service.UseModel(c, "bedrock:InvokeModel", profile, &catalog.Target{ModelARN: model, ProfileARN: profile, Resources: []string{profile}, Destinations: []string{model, "other"}})
 	want := []call.Need{{Action: "bedrock:InvokeModel", Resources: []string{model, "other"}, Keys: map[string][]string{"bedrock:inferenceprofilearn": {profile}}}}
 	if d := cmp.Diff(want, c.Needs); !slices.Equal(got, []string{profile}) || d != "" {
 		t.Errorf("a profile: %q, needs -want +got:\n%s", got, d)
 	}
 }
 
-func TestUnknownProfile(t *testing.T) {
+// What an id names by its form is decided over, whatever is there.
+func TestUnresolved(t *testing.T) {
 	t.Parallel()
+	const own = "arn:aws:bedrock:us-east-1:111122223333:"
 	gone := apierr.NotFound("gone")
 	for name, tc := range map[string]struct {
 		id  string
 		err error
-		ok  bool
+		arn string // "" for what is told at once
 	}{
-		"profile":           {profile, gone, true},
-		"id of a profile":   {"abcdefghij12", gone, false},
-		"a model":           {model, gone, false},
-		"nothing":           {"", gone, false},
-		"another error":     {profile, apierr.Validation("invalid"), false},
-		"trouble inside":    {profile, errors.New("disk on fire"), false},
-		"provisioned model": {"arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abcdefghij12", gone, false},
+		"an unknown model":         {"a.b", apierr.Validation("invalid"), model},
+		"the ARN of a model":       {model, gone, model},
+		"a system profile":         {"us.a.b", gone, own + "inference-profile/us.a.b"},
+		"a profile":                {profile, gone, profile},
+		"id of a profile":          {"abcdefghij12", gone, profile},
+		"another account's":        {"arn:aws:bedrock:us-east-1:444455556666:application-inference-profile/abcdefghij12", gone, "arn:aws:bedrock:us-east-1:444455556666:application-inference-profile/abcdefghij12"},
+		"a word":                   {"my-model", apierr.Validation("invalid"), own + "provisioned-model/my-model"},
+		"provisioned model":        {own + "provisioned-model/abcdefghij12", gone, own + "provisioned-model/abcdefghij12"},
+		"one that is not ready":    {"my-model", fmt.Errorf("find: %w", &catalog.Unusable{ARN: own + "provisioned-model/abcdefghij12", Err: apierr.ModelNotReady("soon")}), own + "provisioned-model/abcdefghij12"},
+		"a custom model":           {own + "custom-model/imported/abcdefghij12", gone, own + "custom-model/imported/abcdefghij12"},
+		"nothing":                  {"", gone, ""},
+		"no id":                    {"a b", apierr.Validation("invalid"), ""},
+		"of another region":        {"arn:aws:bedrock:us-west-2::foundation-model/a.b", apierr.Validation("invalid"), ""},
+		"of another account":       {"arn:aws:bedrock:us-east-1:444455556666:provisioned-model/abcdefghij12", apierr.Validation("invalid"), ""},
+		"trouble inside":           {profile, errors.New("disk on fire"), ""},
+		"trouble that callers see": {profile, apierr.Unavailable("later"), ""},
 	} {
-		if got, ok := service.UnknownProfile(tc.id, tc.err); ok != tc.ok || ok && !slices.Equal(got, []string{tc.id}) {
+		c := newCall()
+		got, ok := service.Unresolved(c, tc.id, tc.err)
+		if ok != (tc.arn != "") || ok && !slices.Equal(got, []string{tc.arn}) {
 			t.Errorf("%s: %q, %v", name, got, ok)
+		}
+	}
+}
+
+// A refusal names what the caller wrote in the same words, whatever it led to.
+func TestSayModel(t *testing.T) {
+	t.Parallel()
+	const own = "arn:aws:bedrock:us-east-1:111122223333:"
+	for name, tc := range map[string]struct{ id, resource, said string }{
+		"a model":                      {"a.b", model, model},
+		"a size of a model":            {"a.b:0:200k", model, model + ":0:200k"},
+		"the ARN of a size":            {model + ":0:200k", model, model + ":0:200k"},
+		"an alias":                     {"fast", model, "fast"},
+		"an alias with a provider":     {"acme.fast-1", model, "arn:aws:bedrock:us-east-1::foundation-model/acme.fast-1"},
+		"a system profile":             {"us.a.b", own + "inference-profile/us.a.b", own + "inference-profile/us.a.b"},
+		"a system profile of a size":   {"us.a.b:0:200k", own + "inference-profile/us.a.b", own + "inference-profile/us.a.b:0:200k"},
+		"an application profile":       {profile, profile, profile},
+		"the id of one":                {"abcdefghij12", profile, "abcdefghij12"},
+		"the name of a throughput":     {"my-model", own + "provisioned-model/abcdefghij12", "my-model"},
+		"a word that nothing goes by":  {"my-model", own + "provisioned-model/my-model", "my-model"},
+		"a model that nothing goes by": {"a.c", "arn:aws:bedrock:us-east-1::foundation-model/a.c", "arn:aws:bedrock:us-east-1::foundation-model/a.c"},
+	} {
+		c := newCall()
+		service.SayModel(c, tc.id, tc.resource)
+		got := tc.resource
+		if len(c.Said) == 1 && c.Said[0].ARN == got {
+			got = c.Said[0].As
+		}
+		if got != tc.said || len(c.Said) > 1 {
+			t.Errorf("%s: %q, want %q", name, got, tc.said)
 		}
 	}
 }

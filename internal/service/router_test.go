@@ -71,7 +71,7 @@ func TestUseRouter(t *testing.T) {
 	t.Parallel()
 	c := newCall()
 	through := routed(0, 0)
-	got := service.UseModel(c, "bedrock:InvokeModel", through)
+	got := service.UseModel(c, "bedrock:InvokeModel", router, through)
 	want := []call.Need{
 		{Action: "bedrock:InvokeModel", Resources: []string{"small-model"}, Keys: map[string][]string{"bedrock:promptrouterarn": {router}}},
 		{Action: "bedrock:InvokeModel", Resources: []string{profile}, Keys: map[string][]string{"bedrock:promptrouterarn": {router}}},

@@ -2,6 +2,9 @@ package bedrock
 
 import (
 	"context"
+	"errors"
+	"net/http"
+	"strings"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/call"
@@ -29,10 +32,32 @@ func (s *Service) listModels(_ context.Context, c *call.Call, in *br.ListFoundat
 // modelResource is the ARN of the model that GetFoundationModel asks for.
 func (s *Service) modelResource(_ context.Context, c *call.Call, in *br.GetFoundationModelInput) ([]string, error) {
 	m, err := s.model(c, in.ModelIdentifier)
+	name, err := modelARN(c, in.ModelIdentifier, &m, err)
 	if err != nil {
 		return nil, err
 	}
-	return []string{arn.FoundationModel(c.Region, m.ID)}, nil
+	return []string{name}, nil
+}
+
+// modelARN is what to decide over for the id of a model, which was looked for with
+// the result m and err: the ARN of the model, or one made from the id when there is no
+// such model, which nobody may learn who may not ask. A refusal names the latter.
+//
+// Errors: err, of an id that is malformed.
+func modelARN(c *call.Call, id *string, m *catalog.Model, err error) (string, error) {
+	if e, ok := errors.AsType[*apierr.Error](err); err != nil && (!ok || e.HTTPStatus() != http.StatusNotFound) {
+		return "", err
+	}
+	asked := *id
+	if !strings.HasPrefix(asked, "arn:") {
+		asked = arn.FoundationModel(c.Region, asked)
+	}
+	if err != nil {
+		return asked, nil
+	}
+	name := arn.FoundationModel(c.Region, m.ID)
+	c.Says(name, asked)
+	return name, nil
 }
 
 func (s *Service) getModel(_ context.Context, c *call.Call, in *br.GetFoundationModelInput) (*br.GetFoundationModelOutput, error) {

@@ -161,11 +161,18 @@ func (s *Service) source(c *call.Call, src *br.InferenceProfileModelSource) ([]s
 func getID(in *br.GetInferenceProfileInput) *string       { return in.InferenceProfileIdentifier }
 func deleteID(in *br.DeleteInferenceProfileInput) *string { return in.InferenceProfileIdentifier }
 
-// profileResource is the ARN of the profile that an input names.
+// profileResource is the ARN of the profile that an input names, made from the id
+// alone: whether there is such a profile is told to those who may ask.
 func profileResource[In any](id func(*In) *string) func(context.Context, *call.Call, *In) ([]string, error) {
 	return func(_ context.Context, c *call.Call, in *In) ([]string, error) {
 		m, err := parseProfile(c, id(in))
 		if err != nil {
+			if word := id(in); word != nil && !strings.HasPrefix(*word, "arn:") { // no profile has such an id
+				name := arn.ApplicationInferenceProfile(c.Region, c.Principal.Account, *word)
+				if _, malformed := arn.Parse(name); malformed == nil {
+					return []string{name}, nil
+				}
+			}
 			return nil, err
 		}
 		if m.Kind == arn.KindSystemProfile {

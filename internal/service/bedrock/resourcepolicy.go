@@ -39,7 +39,9 @@ func (s *Service) policyName(c *call.Call, id *string) (string, error) {
 		return "", apierr.Validation("resourceArn: the ARN is of region %s, the request of region %s", a.Region, c.Region)
 	}
 	if m, err := s.cfg.Catalog.Get(*id, c.Region); err == nil {
-		return arn.FoundationModel(c.Region, m.ID), nil
+		name := arn.FoundationModel(c.Region, m.ID)
+		c.Says(name, *id)
+		return name, nil
 	}
 	return *id, nil
 }

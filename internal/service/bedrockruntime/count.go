@@ -8,6 +8,7 @@ import (
 	"github.com/outcrop/outcrop/internal/catalog"
 	"github.com/outcrop/outcrop/internal/family"
 	"github.com/outcrop/outcrop/internal/llm"
+	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/arn"
 	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
@@ -19,11 +20,12 @@ import (
 func (s *Service) counted(ctx context.Context, c *call.Call, in *rt.CountTokensInput) ([]string, error) {
 	t, err := s.find(ctx, c, in.ModelId)
 	if err != nil {
-		return unknown(in.ModelId, err)
+		return unknown(c, in.ModelId, err)
 	}
 	if a, err := arn.Parse(t.ProfileARN); err == nil && a.Account != c.Principal.Account {
 		return []string{t.ProfileARN, t.ModelARN}, nil
 	}
+	service.SayModel(c, *in.ModelId, t.ModelARN)
 	return []string{t.ModelARN}, nil
 }
 

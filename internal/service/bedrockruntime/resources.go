@@ -48,16 +48,16 @@ func (s *Service) resolve(ctx context.Context, c *call.Call, id *string) (*catal
 func (s *Service) use(ctx context.Context, c *call.Call, op *awsapi.Operation, id *string) ([]string, error) {
 	t, err := s.find(ctx, c, id)
 	if err != nil {
-		return unknown(id, err)
+		return unknown(c, id, err)
 	}
-	return service.UseModel(c, op.Action, t), nil
+	return service.UseModel(c, op.Action, *id, t), nil
 }
 
 // unknown is what to decide over when an id led nowhere, or why that is to be told
 // at once.
-func unknown(id *string, err error) ([]string, error) {
+func unknown(c *call.Call, id *string, err error) ([]string, error) {
 	if id != nil {
-		if resources, ok := service.UnknownProfile(*id, err); ok {
+		if resources, ok := service.Unresolved(c, *id, err); ok {
 			return resources, nil
 		}
 	}

@@ -390,21 +390,26 @@ func (g gone) Resolve(context.Context, string, string, string) (*catalog.Target,
 	return nil, g.err
 }
 
-// TestUnknownModel: what an application profile's ARN leads to is told after
-// authorisation, everything else at once.
+// TestUnknownModel: what an id leads to is told after authorisation, what is wrong
+// with its form at once.
 func TestUnknownModel(t *testing.T) {
 	t.Parallel()
-	const profile = "arn:aws:bedrock:us-east-1:111122223333:application-inference-profile/abcdefghij12"
+	const (
+		own     = "arn:aws:bedrock:us-east-1:111122223333:"
+		profile = own + "application-inference-profile/abcdefghij12"
+	)
 	notFound, invalid := apierr.NotFound("gone"), apierr.Validation("invalid")
 	for name, tc := range map[string]struct {
 		id   *string
 		err  error
 		want []string
 	}{
+		"a model":             {new("anthropic.claude-v9"), invalid, []string{"arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-v9"}},
 		"profile":             {new(profile), notFound, []string{profile}},
-		"profile, malformed":  {new(profile), invalid, nil},
-		"provisioned model":   {new("arn:aws:bedrock:us-east-1:111122223333:provisioned-model/abcdefghij12"), notFound, nil},
-		"id of a profile":     {new("abcdefghij12"), notFound, nil},
+		"provisioned model":   {new(own + "provisioned-model/abcdefghij12"), notFound, []string{own + "provisioned-model/abcdefghij12"}},
+		"its name":            {new("fast"), invalid, []string{own + "provisioned-model/fast"}},
+		"id of a profile":     {new("abcdefghij12"), notFound, []string{profile}},
+		"of another region":   {new("arn:aws:bedrock:us-west-2::foundation-model/anthropic.claude-v2"), invalid, nil},
 		"store fails":         {new(profile), errFull, nil},
 		"no id":               {nil, invalid, nil},
 		"no model identifier": {new("?"), notFound, nil},
@@ -421,7 +426,7 @@ func TestUnknownModel(t *testing.T) {
 					return s.counted(t.Context(), c, &rt.CountTokensInput{ModelId: tc.id})
 				},
 			} {
-				c := &call.Call{}
+				c := &call.Call{Region: "us-east-1", Principal: call.Principal{Account: "111122223333"}}
 				got, err := ask(c)
 				if !slices.Equal(got, tc.want) || (err == nil) != (tc.want != nil) || len(c.Needs) != 0 {
 					t.Errorf("%s: %q, %v, needs %v", op, got, err, c.Needs)

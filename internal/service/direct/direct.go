@@ -18,6 +18,7 @@ import (
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/arn"
 	"github.com/outcrop/outcrop/internal/wire/sse"
 )
 
@@ -97,9 +98,14 @@ func (s *Service) open(p protocol) func(context.Context, *call.Call, []byte) (se
 		if b.Stream {
 			action = actionStream
 		}
+		// What the provider calls a model need not be an id of Bedrock by its form.
+		id := b.Model
+		if _, malformed := arn.ParseModel(id); malformed != nil {
+			id = p.provider + id
+		}
 		t, err := s.resolve(ctx, c, p, b.Model)
 		if err != nil {
-			resources, ok := service.UnknownProfile(b.Model, err)
+			resources, ok := service.Unresolved(c, id, err)
 			if !ok {
 				return service.DirectCall{}, err
 			}
@@ -107,7 +113,10 @@ func (s *Service) open(p protocol) func(context.Context, *call.Call, []byte) (se
 				return service.DirectReply{}, err
 			}}, nil
 		}
-		return service.DirectCall{Action: action, Resources: service.UseModel(c, action, t), Serve: func(ctx context.Context) (service.DirectReply, error) {
+		return service.DirectCall{Action: action, Resources: service.UseModel(c, action, id, t), Serve: func(ctx context.Context) (service.DirectReply, error) {
+			if t.Model.Embedding() || t.Weights.Mode != "chat" {
+				return service.DirectReply{}, apierr.Validation("The model %q does not hold conversations.", b.Model)
+			}
 			if err := s.cfg.Access.Check(c, t); err != nil {
 				return service.DirectReply{}, err
 			}
@@ -126,9 +135,6 @@ func (s *Service) resolve(ctx context.Context, c *call.Call, p protocol, name st
 		}
 	}
 	service.Note(c, name, t)
-	if t.Model.Embedding() || t.Weights.Mode != "chat" {
-		return nil, apierr.Validation("The model %q does not hold conversations.", name)
-	}
 	return t, nil
 }
 

@@ -103,7 +103,8 @@ func (s *Service) deleteAccessKey(ctx context.Context, c *call.Call, in *api.Del
 	return &api.DeleteAccessKeyOutput{}, nil
 }
 
-// keyLastUsedResource is the user whose key it is.
+// keyLastUsedResource is the user whose key it is. A refusal tells neither the user
+// nor that there is such a key.
 func (s *Service) keyLastUsedResource(ctx context.Context, c *call.Call, in *api.GetAccessKeyLastUsedInput) ([]string, error) {
 	k, err := s.dir.KeyOfAccount(ctx, c.Principal.Account, text(in.AccessKeyId))
 	if _, none := errors.AsType[*apierr.Error](err); none {
@@ -113,9 +114,12 @@ func (s *Service) keyLastUsedResource(ctx context.Context, c *call.Call, in *api
 		return nil, err
 	}
 	if u := s.dir.UserByID(k.Account, k.Owner); u != nil {
+		c.Says(u.ARN(), "*")
 		return []string{s.userARN(c, new(u.Name))}, nil
 	}
-	return []string{"arn:aws:iam::" + k.Account + ":root"}, nil
+	root := "arn:aws:iam::" + k.Account + ":root"
+	c.Says(root, "*")
+	return []string{root}, nil
 }
 
 func (s *Service) getAccessKeyLastUsed(ctx context.Context, c *call.Call, in *api.GetAccessKeyLastUsedInput) (*api.GetAccessKeyLastUsedOutput, error) {

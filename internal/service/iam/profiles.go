@@ -100,7 +100,7 @@ func (s *Service) addRoleResource(_ context.Context, c *call.Call, in *api.AddRo
 	resource := s.profileARN(c, in.InstanceProfileName)
 	role := arnOf(c, "role", nil, in.RoleName)
 	if r := s.dir.Role(c.Principal.Account, text(in.RoleName)); r != nil {
-		role = r.ARN()
+		role = says(c, "role", in.RoleName, r.ARN())
 	}
 	c.Needs = append(c.Needs, call.Need{
 		Action: "iam:PassRole", Resources: []string{role}, Keys: map[string][]string{keyPassedTo: {machineService}},

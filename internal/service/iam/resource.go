@@ -39,6 +39,13 @@ func arnOf(c *call.Call, kind string, path, name *string) string {
 	return "arn:aws:iam::" + c.Principal.Account + ":" + kind + p + text(name)
 }
 
+// says is the ARN of an entity that there is. A refusal names one that is made from
+// its name alone, as it does for an entity that there is not.
+func says(c *call.Call, kind string, name *string, arn string) string {
+	c.Says(arn, arnOf(c, kind, nil, name))
+	return arn
+}
+
 // userARN is the ARN that a call about a user is decided on: that of the user as
 // it really is, path and case included, so that a name written otherwise leads
 // round no policy. Without a name it is the caller's own.
@@ -51,14 +58,14 @@ func (s *Service) userARN(c *call.Call, name *string) string {
 	}
 	if u := s.dir.User(c.Principal.Account, *name); u != nil {
 		entityKeys(c, u.Tags, u.Boundary)
-		return u.ARN()
+		return says(c, "user", name, u.ARN())
 	}
 	return arnOf(c, "user", nil, name)
 }
 
 func (s *Service) groupARN(c *call.Call, name *string) string {
 	if g := s.dir.Group(c.Principal.Account, text(name)); g != nil {
-		return g.ARN()
+		return says(c, "group", name, g.ARN())
 	}
 	return arnOf(c, "group", nil, name)
 }
@@ -66,7 +73,7 @@ func (s *Service) groupARN(c *call.Call, name *string) string {
 func (s *Service) roleARN(c *call.Call, name *string) string {
 	if r := s.dir.Role(c.Principal.Account, text(name)); r != nil {
 		entityKeys(c, r.Tags, r.Boundary)
-		return r.ARN()
+		return says(c, "role", name, r.ARN())
 	}
 	return arnOf(c, "role", nil, name)
 }
@@ -74,7 +81,7 @@ func (s *Service) roleARN(c *call.Call, name *string) string {
 func (s *Service) profileARN(c *call.Call, name *string) string {
 	if p := s.dir.InstanceProfile(c.Principal.Account, text(name)); p != nil {
 		entityKeys(c, p.Tags, "")
-		return p.ARN()
+		return says(c, "instance-profile", name, p.ARN())
 	}
 	return arnOf(c, "instance-profile", nil, name)
 }

@@ -190,11 +190,8 @@ func (s *Service) arns(ids ...*string) []string {
 		switch id := deref(id); {
 		case id == "":
 		case strings.HasPrefix(id, "r-"):
-			if id == org.Root {
-				out = append(out, org.RootARN())
-			} else {
-				out = append(out, "*") // there is one root; the handler refuses
-			}
+			// There is one root; the handler refuses others.
+			out = append(out, strings.TrimSuffix(org.RootARN(), org.Root)+id)
 		case strings.HasPrefix(id, "ou-"):
 			out = append(out, org.UnitARN(id))
 		case strings.HasPrefix(id, "p-"):
