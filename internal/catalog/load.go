@@ -49,8 +49,8 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Catalog is the models that this server knows. It does not change and is safe
-// for concurrent use.
+// Catalog is the models that this server knows. What it knows does not change. It is
+// safe for concurrent use.
 type Catalog struct {
 	weights     []Weights
 	byWeight    map[string]int
@@ -66,6 +66,7 @@ type Catalog struct {
 	profiles    Profiles
 	provisioned Provisioned
 	now         func() time.Time
+	known       known
 }
 
 // prefix is one line of a pattern, without its star.

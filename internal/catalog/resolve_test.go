@@ -3,7 +3,7 @@ package catalog_test
 import (
 	"context"
 	"errors"
-	"reflect"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -332,29 +332,6 @@ func TestStoredProfiles(t *testing.T) {
 	}
 }
 
-// TestResolveAnew: who changes a target changes neither the catalogue nor the target of
-// another call.
-func TestResolveAnew(t *testing.T) {
-	t.Parallel()
-	c := newCatalog(t, catalog.Options{StandIns: true})
-	resolve := func() *catalog.Target {
-		got, err := c.Resolve(t.Context(), "us."+haiku, region, account)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return got
-	}
-	first := resolve()
-	want := *first
-	*first = catalog.Target{}
-	if got := resolve(); !reflect.DeepEqual(*got, want) {
-		t.Errorf("%+v", *got)
-	}
-	if got, err := c.Resolve(t.Context(), "no model", region, account); got != nil || err == nil {
-		t.Errorf("beside an error stands %+v", got)
-	}
-}
-
 func FuzzResolve(f *testing.F) {
 	c := newCatalog(f, catalog.Options{StandIns: true})
 	for _, s := range []string{haiku, "us." + haiku, "anthropic.claude-v2:0:100k", "abcdefghij12", "arn:aws:bedrock:us-east-1::foundation-model/" + haiku, "a.b:1:mm"} {
@@ -434,6 +411,57 @@ func TestLicenseDigest(t *testing.T) {
 	for _, field := range []string{"license: Gemma 2", "license_url: https://example.com", "license_text: You may.", "acceptable_use: Be kind."} {
 		if digest("weights:\n  - id: gemma-3-270m\n    "+field+"\n") == first {
 			t.Errorf("the digest does not tell of %s", field)
+		}
+	}
+}
+
+// TestResolveRemembers asks again and again, for more regions than are remembered,
+// and proves that profiles keep their accounts and that nothing built on a target
+// changes the one that others were handed.
+func TestResolveRemembers(t *testing.T) {
+	t.Parallel()
+	c := newCatalog(t, catalog.Options{StandIns: true})
+	ask := func(id, region, account string) *catalog.Target {
+		t.Helper()
+		got, err := c.Resolve(t.Context(), id, region, account)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	const id, profile = "amazon.nova-lite-v1:0", "us.amazon.nova-lite-v1:0"
+	if got, err := c.Resolve(t.Context(), "no model", "us-east-1", "111122223333"); got != nil || err == nil {
+		t.Errorf("beside an error stands %+v", got)
+	}
+	first := *ask(id, "us-east-1", "111122223333")
+	for range 2 {
+		for _, account := range []string{"111122223333", "444455556666"} {
+			if got := ask(profile, "us-east-1", account).ProfileARN; !strings.Contains(got, account) {
+				t.Errorf("the profile of account %s is %s", account, got)
+			}
+		}
+	}
+	if got := ask(id, "us-east-1", "111122223333"); got.ProfileARN != "" || got.ModelARN != first.ModelARN || len(got.Regions) != 1 {
+		t.Errorf("after a profile of it was resolved, the model is %+v", got)
+	}
+	for i := range 1100 {
+		region := fmt.Sprintf("us-east-%d", i)
+		if got := ask("smollm2-135m-instruct", region, "111122223333"); !strings.Contains(got.ModelARN, ":"+region+":") || got.Regions[0] != region {
+			t.Fatalf("in %s: %s", region, got.ModelARN)
+		}
+	}
+}
+
+func TestResolveAllocs(t *testing.T) {
+	c := newCatalog(t, catalog.Options{StandIns: true})
+	for _, id := range []string{"amazon.nova-lite-v1:0", "us.amazon.nova-lite-v1:0"} {
+		n := testing.AllocsPerRun(100, func() {
+			if _, err := c.Resolve(context.Background(), id, region, account); err != nil {
+				t.Error(err)
+			}
+		})
+		if n > 0 {
+			t.Errorf("%s: %v allocations for an id that is known", id, n)
 		}
 	}
 }
