@@ -430,23 +430,23 @@ func TestResolveRemembers(t *testing.T) {
 		return got
 	}
 	const id, profile = "amazon.nova-lite-v1:0", "us.amazon.nova-lite-v1:0"
-	if got, err := c.Resolve(t.Context(), "no model", "us-east-1", "111122223333"); got != nil || err == nil {
+	if got, err := c.Resolve(t.Context(), "no model", "us-east-1", account); got != nil || err == nil {
 		t.Errorf("beside an error stands %+v", got)
 	}
-	first := *ask(id, "us-east-1", "111122223333")
+	first := *ask(id, "us-east-1", account)
 	for range 2 {
-		for _, account := range []string{"111122223333", "444455556666"} {
+		for _, account := range []string{account, other} {
 			if got := ask(profile, "us-east-1", account).ProfileARN; !strings.Contains(got, account) {
 				t.Errorf("the profile of account %s is %s", account, got)
 			}
 		}
 	}
-	if got := ask(id, "us-east-1", "111122223333"); got.ProfileARN != "" || got.ModelARN != first.ModelARN || len(got.Regions) != 1 {
+	if got := ask(id, "us-east-1", account); got.ProfileARN != "" || got.ModelARN != first.ModelARN || len(got.Regions) != 1 {
 		t.Errorf("after a profile of it was resolved, the model is %+v", got)
 	}
 	for i := range 1100 {
 		region := fmt.Sprintf("us-east-%d", i)
-		if got := ask("smollm2-135m-instruct", region, "111122223333"); !strings.Contains(got.ModelARN, ":"+region+":") || got.Regions[0] != region {
+		if got := ask("huggingface.smollm2-135m-instruct-v1:0", region, account); !strings.Contains(got.ModelARN, ":"+region+":") || got.Regions[0] != region {
 			t.Fatalf("in %s: %s", region, got.ModelARN)
 		}
 	}
