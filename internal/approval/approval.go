@@ -79,6 +79,9 @@ type Request struct {
 	Action    string          `json:"action,omitempty"`
 	Resources []string        `json:"resources,omitempty"`
 	Input     json.RawMessage `json:"input,omitempty"`
+	// TokenID stands for the client token of the call and all else that it asked for:
+	// a repeat of the call has the same one. "" of a call without a token.
+	TokenID string `json:"token_id,omitempty"`
 	// Caller is who made the call, as it was: the change is decided again as its call
 	// when it is made.
 	Caller *call.Principal `json:"caller,omitempty"`
@@ -130,6 +133,18 @@ func (r Rule) Holds(action string) bool {
 // Covers reports whether the rule names all that another one names.
 func (r Rule) Covers(other Rule) bool {
 	return !slices.ContainsFunc(other.Actions, func(a string) bool { return !r.Holds(a) })
+}
+
+// Secret reports whether the calls of an action carry what only their caller may see:
+// answers with a secret that is shown once, or one-time codes that are worth nothing
+// later. Such a call cannot wait: nobody would ever see its answer.
+func Secret(action string) bool {
+	switch action {
+	case "iam:CreateAccessKey", "iam:CreateServiceSpecificCredential", "iam:ResetServiceSpecificCredential",
+		"iam:CreateVirtualMFADevice", "iam:EnableMFADevice", "iam:ResyncMFADevice":
+		return true
+	}
+	return false
 }
 
 func matches(pattern, action string) bool {

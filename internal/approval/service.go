@@ -117,19 +117,29 @@ func (s *Service) Elevate(ctx context.Context, c *call.Call, roleARN, reason, ti
 // its needs, and returns nil for every other call. in is the operation's input, which stands for
 // the call from then on.
 //
-// Errors: AccessDeniedException that names the request, once it is kept;
-// ValidationException for an input that is too large to be kept.
+// A call with a client token is kept once: its repeats name the same request for as
+// long as that waits.
+//
+// Errors: AccessDeniedException that names the request, once it is kept, and for a
+// call that carries a Secret, which is not kept; ValidationException for an input that
+// is too large to be kept.
 func (s *Service) Hold(ctx context.Context, c *call.Call, resources []string, in any) error {
 	rule := s.Rule(c.Principal.Account)
 	held := rule.Holds(c.Action) || slices.ContainsFunc(c.Needs, func(n call.Need) bool { return rule.Holds(n.Action) })
 	if c.ApprovedBy != "" || !held {
 		return nil
 	}
+	if Secret(c.Action) {
+		return apierr.AccessDenied("%s needs the approval of another principal in this account, and cannot wait for one: what it asks or answers is for its caller alone. It can be called when the account's approval rule leaves it out; see: outcrop access rule", c.Action)
+	}
 	return s.Keep(ctx, c, resources, in)
 }
 
 // Keep keeps a call back, whatever the rule of its account. Errors: as Hold.
 func (s *Service) Keep(ctx context.Context, c *call.Call, resources []string, in any) error {
+	if r := s.waiting(c); r != nil {
+		return waits(r)
+	}
 	input, err := json.Marshal(in)
 	if err != nil {
 		return fmt.Errorf("keep the input of %s: %w", c.Operation, err)
@@ -139,11 +149,31 @@ func (s *Service) Keep(ctx context.Context, c *call.Call, resources []string, in
 	}
 	r := s.request(c, Change, c.Action)
 	r.Service, r.Operation, r.Action, r.Resources, r.Input = c.Service, c.Operation, c.Action, resources, withoutNulls(input)
-	r.Caller, r.Source = &c.Principal, &c.Source
+	r.TokenID, r.Caller, r.Source = c.TokenID, &c.Principal, &c.Source
 	if err := s.add(ctx, r); err != nil {
 		return err
 	}
-	return apierr.AccessDenied("%s needs the approval of another principal in this account. It waits as %s until %s; see: outcrop access list", c.Action, r.ID, r.Expires.Format(time.RFC3339))
+	return waits(r)
+}
+
+// waiting is the request that an earlier try of the same call left, by the same
+// person; nil for none.
+func (s *Service) waiting(c *call.Call) *Request {
+	if c.TokenID == "" {
+		return nil
+	}
+	now := s.now()
+	for k, r := range s.requests.All() {
+		if k.Account == c.Principal.Account && r.TokenID == c.TokenID && r.Requester.Origin == c.Principal.Origin() && !r.At(now).Final() {
+			return r
+		}
+	}
+	return nil
+}
+
+// waits is the answer to a call that is kept as a request.
+func waits(r *Request) error {
+	return apierr.AccessDenied("%s needs the approval of another principal in this account. It waits as %s until %s; see: outcrop access list", r.Action, r.ID, r.Expires.Format(time.RFC3339))
 }
 
 func (s *Service) request(c *call.Call, kind Kind, reason string) *Request {

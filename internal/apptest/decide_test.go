@@ -22,7 +22,7 @@ func asUser(t *testing.T, srv *apptest.Server, name string) regional {
 	made := hostileUser(t, srv, name, false)
 	other := *srv
 	other.Key.ID, other.Key.Secret = made.AccessKeyID, secret.NewString(made.SecretAccessKey)
-	return regional{&other, t}
+	return regional{Server: &other, t: t}
 }
 
 // TestDecisionBeforeExistence: who has no right to something gets the same answer
@@ -30,7 +30,7 @@ func asUser(t *testing.T, srv *apptest.Server, name string) regional {
 func TestDecisionBeforeExistence(t *testing.T) {
 	t.Parallel()
 	srv := apptest.Start(t)
-	admin, nobody := regional{srv, t}, asUser(t, srv, "nobody")
+	admin, nobody := regional{Server: srv, t: t}, asUser(t, srv, "nobody")
 	const (
 		own    = "arn:aws:bedrock:us-east-1:000000000000:"
 		models = "arn:aws:bedrock:us-east-1::foundation-model/"

@@ -36,7 +36,8 @@ const (
 // regional signs requests of one account for any region.
 type regional struct {
 	*apptest.Server
-	t *testing.T
+	t       *testing.T
+	session string // token of temporary credentials; "" without
 }
 
 // ask makes a request and returns its status, the error's type and the answer.
@@ -54,7 +55,7 @@ func (r regional) ask(region, service, method, path, target, body string) (statu
 		req.Header.Set("X-Amz-Target", target)
 	}
 	sum := sha256.Sum256([]byte(body))
-	cred := aws.Credentials{AccessKeyID: r.Key.ID, SecretAccessKey: string(r.Key.Secret.Reveal())}
+	cred := aws.Credentials{AccessKeyID: r.Key.ID, SecretAccessKey: string(r.Key.Secret.Reveal()), SessionToken: r.session}
 	if err := v4.NewSigner().SignHTTP(r.t.Context(), cred, req, hex.EncodeToString(sum[:]), service, region, time.Now()); err != nil {
 		r.t.Fatal(err)
 	}
@@ -164,7 +165,7 @@ func TestResidency(t *testing.T) {
 	t.Parallel()
 	srv := apptest.Start(t, apptest.Engine(talkative()), apptest.Config(func(c *app.Config) { c.Regions = []string{homeRegion, otherRegion} }))
 	srv.CreateBucket(t, "results")
-	r := regional{srv, t}
+	r := regional{Server: srv, t: t}
 	for kind, m := range resourcesOfRegions() {
 		creation := strings.ReplaceAll(m.body, "REGION", homeRegion)
 		status, code, answer := r.ask(homeRegion, m.service, method(kind), m.path, m.target, creation)
@@ -248,7 +249,7 @@ func method(kind string) string {
 func TestResidencyOfRequests(t *testing.T) {
 	t.Parallel()
 	srv := apptest.Start(t, apptest.Engine(talkative()))
-	r := regional{srv, t}
+	r := regional{Server: srv, t: t}
 	_, _, quotas := r.ask(homeRegion, "servicequotas", jsonPost, "/", "ServiceQuotasV20190624.ListServiceQuotas", `{"ServiceCode":"bedrock"}`)
 	var list struct {
 		Quotas []struct {

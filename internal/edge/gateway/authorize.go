@@ -56,6 +56,9 @@ func (g *Gateway) hold(q *request, resources []string, in any) error {
 // the rights that the caller has now. c carries the principal, its source and
 // the region; input is the JSON of the operation's Go input.
 //
+// Its answer goes to nobody. Only that of a call with a client token is kept, for the
+// caller who repeats it, as it is kept of a call that was not held back.
+//
 // Errors: those of the call; an operation that is not bound.
 func (g *Gateway) Apply(ctx context.Context, c *call.Call, api, operation string, input []byte) error {
 	var b *service.Route
@@ -91,7 +94,23 @@ func (g *Gateway) Apply(ctx context.Context, c *call.Call, api, operation string
 		return err
 	}
 	g.acted(c, n)
-	_, err := b.Serve(ctx, c, in)
+	token, hash, ok, err := g.rest.TokenOf(b.Service, b.Operation, in)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		_, err = b.Serve(ctx, c, in)
+		return err
+	}
+	_, _, _, err = g.cfg.Idempotency.Do(ctx, tokenKey(c, b, token, hash), func() (int, []byte, error) {
+		out, err := b.Serve(ctx, c, in)
+		if err != nil {
+			return 0, nil, err
+		}
+		// No operation of the other protocols has a token.
+		a, err := g.rest.AppendOutput(nil, b.Service, b.Operation, out)
+		return a.Status, a.Body, err
+	})
 	return err
 }
 

@@ -337,15 +337,15 @@ func (g *Gateway) answer(q *request) (*restjson.Response, error) {
 	if err := q.codec.validate(q, in); err != nil {
 		return nil, err
 	}
-	if err := g.hold(q, resources, in); err != nil {
-		return nil, err
-	}
 	token, hash, ok, err := q.codec.token(q, in)
 	if err != nil {
 		return nil, err
 	}
 	if ok {
-		return nil, g.once(ctx, q, b, in, token, hash)
+		return nil, g.once(ctx, q, b, in, resources, token, hash)
+	}
+	if err := g.hold(q, resources, in); err != nil {
+		return nil, err
 	}
 	out, err := b.Serve(ctx, q.Call, in)
 	if err != nil {
@@ -389,12 +389,21 @@ func (g *Gateway) admit(q *request) error {
 	return g.query.route(q)
 }
 
-// once serves an operation that carries a client token.
-func (g *Gateway) once(ctx context.Context, q *request, b *service.Route, in any, token string, hash [32]byte) error {
-	c := q.Call
-	k := idempotency.Key{Account: q.Principal.Account, Region: q.Region, Operation: q.svc.Name + ":" + q.op.Name, Token: token, Hash: hash}
+// tokenKey is one use of a client token by a call, which gets the id that follows
+// from it.
+func tokenKey(c *call.Call, b *service.Route, token string, hash [32]byte) idempotency.Key {
+	k := idempotency.Key{Account: c.Principal.Account, Region: c.Region, Operation: b.Service.Name + ":" + b.Operation.Name, Token: token, Hash: hash}
 	c.TokenID = k.ID()
-	status, body, _, err := g.cfg.Idempotency.Do(ctx, k, func() (int, []byte, error) {
+	return k
+}
+
+// once serves an operation that carries a client token. What was answered before is
+// answered again, also when the operation would be held back now.
+func (g *Gateway) once(ctx context.Context, q *request, b *service.Route, in any, resources []string, token string, hash [32]byte) error {
+	status, body, _, err := g.cfg.Idempotency.Do(ctx, tokenKey(q.Call, b, token, hash), func() (int, []byte, error) {
+		if err := g.hold(q, resources, in); err != nil {
+			return 0, nil, err
+		}
 		out, err := b.Serve(ctx, q.Call, in)
 		if err != nil {
 			return 0, nil, err

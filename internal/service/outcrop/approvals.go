@@ -197,6 +197,8 @@ func approvable(action string) error {
 		return errors.New("a * may stand at the end only")
 	case name == "*", strings.HasPrefix(name, "Invoke"), strings.HasPrefix(name, "I*"), strings.HasPrefix(name, "Get"), strings.HasPrefix(name, "List"), strings.HasPrefix(name, "Retrieve"), strings.HasPrefix(name, "CountTokens"):
 		return errors.New("only actions that change something can be held back")
+	case approval.Secret(action):
+		return errors.New("what its calls ask or answer is for their callers alone, so they cannot wait for an approval")
 	}
 	return nil
 }
