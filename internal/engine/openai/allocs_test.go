@@ -8,6 +8,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/prompt"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/engine/reply"
 	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
@@ -54,11 +55,11 @@ func readPieces(t *testing.T, n int) {
 	text := strings.Repeat("data: "+plainChunk+"\n\n", n) + `data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}` + "\n\n" +
 		`data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}` + "\n\ndata: [DONE]\n\n"
 	r := &llm.Request{Params: llm.Params{MaxTokens: new(2000)}}
-	g := generation{req: r, up: &upstream{slots: limit.NewSlots(limit.SlotsConfig{N: 1}), c: Upstream{Idle: time.Minute}}}
+	g := generation{req: r, up: &upstream{Server: &remote.Server{Slots: limit.NewSlots(limit.SlotsConfig{N: 1})}, c: Upstream{Idle: time.Minute}}}
 	g.out = reply.New(reply.Config{Yield: func(llm.Event, error) bool { return true }})
-	w, end := (&Engine{base: t.Context()}).watch(t.Context(), time.Minute)
-	defer end()
-	lease, err := g.up.slots.Acquire(t.Context(), limit.Ask{})
+	w := remote.NewFleet(nil).Watch(t.Context(), time.Minute)
+	defer w.End()
+	lease, err := g.up.Slots.Acquire(t.Context(), limit.Ask{})
 	if err != nil {
 		t.Fatal(err)
 	}

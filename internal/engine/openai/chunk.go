@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/engine/reply"
 	"github.com/outcrop/outcrop/internal/llm"
 )
@@ -86,7 +87,7 @@ func (c *chunk) parse(data []byte) error {
 	*c = chunk{}
 	var ev event
 	if json.Unmarshal(data, &ev) != nil {
-		return fmt.Errorf("event of the server's stream: %w", errBadJSON)
+		return fmt.Errorf("event of the server's stream: %w", remote.ErrBadJSON)
 	}
 	if len(ev.Error) > 0 && !bytes.Equal(ev.Error, []byte("null")) {
 		c.failure = serverErrorOf(0, data)

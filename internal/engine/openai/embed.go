@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/engine/vectors"
-	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
@@ -28,12 +28,12 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 	for _, text := range r.Texts {
 		size += len(text)
 	}
-	lease, err := up.slots.Acquire(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: size / bytesPerToken, Reserved: t.Reserved})
+	lease, err := up.Acquire(ctx, &t, size/bytesPerToken)
 	if err != nil {
 		return nil, err
 	}
 	used := 0
-	defer func() { up.slots.Release(lease, used) }()
+	defer func() { up.Slots.Release(lease, used) }()
 	var out *llm.EmbedResponse
 	var refusal error
 	err = e.with(ctx, up, func(ctx context.Context) (err error) {
@@ -141,7 +141,7 @@ func (u *upstream) vectorsOf(ctx context.Context, fa *facts, inputs any, n int) 
 		} `json:"usage"`
 	}
 	body := map[string]any{"model": fa.model, "input": inputs, "encoding_format": "float"}
-	if err := u.client.call(ctx, "/v1/embeddings", body, &out); err != nil {
+	if err := u.call(ctx, "/v1/embeddings", body, &out); err != nil {
 		return nil, 0, err
 	}
 	vs := make([][]float32, n)
@@ -153,7 +153,7 @@ func (u *upstream) vectorsOf(ctx context.Context, fa *facts, inputs any, n int) 
 	dims := cmp.Or(fa.dims, len(vs[0]))
 	for i, v := range vs {
 		if len(v) == 0 || len(v) != dims {
-			return nil, 0, fmt.Errorf("vector %d of %d has %d dimensions, not %d: %w", i, n, len(v), dims, errBadJSON)
+			return nil, 0, fmt.Errorf("vector %d of %d has %d dimensions, not %d: %w", i, n, len(v), dims, remote.ErrBadJSON)
 		}
 	}
 	return vs, out.Usage.Prompt, nil

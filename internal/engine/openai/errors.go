@@ -5,11 +5,11 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
 var (
-	errStalled = errors.New("the server stopped answering")
 	errCutOff  = errors.New("the server's stream ended before its end mark")
 	errEndless = errors.New("the server's stream is longer than what was asked for")
 	errNoUsage = errors.New("the server does not tell how many tokens it counted")
@@ -20,7 +20,7 @@ var (
 func broken(err error) bool {
 	_, answered := errors.AsType[*serverError](err)
 	_, ours := errors.AsType[*apierr.Error](err)
-	return err != nil && !answered && !ours && !errors.Is(err, errBadJSON) && !errors.Is(err, errNoUsage)
+	return err != nil && !answered && !ours && !errors.Is(err, remote.ErrBadJSON) && !errors.Is(err, errNoUsage)
 }
 
 // notReady is the error for a server that cannot be used now.
@@ -28,16 +28,14 @@ func notReady(id string, cause error) *apierr.Error {
 	return apierr.ModelNotReady("The model %q is not ready: its server cannot be used now.", id).WithCause(cause)
 }
 
-// failure turns what went wrong into the error for the caller. begun says that a
-// part of the reply went out already.
+// failure turns what went wrong into the error for the caller, and forgets a server
+// that broke the connection. begun says that a part of the reply went out already.
 func (u *upstream) failure(ctx context.Context, begun replied, err error) error {
-	if e, ok := errors.AsType[*apierr.Error](err); ok {
-		return e
+	if broken(err) {
+		u.suspect()
 	}
-	if cause := context.Cause(ctx); errors.Is(cause, errStopping) {
-		return errStopping.WithCause(err)
-	} else if errors.Is(cause, errStalled) {
-		return apierr.ModelTimeout("The model's server stopped answering. Try again.").WithCause(err)
+	if e := remote.Settled(ctx, err, "The model's server stopped answering. Try again."); e != nil {
+		return e
 	}
 	status := 0
 	if se, ok := errors.AsType[*serverError](err); ok {
@@ -48,8 +46,8 @@ func (u *upstream) failure(ctx context.Context, begun replied, err error) error 
 		}
 		status = se.Status
 	}
-	if _, ok := errors.AsType[unreached](err); ok {
-		return notReady(u.id, err)
+	if _, ok := errors.AsType[remote.Unreached](err); ok {
+		return notReady(u.ID, err)
 	}
 	e := apierr.ModelError("The model failed before it replied. Try again.")
 	if begun {
@@ -75,13 +73,13 @@ func (u *upstream) refusal(se *serverError) error {
 		e.RetryAfter = se.After
 		return e
 	case se.Status == http.StatusServiceUnavailable, se.Status == http.StatusNotFound, se.Status == http.StatusBadGateway:
-		e := notReady(u.id, se)
+		e := notReady(u.ID, se)
 		e.RetryAfter = se.After
 		return e
 	case se.Status == http.StatusGatewayTimeout, se.Status == http.StatusRequestTimeout:
 		return apierr.ModelTimeout("The model's server did not answer in time. Try again.").WithCause(se)
 	case se.Status == http.StatusUnauthorized, se.Status == http.StatusForbidden:
-		u.log.Error("the upstream server refuses our key", "status", se.Status)
+		u.Log.Error("the upstream server refuses our key", "status", se.Status)
 	}
 	return nil
 }

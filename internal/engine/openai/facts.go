@@ -13,6 +13,7 @@ import (
 
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/prompt"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/engine/reply"
 	"github.com/outcrop/outcrop/internal/llm"
 )
@@ -70,23 +71,23 @@ func (u *upstream) know(ctx context.Context) (*facts, error) {
 	if u.failed != nil && u.failedAt.After(since) {
 		return nil, u.failed
 	}
-	inner, cancel := context.WithTimeoutCause(ctx, u.c.FirstByte, errStalled)
+	inner, cancel := context.WithTimeoutCause(ctx, u.c.FirstByte, remote.ErrStalled)
 	defer cancel()
 	fa, err := u.learn(inner)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if context.Cause(inner) == errStalled {
-			err = errors.Join(errStalled, err)
+		if context.Cause(inner) == remote.ErrStalled {
+			err = errors.Join(remote.ErrStalled, err)
 		}
-		u.failed, u.failedAt = notReady(u.id, err), time.Now()
-		u.log.Warn("the upstream server cannot be used", "error", err)
+		u.failed, u.failedAt = notReady(u.ID, err), time.Now()
+		u.Log.Warn("the upstream server cannot be used", "error", err)
 		return nil, u.failed
 	}
 	u.last, u.failed = fa, nil
 	u.facts.Store(fa)
-	u.log.Info("the upstream server is ready", "kind", string(fa.kind), "model", fa.model, "context", fa.context, "special_tokens", len(fa.tokens))
+	u.Log.Info("the upstream server is ready", "kind", string(fa.kind), "model", fa.model, "context", fa.context, "special_tokens", len(fa.tokens))
 	return fa, nil
 }
 
@@ -94,7 +95,7 @@ func (u *upstream) know(ctx context.Context) (*facts, error) {
 // that answers may be another, with another model.
 func (u *upstream) suspect() {
 	u.facts.Store(nil)
-	u.slots.Reset(0)
+	u.Slots.Reset(0)
 }
 
 // learn asks the server for its facts and tests it by one token or one vector.
@@ -170,11 +171,11 @@ func (u *upstream) identify(ctx context.Context) (Kind, error) {
 		{Ollama, "/api/version", "version"},
 	} {
 		var out map[string]any
-		err := u.client.get(ctx, sign.path, &out)
+		err := u.get(ctx, sign.path, &out)
 		if _, ok := out[sign.key]; ok && err == nil {
 			return sign.kind, nil
 		}
-		if _, ok := errors.AsType[*serverError](err); err != nil && !ok && !errors.Is(err, errBadJSON) {
+		if _, ok := errors.AsType[*serverError](err); err != nil && !ok && !errors.Is(err, remote.ErrBadJSON) {
 			return "", err
 		}
 	}
@@ -196,7 +197,7 @@ func (u *upstream) list(ctx context.Context, fa *facts) error {
 	var out struct {
 		Data []listed `json:"data"`
 	}
-	if err := u.client.get(ctx, "/v1/models", &out); err != nil {
+	if err := u.get(ctx, "/v1/models", &out); err != nil {
 		if absent(err) && fa.model != "" {
 			return nil
 		}
@@ -258,7 +259,7 @@ func (u *upstream) once(ctx context.Context, fa *facts, r *llm.Request, salt str
 		return "", used, err
 	}
 	path, body := (&request{fa: fa, r: r, salt: salt}).body(&c)
-	resp, err := u.client.post(ctx, path, body, nil)
+	resp, err := u.post(ctx, path, body, nil)
 	if err != nil {
 		return "", used, err
 	}

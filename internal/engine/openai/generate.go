@@ -6,10 +6,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
 	"github.com/outcrop/outcrop/internal/engine/prompt"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/engine/reply"
 	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
@@ -67,9 +67,9 @@ func (g *generation) run(ctx context.Context) error {
 		return err
 	}
 	defer g.leave(lease)
-	w, end := g.eng.watch(ctx, g.up.c.FirstByte)
-	defer end() // closes the connection too, which frees the server
-	resp, err := g.open(w.ctx, fa, lease)
+	w := g.eng.fleet.Watch(ctx, g.up.c.FirstByte)
+	defer w.End() // closes the connection too, which frees the server
+	resp, err := g.open(w.Context(), fa, lease)
 	if err == nil {
 		err = g.read(w, reply.NewStream(resp.Body), lease)
 		_ = resp.Body.Close() // read only
@@ -80,10 +80,7 @@ func (g *generation) run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if broken(err) {
-		g.up.suspect()
-	}
-	return g.up.failure(w.ctx, replied(g.out.Begun()), err)
+	return g.up.failure(w.Context(), replied(g.out.Begun()), err)
 }
 
 // enter finds the server, makes the conversation safe for it, and waits for a
@@ -102,13 +99,13 @@ func (g *generation) enter(ctx context.Context) (fa *facts, lease *limit.Lease, 
 		Reserved: g.target.Reserved,
 	}
 	ask.Tokens = ask.Prefix.Size/bytesPerToken + *cmp.Or(g.req.Params.MaxTokens, new(0))
-	l, err := g.up.slots.Acquire(ctx, ask)
+	l, err := g.up.Slots.Acquire(ctx, ask)
 	return fa, &l, err
 }
 
 // leave gives the turn back.
 func (g *generation) leave(lease *limit.Lease) {
-	g.up.slots.Release(*lease, g.usage.InputTokens-g.usage.ReusedTokens+g.usage.OutputTokens)
+	g.up.Slots.Release(*lease, g.usage.InputTokens-g.usage.ReusedTokens+g.usage.OutputTokens)
 }
 
 // open asks the server for the reply.
@@ -131,7 +128,7 @@ func (g *generation) open(ctx context.Context, fa *facts, lease *limit.Lease) (*
 	}
 	resp.Request = nil // it holds the prompt
 	if at := resp.Header.Get("X-Gateway-Destination-Endpoint-Served"); at != "" {
-		g.up.log.Debug("served", "endpoint", at)
+		g.up.Log.Debug("served", "endpoint", at)
 	}
 	return resp, nil
 }
@@ -141,10 +138,10 @@ func (g *generation) open(ctx context.Context, fa *facts, lease *limit.Lease) (*
 func (g *generation) post(ctx context.Context, q *request, c *conversation) (*http.Response, error) {
 	more := g.eng.routing(g.up, *g.target)
 	path, body := q.body(c)
-	resp, err := g.up.client.post(ctx, path, body, more)
+	resp, err := g.up.post(ctx, path, body, more)
 	if refused(err) && prompt.Loosen(c.chat.Tools) {
 		path, body = q.body(c)
-		return g.up.client.post(ctx, path, body, more)
+		return g.up.post(ctx, path, body, more)
 	}
 	return resp, err
 }
@@ -157,7 +154,7 @@ func maxEvents(r *llm.Request) int { return 4*(*cmp.Or(r.Params.MaxTokens, new(0
 func maxText(r *llm.Request) int { return 256*(*cmp.Or(r.Params.MaxTokens, new(0))) + 64<<10 }
 
 // read passes the reply on until its end.
-func (g *generation) read(w *watch, s *reply.Stream, lease *limit.Lease) error {
+func (g *generation) read(w *remote.Watch, s *reply.Stream, lease *limit.Lease) error {
 	var (
 		c              = &g.chunk
 		opened, kept   bool
@@ -176,7 +173,7 @@ func (g *generation) read(w *watch, s *reply.Stream, lease *limit.Lease) error {
 		if err != nil {
 			return err
 		}
-		w.pause() // our reader's time is not the server's
+		w.Pause() // our reader's time is not the server's
 		if c.failure != nil {
 			return c.failure
 		}
@@ -187,7 +184,7 @@ func (g *generation) read(w *watch, s *reply.Stream, lease *limit.Lease) error {
 		g.note(c)
 		if c.seen && !kept {
 			kept = true
-			g.up.slots.Keep(*lease)
+			g.up.Slots.Keep(*lease)
 		}
 		if !opened {
 			opened = true
@@ -204,7 +201,7 @@ func (g *generation) read(w *watch, s *reply.Stream, lease *limit.Lease) error {
 			s.Rest()
 			return g.end("")
 		}
-		w.resume(g.up.c.Idle)
+		w.Resume(g.up.c.Idle)
 	}
 }
 
@@ -276,32 +273,6 @@ func (g *generation) reason() llm.StopReason {
 	return llm.EndTurn // the end token, or a stop text of the template
 }
 
-// watch ends a request that the server does not go on with.
-type watch struct {
-	ctx    context.Context
-	timer  *time.Timer
-	cancel context.CancelCauseFunc
-}
-
-// watch begins to watch a request: its first event may take first. It ends with
-// ctx and with the engine too, and its cause says why.
-func (e *Engine) watch(ctx context.Context, first time.Duration) (*watch, func()) {
-	inner, cancel := context.WithCancelCause(ctx)
-	unhook := context.AfterFunc(e.base, func() { cancel(errStopping) })
-	w := &watch{ctx: inner, cancel: cancel, timer: time.AfterFunc(first, func() { cancel(errStalled) })}
-	return w, func() {
-		unhook()
-		w.timer.Stop()
-		cancel(nil)
-	}
-}
-
-// pause stops the clock while the server is not waited for.
-func (w *watch) pause() { w.timer.Stop() }
-
-// resume gives the server d until the next event.
-func (w *watch) resume(d time.Duration) { w.timer.Reset(d) }
-
 // Count returns the input tokens of r as Generate would report them. It takes no
 // slot. Where a server cannot count, it answers r by one token, whose usage tells
 // the number.
@@ -352,26 +323,14 @@ func (u *upstream) count(ctx context.Context, fa *facts, t engine.Target, r *llm
 			}{fa.model, c.chat}
 		}
 	}
-	err = u.client.call(ctx, path, ask(), &out)
+	err = u.call(ctx, path, ask(), &out)
 	if refused(err) && prompt.Loosen(c.chat.Tools) {
-		err = u.client.call(ctx, path, ask(), &out)
+		err = u.call(ctx, path, ask(), &out)
 	}
 	return out.Input + out.Count, err
 }
 
 // with runs requests that are no generation.
 func (e *Engine) with(ctx context.Context, u *upstream, do func(context.Context) error) error {
-	w, end := e.watch(ctx, u.c.FirstByte)
-	defer end()
-	err := do(w.ctx)
-	if err == nil {
-		return nil
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if broken(err) {
-		u.suspect()
-	}
-	return u.failure(w.ctx, false, err)
+	return e.fleet.Within(ctx, u.c.FirstByte, do, func(ctx context.Context, err error) error { return u.failure(ctx, false, err) })
 }

@@ -10,6 +10,7 @@
 package openai
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -20,13 +21,12 @@ import (
 	"hash/maphash"
 	"log/slog"
 	"net/http"
-	"net/url"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -128,9 +128,8 @@ type Config struct {
 type Engine struct {
 	c         Config
 	seed      maphash.Seed
+	fleet     *remote.Fleet
 	upstreams map[string]*upstream
-	base      context.Context // ends when Run does
-	stop      context.CancelCauseFunc
 }
 
 var (
@@ -141,11 +140,8 @@ var (
 
 // upstream is a server in use.
 type upstream struct {
-	id     string
-	c      Upstream
-	client *client
-	slots  *limit.Slots
-	log    *slog.Logger
+	*remote.Server
+	c Upstream
 
 	facts    atomic.Pointer[facts] // nil until the server told them
 	learning chan struct{}         // holds a value while somebody asks for them
@@ -158,43 +154,29 @@ type upstream struct {
 //
 // Errors name the upstream and what is wrong with its configuration.
 func New(c Config) (*Engine, error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	e := &Engine{c: c, seed: maphash.MakeSeed(), upstreams: make(map[string]*upstream, len(c.Upstreams))}
-	e.base, e.stop = context.WithCancelCause(context.Background())
+	e := &Engine{c: c, seed: maphash.MakeSeed(), fleet: remote.NewFleet(c.Log), upstreams: make(map[string]*upstream, len(c.Upstreams))}
 	for id, u := range c.Upstreams {
 		base, err := u.check()
 		if err != nil {
 			return nil, fmt.Errorf("upstream %s: %w", id, err)
 		}
-		if u.Concurrent == 0 {
-			u.Concurrent = DefaultConcurrent
-		}
-		if u.FirstByte == 0 {
-			u.FirstByte = DefaultFirstByte
-		}
-		if u.Idle == 0 {
-			u.Idle = DefaultIdle
-		}
-		e.upstreams[id] = &upstream{
-			id: id, c: u, log: c.Log.With("upstream", id), learning: make(chan struct{}, 1),
-			slots: limit.NewSlots(limit.SlotsConfig{N: u.Concurrent, Tokens: u.MaxTokens, Wait: c.QueueWait, MaxQueue: c.Queue}),
-			// No http.Client: a redirect would take the key to somewhere else.
-			client: &client{base: base, key: u.Key, header: u.Header, rt: u.Transport},
-		}
+		u.Concurrent = cmp.Or(u.Concurrent, DefaultConcurrent)
+		u.FirstByte = cmp.Or(u.FirstByte, DefaultFirstByte)
+		u.Idle = cmp.Or(u.Idle, DefaultIdle)
+		e.upstreams[id] = &upstream{c: u, learning: make(chan struct{}, 1), Server: e.fleet.Add(remote.Config{
+			Weights: id, Mode: u.Mode, Base: base, Transport: u.Transport, Header: u.Header, Key: u.Key, Refused: answered,
+			Slots: limit.SlotsConfig{N: u.Concurrent, Tokens: u.MaxTokens, Wait: c.QueueWait, MaxQueue: c.Queue},
+		})}
 	}
 	return e, nil
 }
 
 // check refuses what cannot work and returns the address without /v1.
 func (u *Upstream) check() (string, error) {
-	at, err := url.Parse(u.URL)
+	base, err := remote.Address(u.URL, "/v1")
 	switch {
-	case err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https":
-		return "", errors.New("url: want http://HOST:PORT or https://HOST:PORT")
-	case at.User != nil || at.RawQuery != "" || at.Fragment != "":
-		return "", errors.New("url: want no user, query or fragment")
+	case err != nil:
+		return "", err
 	case u.Transport == nil:
 		return "", errors.New("no transport")
 	case u.Kind != "" && !slices.Contains(Kinds(), u.Kind):
@@ -208,23 +190,12 @@ func (u *Upstream) check() (string, error) {
 	case u.Exclusive && u.Kind != LlamaServer:
 		return "", errors.New("exclusive: only for kind llama-server")
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(strings.TrimRight(at.String(), "/"), "/v1"), "/"), nil
+	return base, nil
 }
 
 // Run waits for the end of ctx, then breaks off what is still running and closes
 // the connections.
-func (e *Engine) Run(ctx context.Context) error {
-	<-ctx.Done()
-	e.stop(errStopping)
-	for _, u := range e.upstreams {
-		if c, ok := u.c.Transport.(interface{ CloseIdleConnections() }); ok {
-			c.CloseIdleConnections()
-		}
-	}
-	return nil
-}
-
-var errStopping = apierr.Unavailable("The server is stopping.")
+func (e *Engine) Run(ctx context.Context) error { return e.fleet.Run(ctx) }
 
 // Info asks the server for its limits, once.
 func (e *Engine) Info(ctx context.Context, t engine.Target) (engine.Info, error) {
@@ -242,17 +213,11 @@ func (e *Engine) Reserve(_ context.Context, t engine.Target, holder string, n in
 	if u == nil {
 		return apierr.ModelNotReady("The model %q is not ready: no server is configured for it.", t.Weights)
 	}
-	return u.slots.Reserve(holder, n)
+	return u.Slots.Reserve(holder, n)
 }
 
 // Lines implements engine.Liner.
-func (e *Engine) Lines() []engine.Line {
-	out := make([]engine.Line, 0, len(e.upstreams))
-	for id, u := range e.upstreams {
-		out = append(out, engine.Line{Weights: id, Mode: u.c.Mode, Stats: u.slots.Stats()})
-	}
-	return out
-}
+func (e *Engine) Lines() []engine.Line { return e.fleet.Lines() }
 
 // find returns the server of some weights and what is known of it.
 func (e *Engine) find(ctx context.Context, t engine.Target) (*upstream, *facts, error) {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
@@ -25,20 +26,20 @@ func (e *Engine) Probe(ctx context.Context, t engine.Target) error {
 	if fa != nil && u.c.Gateway == "" && (fa.kind == LlamaServer || fa.kind == VLLM || fa.kind == SGLang) {
 		path = "/health"
 	}
-	resp, err := u.client.do(ctx, http.MethodGet, path, nil, nil)
+	resp, err := u.Do(ctx, &remote.Request{Method: http.MethodGet, Path: path})
 	if err != nil {
 		return err
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, maxError)) // so that the connection is used again
-	_ = resp.Body.Close()                                           // read only
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 64<<10)) // so that the connection is used again
+	_ = resp.Body.Close()                                         // read only
 	if resp.StatusCode >= http.StatusInternalServerError {
 		return fmt.Errorf("probe: %w", &serverError{Status: resp.StatusCode})
 	}
 	if fa != nil {
 		return nil
 	}
-	w, end := e.watch(context.WithoutCancel(ctx), u.c.FirstByte) // longer than a sign of life may take
-	defer end()
-	_, err = u.know(w.ctx)
+	w := e.fleet.Watch(context.WithoutCancel(ctx), u.c.FirstByte) // longer than a sign of life may take
+	defer w.End()
+	_, err = u.know(w.Context())
 	return err
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
-	"github.com/outcrop/outcrop/internal/limit"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
@@ -29,12 +29,12 @@ func (e *Engine) Rank(ctx context.Context, t engine.Target, r *llm.RankRequest) 
 	for _, d := range r.Documents {
 		size += len(d)
 	}
-	lease, err := up.slots.Acquire(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: size / bytesPerToken, Reserved: t.Reserved})
+	lease, err := up.Acquire(ctx, &t, size/bytesPerToken)
 	if err != nil {
 		return nil, err
 	}
 	used := 0
-	defer func() { up.slots.Release(lease, used) }()
+	defer func() { up.Slots.Release(lease, used) }()
 	var out *llm.RankResponse
 	err = e.with(ctx, up, func(ctx context.Context) (err error) {
 		begin := time.Now()
@@ -89,20 +89,20 @@ func (u *upstream) rank(ctx context.Context, fa *facts, r *llm.RankRequest) ([]f
 			} `json:"tokens"`
 		} `json:"meta"` // Cohere
 	}
-	if err := u.client.call(ctx, "/v1/rerank", body, &out); err != nil {
+	if err := u.call(ctx, "/v1/rerank", body, &out); err != nil {
 		return nil, 0, err
 	}
 	if len(out.Results) != len(clean) {
-		return nil, 0, fmt.Errorf("%d scores for %d documents: %w", len(out.Results), len(clean), errBadJSON)
+		return nil, 0, fmt.Errorf("%d scores for %d documents: %w", len(out.Results), len(clean), remote.ErrBadJSON)
 	}
 	scores, seen := make([]float64, len(clean)), make([]bool, len(clean))
 	for _, one := range out.Results {
 		if one.Index < 0 || one.Index >= len(clean) || seen[one.Index] || one.Score == nil {
-			return nil, 0, fmt.Errorf("the score of document %d: %w", one.Index, errBadJSON)
+			return nil, 0, fmt.Errorf("the score of document %d: %w", one.Index, remote.ErrBadJSON)
 		}
 		s, err := one.Score.Float64()
 		if err != nil || math.IsNaN(s) || math.IsInf(s, 0) {
-			return nil, 0, fmt.Errorf("the score of document %d: %w", one.Index, errBadJSON)
+			return nil, 0, fmt.Errorf("the score of document %d: %w", one.Index, remote.ErrBadJSON)
 		}
 		scores[one.Index], seen[one.Index] = s, true
 	}

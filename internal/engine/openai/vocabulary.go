@@ -48,7 +48,7 @@ func (u *upstream) learnLlama(ctx context.Context, fa *facts) error {
 			Calls bool `json:"supports_tool_calls"`
 		} `json:"chat_template_caps"`
 	}
-	if err := u.client.get(ctx, "/props", &props); err != nil {
+	if err := u.get(ctx, "/props", &props); err != nil {
 		return err
 	}
 	fa.slots = props.Slots
@@ -165,9 +165,9 @@ func (u *upstream) learnVLLM(ctx context.Context, fa *facts) error {
 		} `json:"added_tokens_decoder"`
 		Template json.RawMessage `json:"chat_template"` // a text, or a list of named ones
 	}
-	err := u.client.get(ctx, "/tokenizer_info", &out)
+	err := u.get(ctx, "/tokenizer_info", &out)
 	if absent(err) || err == nil && len(out.Added) == 0 {
-		u.log.Warn("the upstream server does not tell its special tokens: those of common vocabularies are kept out of prompts; start it with --enable-tokenizer-info-endpoint, or set special_tokens")
+		u.Log.Warn("the upstream server does not tell its special tokens: those of common vocabularies are kept out of prompts; start it with --enable-tokenizer-info-endpoint, or set special_tokens")
 		fa.tokens = append(markers(), u.c.SpecialTokens...)
 		return nil
 	}
@@ -224,7 +224,7 @@ func (u *upstream) edges(ctx context.Context, fa *facts) (prompt.Edges, error) {
 		var out struct {
 			Prompt string `json:"prompt"`
 		}
-		err := u.client.call(ctx, "/apply-template", &in, &out)
+		err := u.call(ctx, "/apply-template", &in, &out)
 		if _, refused := errors.AsType[*serverError](err); refused {
 			return "", false, nil
 		}
@@ -238,7 +238,7 @@ func (u *upstream) tokenize(ctx context.Context, text string, special, parse boo
 	var out struct {
 		Tokens []int `json:"tokens"`
 	}
-	err := u.client.call(ctx, "/tokenize", map[string]any{"content": text, "add_special": special, "parse_special": parse}, &out)
+	err := u.call(ctx, "/tokenize", map[string]any{"content": text, "add_special": special, "parse_special": parse}, &out)
 	return out.Tokens, err
 }
 
@@ -248,7 +248,7 @@ func (u *upstream) tokenizeVLLM(ctx context.Context, fa *facts, text string, spe
 	var out struct {
 		Tokens []int `json:"tokens"`
 	}
-	err := u.client.call(ctx, "/tokenize", map[string]any{"model": fa.model, "prompt": text, "add_special_tokens": special}, &out)
+	err := u.call(ctx, "/tokenize", map[string]any{"model": fa.model, "prompt": text, "add_special_tokens": special}, &out)
 	return out.Tokens, err
 }
 
@@ -262,6 +262,6 @@ func (u *upstream) detokenize(ctx context.Context, ids []int) (string, error) {
 	if u.c.Model != "" {
 		body["model"] = u.c.Model
 	}
-	err := u.client.call(ctx, "/detokenize", body, &out)
+	err := u.call(ctx, "/detokenize", body, &out)
 	return out.Content + out.Prompt, err
 }

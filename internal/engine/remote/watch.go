@@ -1,0 +1,83 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/outcrop/outcrop/internal/wire/apierr"
+)
+
+// ErrStalled is the cause with which a request ends whose server took too long.
+var ErrStalled = errors.New("the server stopped answering")
+
+// Watch ends a request that its server does not go on with.
+type Watch struct {
+	ctx    context.Context
+	timer  *time.Timer
+	cancel context.CancelCauseFunc
+	unhook func() bool
+}
+
+// Watch begins to watch a request, of which the first sign may take first. The
+// caller ends it.
+func (f *Fleet) Watch(ctx context.Context, first time.Duration) *Watch {
+	inner, cancel := context.WithCancelCause(ctx)
+	return &Watch{
+		ctx: inner, cancel: cancel,
+		unhook: context.AfterFunc(f.base, func() { cancel(errStopping) }),
+		timer:  time.AfterFunc(first, func() { cancel(ErrStalled) }),
+	}
+}
+
+// Context is the request's: it ends with the one that Watch was given, with the
+// fleet, with End, and when the server takes too long. Its cause says which, to
+// Settled.
+func (w *Watch) Context() context.Context { return w.ctx }
+
+// Pause stops the clock while the server is not waited for.
+func (w *Watch) Pause() { w.timer.Stop() }
+
+// Resume gives the server d until the next sign.
+func (w *Watch) Resume(d time.Duration) { w.timer.Reset(d) }
+
+// End ends the request, and with it its connection when the answer was not read to
+// its end.
+func (w *Watch) End() {
+	w.unhook()
+	w.timer.Stop()
+	w.cancel(nil)
+}
+
+// Within runs requests that may take d together. What goes wrong is turned into
+// the error for the caller by failed, which gets the context of do; when ctx itself
+// has ended, its error is returned.
+func (f *Fleet) Within(ctx context.Context, d time.Duration, do func(context.Context) error, failed func(context.Context, error) error) error {
+	w := f.Watch(ctx, d)
+	defer w.End()
+	err := do(w.ctx)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return failed(w.ctx, err)
+}
+
+// Settled is the error for the caller where it does not hang on what the server
+// said, nil elsewhere: an *apierr.Error within err as it is;
+// ServiceUnavailableException when the fleet has ended; ModelTimeoutException, with
+// the message late, when the server took too long. ctx is that of the Watch.
+func Settled(ctx context.Context, err error, late string) *apierr.Error {
+	if e, ok := errors.AsType[*apierr.Error](err); ok {
+		return e
+	}
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errStopping):
+		return errStopping.WithCause(err)
+	case errors.Is(cause, ErrStalled):
+		return apierr.ModelTimeout("%s", late).WithCause(err)
+	}
+	return nil
+}
