@@ -7,6 +7,7 @@
 package bedrock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/secret"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -96,10 +98,8 @@ type Config struct {
 
 // Engine runs requests on another Bedrock. It implements engine.Engine.
 type Engine struct {
-	now       func() time.Time
+	fleet     *remote.Fleet
 	upstreams map[string]*upstream
-	base      context.Context // ends when Run does
-	stop      context.CancelCauseFunc
 }
 
 var (
@@ -111,13 +111,11 @@ var (
 
 // upstream is a model in use.
 type upstream struct {
-	id     string
+	*remote.Server
 	c      Upstream
-	base   string // without a slash at the end
-	http   *http.Client
+	path   string // of the model, with a slash at its end
+	ping   string // an address that costs nothing
 	now    func() time.Time
-	slots  *limit.Slots
-	log    *slog.Logger
 	counts atomic.Bool // CountTokens is not known to fail
 }
 
@@ -125,37 +123,29 @@ type upstream struct {
 //
 // Errors name the weights and what is wrong with their configuration.
 func New(c Config) (*Engine, error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	e := &Engine{now: c.Now, upstreams: make(map[string]*upstream, len(c.Upstreams))}
-	e.base, e.stop = context.WithCancelCause(context.Background())
+	e := &Engine{fleet: remote.NewFleet(c.Log), upstreams: make(map[string]*upstream, len(c.Upstreams))}
 	for id, u := range c.Upstreams {
 		base, err := u.check()
 		if err != nil {
 			return nil, fmt.Errorf("upstream of %s: %w", id, err)
 		}
-		if u.Concurrent == 0 {
-			u.Concurrent = DefaultConcurrent
+		u.Concurrent = cmp.Or(u.Concurrent, DefaultConcurrent)
+		u.FirstByte = cmp.Or(u.FirstByte, DefaultFirstByte)
+		u.Idle = cmp.Or(u.Idle, DefaultIdle)
+		// As the SDKs escape it: every character that is not of a path's element.
+		model := strings.ReplaceAll(url.PathEscape(u.Model), ":", "%3A")
+		one := &upstream{c: u, path: "/model/" + model + "/", ping: base + "/ping", now: c.Now}
+		cfg := remote.Config{
+			Weights: id, Mode: u.Mode, Base: base, Transport: u.Transport, Header: u.Header, Key: u.Key, Refused: refused,
+			Slots: limit.SlotsConfig{N: u.Concurrent, Wait: c.QueueWait, MaxQueue: c.Queue},
 		}
-		if u.FirstByte == 0 {
-			u.FirstByte = DefaultFirstByte
+		if u.Credentials != nil {
+			cfg.Sign = one.sign
 		}
-		if u.Idle == 0 {
-			u.Idle = DefaultIdle
-		}
-		one := &upstream{
-			id: id, c: u, base: base, now: c.Now, log: c.Log.With("upstream", id),
-			slots: limit.NewSlots(limit.SlotsConfig{N: u.Concurrent, Wait: c.QueueWait, MaxQueue: c.Queue}),
-			http: &http.Client{
-				Transport: u.Transport,
-				// A redirect would take prompts, and a bearer token, somewhere else.
-				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			},
-		}
+		one.Server = e.fleet.Add(cfg)
 		one.counts.Store(true)
 		e.upstreams[id] = one
 	}
@@ -176,12 +166,10 @@ func (u *Upstream) check() (string, error) {
 	if u.URL == "" {
 		u.URL = Endpoint(u.Region)
 	}
-	at, err := url.Parse(u.URL)
+	base, err := remote.Address(u.URL, "")
 	switch {
-	case err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https":
-		return "", errors.New("url: want http://HOST:PORT or https://HOST")
-	case at.User != nil || at.RawQuery != "" || at.Fragment != "":
-		return "", errors.New("url: want no user, query or fragment")
+	case err != nil:
+		return "", err
 	case !regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-[0-9]+$`).MatchString(u.Region):
 		return "", errors.New("region: want one such as us-east-1")
 	case u.Model == "":
@@ -201,21 +189,12 @@ func (u *Upstream) check() (string, error) {
 	case (u.Credentials != nil) == !u.Key.IsZero():
 		return "", errors.New("credentials: want either an access key or a bearer key")
 	}
-	return strings.TrimRight(at.String(), "/"), nil
+	return base, nil
 }
 
 // Run waits for the end of ctx, then breaks off what is still running and closes
 // the connections.
-func (e *Engine) Run(ctx context.Context) error {
-	<-ctx.Done()
-	e.stop(errStopping)
-	for _, u := range e.upstreams {
-		u.http.CloseIdleConnections()
-	}
-	return nil
-}
-
-var errStopping = apierr.Unavailable("The server is stopping.")
+func (e *Engine) Run(ctx context.Context) error { return e.fleet.Run(ctx) }
 
 // Info tells the limits of the configuration. Choices of tools and formats hold
 // there, so they need not be made to hold here.
@@ -234,17 +213,11 @@ func (e *Engine) Reserve(_ context.Context, t engine.Target, holder string, n in
 	if err != nil {
 		return err
 	}
-	return u.slots.Reserve(holder, n)
+	return u.Slots.Reserve(holder, n)
 }
 
 // Lines implements engine.Liner.
-func (e *Engine) Lines() []engine.Line {
-	out := make([]engine.Line, 0, len(e.upstreams))
-	for id, u := range e.upstreams {
-		out = append(out, engine.Line{Weights: id, Mode: u.c.Mode, Stats: u.slots.Stats()})
-	}
-	return out
-}
+func (e *Engine) Lines() []engine.Line { return e.fleet.Lines() }
 
 // Probe implements engine.Prober: any answer but one of a server in trouble is a
 // sign of life. It asks for a path that costs nothing.
@@ -253,15 +226,15 @@ func (e *Engine) Probe(ctx context.Context, t engine.Target) error {
 	if u == nil {
 		return unknown(t)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, u.c.FirstByte, errStalled)
+	ctx, cancel := context.WithTimeoutCause(ctx, u.c.FirstByte, remote.ErrStalled)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.base+"/ping", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.ping, nil)
 	if err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
-	resp, err := u.http.Do(req)
+	resp, err := u.c.Transport.RoundTrip(req) // without signature or key
 	if err != nil {
-		return u.failure(ctx, false, unreached{err})
+		return u.failure(ctx, false, remote.Unreached{Err: err})
 	}
 	_ = resp.Body.Close() // read only
 	if resp.StatusCode >= http.StatusInternalServerError && resp.StatusCode != http.StatusNotImplemented {
@@ -286,12 +259,8 @@ func unknown(t engine.Target) error {
 	return apierr.ModelNotReady("The model %q is not ready: no upstream is configured for it.", t.Weights)
 }
 
-// sign makes req one of ours: by the bearer key, or by a signature.
+// sign makes req one of ours.
 func (u *upstream) sign(req *http.Request, body []byte) error {
-	if !u.c.Key.IsZero() {
-		req.Header.Set("Authorization", "Bearer "+string(u.c.Key.Reveal()))
-		return nil
-	}
 	k, err := u.c.Credentials.Credentials()
 	if err != nil {
 		return noCredentials{err}

@@ -1,42 +1,28 @@
 package bedrock
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/url"
-	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
-// Bounds of answers that are read whole.
-const (
-	maxAnswer = 8 << 20 // a vector of 16,384 numbers is some 200 KiB
-	maxError  = 64 << 10
-)
+// maxAnswer bounds answers that are read whole: a vector of 16,384 numbers is some
+// 200 KiB.
+const maxAnswer = 8 << 20
 
 var (
-	errStalled = errors.New("the upstream stopped answering")
 	errCutOff  = errors.New("the upstream's stream ended before its last event")
 	errEndless = errors.New("the upstream's stream is longer than what was asked for")
 	errNoUsage = errors.New("the upstream does not tell how many tokens it counted")
-	errBadJSON = errors.New("not the expected JSON") // the decoder's error may quote the text
 	errOrder   = errors.New("the upstream's events come in no order")
 )
-
-// unreached is an error of a request that no connection was found for.
-type unreached struct{ error }
-
-func (e unreached) Unwrap() error { return e.error }
 
 // noCredentials: there is nothing to sign with.
 type noCredentials struct{ error }
@@ -70,6 +56,13 @@ func codes() []string {
 		apierr.CodeServiceQuotaExceeded, apierr.CodeServiceUnavailable, apierr.CodeThrottling, apierr.CodeUnknownOperation,
 		apierr.CodeUnrecognizedClient, apierr.CodeValidation, apierr.CodeRequestTooLarge,
 	}
+}
+
+// refused makes a *serverError of an answer that was not wanted.
+func refused(r remote.Refusal) error {
+	e := serverErrorOf(r.Status, r.Header.Get("X-Amzn-Errortype"), r.Body)
+	e.After = r.After
+	return e
 }
 
 // serverErrorOf reads an exception: its name, as header, event or body tell it, and
@@ -139,90 +132,28 @@ func read(message string) (tooLong bool, about string) {
 // post sends a JSON body to an operation of the model. An answer other than 200 is
 // a *serverError.
 func (u *upstream) post(ctx context.Context, operation, accept string, body any) (*http.Response, error) {
-	content, err := json.Marshal(body)
-	if err != nil {
-		return nil, fmt.Errorf("encode %s: %w", operation, err)
-	}
-	resp, err := u.send(ctx, operation, accept, content)
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode == http.StatusOK {
-		return resp, nil
-	}
-	defer resp.Body.Close() // read only
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxError))
-	if err != nil {
-		return nil, fmt.Errorf("answer %d: %w", resp.StatusCode, err)
-	}
-	e := serverErrorOf(resp.StatusCode, resp.Header.Get("X-Amzn-Errortype"), b)
-	if s, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && s > 0 {
-		e.After = min(time.Duration(s), 300) * time.Second
-	}
-	return nil, e
-}
-
-func (u *upstream) send(ctx context.Context, operation, accept string, content []byte) (*http.Response, error) {
-	var connected atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }})
-	// As the SDKs escape it: every character that is not of a path's element.
-	model := strings.ReplaceAll(url.PathEscape(u.c.Model), ":", "%3A")
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.base+"/model/"+model+"/"+operation, bytes.NewReader(content))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", operation, err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", accept)
-	if err := u.sign(req, content); err != nil {
-		return nil, err
-	}
-	for k, v := range u.c.Header {
-		if req.Header.Get(k) == "" {
-			req.Header[k] = v
-		}
-	}
-	// An empty list marks the request as repeatable without sending a header:
-	// the connection may be closing just as it is reused.
-	req.Header["X-Idempotency-Key"] = []string{}
-	resp, err := u.http.Do(req)
-	if err != nil {
-		err = fmt.Errorf("%s: %w", operation, err)
-		if !connected.Load() {
-			err = unreached{err}
-		}
-		return nil, err
-	}
-	return resp, nil
+	return u.Do(ctx, u.request(operation, accept, body))
 }
 
 // call sends a JSON body and decodes a JSON answer into out. It returns the
 // answer's header.
 func (u *upstream) call(ctx context.Context, operation string, body, out any) (http.Header, error) {
-	resp, err := u.post(ctx, operation, "application/json", body)
-	if err != nil {
-		return nil, err
+	return u.Call(ctx, u.request(operation, "application/json", body), maxAnswer, out)
+}
+
+// request is one to an operation of the model. Errors name the operation: the path
+// may name an account.
+func (u *upstream) request(operation, accept string, body any) *remote.Request {
+	return &remote.Request{
+		Method: http.MethodPost, Path: u.path + operation, Name: operation, JSON: body, Header: http.Header{"Accept": {accept}}, Want: http.StatusOK,
 	}
-	defer resp.Body.Close() // read only
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", operation, err)
-	}
-	if json.Unmarshal(b, out) != nil {
-		return nil, fmt.Errorf("%s: %w", operation, errBadJSON)
-	}
-	return resp.Header, nil
 }
 
 // failure turns what went wrong into the error for the caller. begun says that a
 // part of the reply went out already.
 func (u *upstream) failure(ctx context.Context, begun bool, err error) error {
-	if e, ok := errors.AsType[*apierr.Error](err); ok {
+	if e := remote.Settled(ctx, err, "The model's server stopped answering. Try again."); e != nil {
 		return e
-	}
-	if cause := context.Cause(ctx); errors.Is(cause, errStopping) {
-		return errStopping.WithCause(err)
-	} else if errors.Is(cause, errStalled) {
-		return apierr.ModelTimeout("The model's server stopped answering. Try again.").WithCause(err)
 	}
 	se, told := errors.AsType[*serverError](err)
 	if told && !begun {
@@ -230,15 +161,15 @@ func (u *upstream) failure(ctx context.Context, begun bool, err error) error {
 			return e.WithCause(err)
 		}
 	}
-	if _, ok := errors.AsType[unreached](err); ok {
-		return apierr.ModelNotReady("The model %q is not ready: its upstream cannot be reached now.", u.id).WithCause(err)
+	if _, ok := errors.AsType[remote.Unreached](err); ok {
+		return apierr.ModelNotReady("The model %q is not ready: its upstream cannot be reached now.", u.ID).WithCause(err)
 	}
 	e := apierr.ModelError("The model failed before it replied. Try again.")
 	if begun {
 		e = apierr.ModelStreamError("The model failed in the middle of the reply.")
 	}
 	if _, ok := errors.AsType[noCredentials](err); ok {
-		u.log.Error("there are no credentials for the upstream", "error", err)
+		u.Log.Error("there are no credentials for the upstream", "error", err)
 	}
 	if told {
 		e.OriginalStatus = se.Status
@@ -261,7 +192,7 @@ func (u *upstream) refusal(se *serverError) *apierr.Error {
 		e.RetryAfter = se.After
 		return e
 	case se.Code == apierr.CodeModelNotReady, se.Status == http.StatusServiceUnavailable, se.Status == http.StatusBadGateway:
-		e := apierr.ModelNotReady("The model %q is not ready: its upstream cannot answer now.", u.id)
+		e := apierr.ModelNotReady("The model %q is not ready: its upstream cannot answer now.", u.ID)
 		e.RetryAfter = se.After
 		return e
 	case se.Code == apierr.CodeModelTimeout, se.Status == http.StatusGatewayTimeout, se.Status == http.StatusRequestTimeout:
@@ -271,9 +202,9 @@ func (u *upstream) refusal(se *serverError) *apierr.Error {
 	case se.Code == apierr.CodeValidation:
 		return apierr.Validation("The upstream of this model refused the request as invalid.")
 	case se.Status == http.StatusUnauthorized, se.Status == http.StatusForbidden:
-		u.log.Error("the upstream refuses our credentials, or does not let them use the model", "status", se.Status, "code", se.Code)
+		u.Log.Error("the upstream refuses our credentials, or does not let them use the model", "status", se.Status, "code", se.Code)
 	case se.Status == http.StatusNotFound:
-		u.log.Error("the upstream does not have the model", "status", se.Status, "code", se.Code)
+		u.Log.Error("the upstream does not have the model", "status", se.Status, "code", se.Code)
 	}
 	return nil
 }

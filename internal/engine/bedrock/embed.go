@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/llm"
 )
 
@@ -97,12 +98,12 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 	for _, text := range r.Texts {
 		bytes += len(text)
 	}
-	lease, err := up.slots.Acquire(ctx, up.ask(t, bytes/bytesPerToken))
+	lease, err := up.Acquire(ctx, &t, bytes/bytesPerToken)
 	if err != nil {
 		return nil, err
 	}
 	used := 0
-	defer func() { up.slots.Release(lease, used) }()
+	defer func() { up.Slots.Release(lease, used) }()
 	begin := time.Now()
 	out := &llm.EmbedResponse{Vectors: make([][]float32, len(r.Texts)), Tokens: make([]int, len(r.Texts))}
 	c := codecOf(up.c.Model)
@@ -118,10 +119,10 @@ func (e *Engine) Embed(ctx context.Context, t engine.Target, r *llm.EmbedRequest
 				return errNoUsage
 			}
 			if len(v) != up.c.Dimensions {
-				return fmt.Errorf("a vector of %d dimensions, not %d: %w", len(v), up.c.Dimensions, errBadJSON)
+				return fmt.Errorf("a vector of %d dimensions, not %d: %w", len(v), up.c.Dimensions, remote.ErrBadJSON)
 			}
 			if !unit(v) {
-				return fmt.Errorf("a vector without direction: %w", errBadJSON)
+				return fmt.Errorf("a vector without direction: %w", remote.ErrBadJSON)
 			}
 			out.Vectors[i], out.Tokens[i] = v, n
 			used += n

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
-	"github.com/outcrop/outcrop/internal/limit"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/eventstream"
@@ -51,17 +51,17 @@ func (g *generation) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	lease, err := up.slots.Acquire(ctx, up.ask(g.target, size(g.req)/bytesPerToken+*cmp.Or(g.req.Params.MaxTokens, new(0))))
+	lease, err := up.Acquire(ctx, &g.target, size(g.req)/bytesPerToken+*cmp.Or(g.req.Params.MaxTokens, new(0)))
 	if err != nil {
 		return err
 	}
-	defer func() { up.slots.Release(lease, g.out.usage.InputTokens+g.out.usage.OutputTokens) }()
+	defer func() { up.Slots.Release(lease, g.out.usage.InputTokens+g.out.usage.OutputTokens) }()
 
-	w, end := g.eng.watch(ctx, up.c.FirstByte)
-	defer end() // closes the connection too
+	w := g.eng.fleet.Watch(ctx, up.c.FirstByte)
+	defer w.End() // closes the connection too
 	g.out.begin, g.out.stops, g.out.texts = time.Now(), engine.NewStopper(g.req), body.Inference.Stop
 	g.out.served = &llm.Served{Region: up.c.Region, Queued: lease.Waited}
-	resp, err := up.post(w.ctx, "converse-stream", eventstream.ContentType, body)
+	resp, err := up.post(w.Context(), "converse-stream", eventstream.ContentType, body)
 	if err == nil {
 		err = g.read(w, up, resp)
 		_ = resp.Body.Close() // read only
@@ -72,12 +72,7 @@ func (g *generation) run(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	}
-	return up.failure(w.ctx, g.out.first > 0, err)
-}
-
-// ask is what a request wants of the slots.
-func (u *upstream) ask(t engine.Target, tokens int) limit.Ask {
-	return limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: tokens, Reserved: t.Reserved}
+	return up.failure(w.Context(), g.out.first > 0, err)
 }
 
 // size is the bytes of the texts of r.
@@ -101,7 +96,7 @@ func size(r *llm.Request) int {
 }
 
 // read passes the reply on until its end.
-func (g *generation) read(w *watch, up *upstream, resp *http.Response) error {
+func (g *generation) read(w *remote.Watch, up *upstream, resp *http.Response) error {
 	var (
 		r              = eventstream.NewReader(resp.Body)
 		p              = &g.out
@@ -115,7 +110,7 @@ func (g *generation) read(w *watch, up *upstream, resp *http.Response) error {
 		if err != nil {
 			return over(err)
 		}
-		w.pause() // our reader's time is not the upstream's
+		w.Pause() // our reader's time is not the upstream's
 		length += len(payload)
 		if events++; events > 4*most+4096 || length > 1024*most+1<<20 {
 			return errEndless
@@ -135,35 +130,10 @@ func (g *generation) read(w *watch, up *upstream, resp *http.Response) error {
 			p.end()
 			return nil
 		}
-		w.resume(up.c.Idle)
+		w.Resume(up.c.Idle)
 	}
 	return nil
 }
-
-// watch ends a request that the upstream does not go on with.
-type watch struct {
-	ctx   context.Context
-	timer *time.Timer
-}
-
-// watch begins to watch a request: its first event may take first. It ends with
-// ctx and with the engine too, and its cause says why.
-func (e *Engine) watch(ctx context.Context, first time.Duration) (*watch, func()) {
-	inner, cancel := context.WithCancelCause(ctx)
-	unhook := context.AfterFunc(e.base, func() { cancel(errStopping) })
-	w := &watch{ctx: inner, timer: time.AfterFunc(first, func() { cancel(errStalled) })}
-	return w, func() {
-		unhook()
-		w.timer.Stop()
-		cancel(nil)
-	}
-}
-
-// pause stops the clock while the upstream is not waited for.
-func (w *watch) pause() { w.timer.Stop() }
-
-// resume gives the upstream d until the next event.
-func (w *watch) resume(d time.Duration) { w.timer.Reset(d) }
 
 // Count returns the input tokens of r as Generate would report them: by
 // CountTokens, and from a model that has none by an answer of one token, whose
@@ -210,7 +180,7 @@ func (u *upstream) count(ctx context.Context, body *converse) (int, error) {
 			return 0, err
 		case se.Code == apierr.CodeUnknownOperation, se.Status == http.StatusNotFound, se.Status == http.StatusNotImplemented, se.Status == http.StatusForbidden:
 			if u.counts.CompareAndSwap(true, false) {
-				u.log.Info("the upstream does not count tokens for us: each count costs an answer of one token", "code", se.Code)
+				u.Log.Info("the upstream does not count tokens for us: each count costs an answer of one token", "code", se.Code)
 			}
 		case se.Code == apierr.CodeValidation && !se.TooLong: // a model that does not count says so like this
 		default:
@@ -241,14 +211,5 @@ func (u *upstream) count(ctx context.Context, body *converse) (int, error) {
 
 // with runs requests that are no generation.
 func (e *Engine) with(ctx context.Context, u *upstream, do func(context.Context) error) error {
-	w, end := e.watch(ctx, u.c.FirstByte)
-	defer end()
-	err := do(w.ctx)
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return ctx.Err()
-	}
-	return u.failure(w.ctx, false, err)
+	return e.fleet.Within(ctx, u.c.FirstByte, do, func(ctx context.Context, err error) error { return u.failure(ctx, false, err) })
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/toolcall"
 	"github.com/outcrop/outcrop/internal/wire/eventstream"
@@ -85,7 +86,7 @@ func next(r *eventstream.Reader) (kind string, payload []byte, err error) {
 func (p *player) take(kind string, payload []byte) (done bool, err error) {
 	var ev event
 	if len(payload) > 0 && json.Unmarshal(payload, &ev) != nil {
-		return false, errBadJSON
+		return false, remote.ErrBadJSON
 	}
 	switch kind {
 	case "messageStart":
