@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
@@ -37,16 +38,16 @@ func (u *upstream) know(ctx context.Context) (*abilities, error) {
 		return a, nil
 	}
 	a := &abilities{}
-	if err := u.get(ctx, "/sdcpp/v1/capabilities", a); err != nil {
-		u.log.Warn("the server of pictures cannot be used", "error", err)
+	if err := u.get(ctx, "/sdcpp/v1/capabilities", maxAnswer, a); err != nil {
+		u.Log.Warn("the server of pictures cannot be used", "error", err)
 		return nil, err
 	}
 	if !slices.Contains(a.Modes, makesImages) {
-		u.log.Warn("the server makes no pictures")
-		return nil, apierr.ModelNotReady("The model %q is not ready: its server makes no pictures.", u.id)
+		u.Log.Warn("the server makes no pictures")
+		return nil, apierr.ModelNotReady("The model %q is not ready: its server makes no pictures.", u.ID)
 	}
 	u.can.Store(a)
-	u.log.Info("the server of pictures is ready", "max_width", a.Limits.MaxWidth, "max_height", a.Limits.MaxHeight)
+	u.Log.Info("the server of pictures is ready", "max_width", a.Limits.MaxWidth, "max_height", a.Limits.MaxHeight)
 	return a, nil
 }
 
@@ -117,7 +118,7 @@ func (u *upstream) native(ctx context.Context, r *llm.PictureRequest, seed int64
 		return nil, err
 	}
 	if what := a.lacks(r); what != "" {
-		return nil, apierr.Validation("The server of the model %q does not take %s.", u.id, what)
+		return nil, apierr.Validation("The server of the model %q does not take %s.", u.ID, what)
 	}
 	g := generation{
 		Prompt: prompt(r), Negative: harmless(r.Negative), Width: r.Width, Height: r.Height, Seed: seed, Count: r.Count,
@@ -139,16 +140,12 @@ func (u *upstream) native(ctx context.Context, r *llm.PictureRequest, seed int64
 	if err != nil {
 		return nil, fmt.Errorf("encode a generation: %w", err)
 	}
-	resp, err := u.do(ctx, http.MethodPost, "/sdcpp/v1/img_gen", "application/json", body, http.StatusAccepted)
-	if err != nil {
-		return nil, err
-	}
 	var begun job
-	if err := decode(resp, maxAnswer, &begun); err != nil {
+	if err := u.post(ctx, "/sdcpp/v1/img_gen", "application/json", body, http.StatusAccepted, maxAnswer, &begun); err != nil {
 		return nil, err
 	}
 	if !validJob(begun.ID) {
-		return nil, fmt.Errorf("the id of a job: %w", errBadJSON)
+		return nil, fmt.Errorf("the id of a job: %w", remote.ErrBadJSON)
 	}
 	path := "/sdcpp/v1/jobs/" + begun.ID
 	defer func() {
@@ -157,7 +154,7 @@ func (u *upstream) native(ctx context.Context, r *llm.PictureRequest, seed int64
 		}
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 		defer cancel()
-		if resp, err := u.do(late, http.MethodPost, path+"/cancel", "", nil, http.StatusOK); err == nil {
+		if resp, err := u.Do(late, &remote.Request{Method: http.MethodPost, Path: path + "/cancel", Once: true, Want: http.StatusOK}); err == nil {
 			_ = resp.Body.Close() // read only
 		}
 	}()
@@ -191,12 +188,8 @@ func (u *upstream) await(ctx context.Context, path string, count int) (*job, err
 			return nil, context.Cause(ctx)
 		case <-timer.C:
 		}
-		resp, err := u.do(ctx, http.MethodGet, path, "", nil, http.StatusOK)
-		if err != nil {
-			return nil, err
-		}
 		j := &job{}
-		if err := decode(resp, maxAnswer+int64(count)*maxPicture, j); err != nil {
+		if err := u.get(ctx, path, maxAnswer+int64(count)*maxPicture, j); err != nil {
 			return nil, err
 		}
 		switch j.Status {

@@ -140,7 +140,7 @@ func filesOf(r *llm.PictureRequest) ([]file, error) {
 // ask asks for n pictures: to make them, or to change those of the files. A server
 // that takes no response_format is asked again without.
 func (u *upstream) ask(ctx context.Context, fields []field, files []file, n int) ([][]byte, error) {
-	out, err := u.post(ctx, fields, files, n)
+	out, err := u.send(ctx, fields, files, n)
 	se, ok := errors.AsType[*serverError](err)
 	if !ok || se.Status != http.StatusBadRequest || se.Blocked {
 		return out, err
@@ -154,15 +154,11 @@ func (u *upstream) ask(ctx context.Context, fields []field, files []file, n int)
 	if len(fewer) == len(fields) {
 		return nil, err
 	}
-	return u.post(ctx, fewer, files, n)
+	return u.send(ctx, fewer, files, n)
 }
 
-func (u *upstream) post(ctx context.Context, fields []field, files []file, n int) ([][]byte, error) {
+func (u *upstream) send(ctx context.Context, fields []field, files []file, n int) ([][]byte, error) {
 	path, kind, body, err := encode(fields, files)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := u.do(ctx, http.MethodPost, path, kind, body, http.StatusOK)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +168,7 @@ func (u *upstream) post(ctx context.Context, fields []field, files []file, n int
 			URL  string `json:"url"`
 		} `json:"data"`
 	}
-	if err := decode(resp, maxAnswer+int64(n)*maxPicture, &answer); err != nil {
+	if err := u.post(ctx, path, kind, body, http.StatusOK, maxAnswer+int64(n)*maxPicture, &answer); err != nil {
 		return nil, err
 	}
 	if len(answer.Data) != n {

@@ -7,19 +7,20 @@
 package sdserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/engine"
+	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/limit"
 	"github.com/outcrop/outcrop/internal/llm"
 	"github.com/outcrop/outcrop/internal/secret"
@@ -90,9 +91,8 @@ type Config struct {
 // Engine makes pictures on other servers. It implements engine.Engine, whose
 // methods for text refuse, and engine.Painter.
 type Engine struct {
+	fleet     *remote.Fleet
 	upstreams map[string]*upstream
-	base      context.Context // ends when Run does
-	stop      context.CancelCauseFunc
 }
 
 var (
@@ -105,56 +105,37 @@ var (
 
 // upstream is a server in use.
 type upstream struct {
-	id    string
-	c     Upstream
-	base  string // without a slash at the end
-	http  *http.Client
-	slots *limit.Slots
-	log   *slog.Logger
-	can   atomic.Pointer[abilities] // of an sd-server; nil until it told them
+	*remote.Server
+	c   Upstream
+	can atomic.Pointer[abilities] // of an sd-server; nil until it told them
 }
 
 // New returns an Engine. It connects to nothing.
 //
 // Errors name the weights and what is wrong with their configuration.
 func New(c Config) (*Engine, error) {
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	e := &Engine{upstreams: make(map[string]*upstream, len(c.Upstreams))}
-	e.base, e.stop = context.WithCancelCause(context.Background())
+	e := &Engine{fleet: remote.NewFleet(c.Log), upstreams: make(map[string]*upstream, len(c.Upstreams))}
 	for id, u := range c.Upstreams {
 		base, err := u.check()
 		if err != nil {
 			return nil, fmt.Errorf("upstream of %s: %w", id, err)
 		}
-		if u.Concurrent == 0 {
-			u.Concurrent = DefaultConcurrent
-		}
-		if u.Timeout == 0 {
-			u.Timeout = DefaultTimeout
-		}
-		e.upstreams[id] = &upstream{
-			id: id, c: u, base: base, log: c.Log.With("upstream", id),
-			slots: limit.NewSlots(limit.SlotsConfig{N: u.Concurrent, Wait: c.QueueWait, MaxQueue: c.Queue}),
-			http: &http.Client{
-				Transport: u.Transport,
-				// A redirect would take the key to somewhere else.
-				CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			},
-		}
+		u.Concurrent = cmp.Or(u.Concurrent, DefaultConcurrent)
+		u.Timeout = cmp.Or(u.Timeout, DefaultTimeout)
+		e.upstreams[id] = &upstream{c: u, Server: e.fleet.Add(remote.Config{
+			Weights: id, Mode: engine.Image, Base: base, Transport: u.Transport, Header: u.Header, Key: u.Key, Refused: refused,
+			Slots: limit.SlotsConfig{N: u.Concurrent, Wait: c.QueueWait, MaxQueue: c.Queue},
+		})}
 	}
 	return e, nil
 }
 
 // check refuses what cannot work and returns the address without /v1.
 func (u *Upstream) check() (string, error) {
-	at, err := url.Parse(u.URL)
+	base, err := remote.Address(u.URL, "/v1")
 	switch {
-	case err != nil || at.Host == "" || at.Scheme != "http" && at.Scheme != "https":
-		return "", errors.New("url: want http://HOST:PORT or https://HOST:PORT")
-	case at.User != nil || at.RawQuery != "" || at.Fragment != "":
-		return "", errors.New("url: want no user, query or fragment")
+	case err != nil:
+		return "", err
 	case u.Transport == nil:
 		return "", errors.New("no transport")
 	case !slices.Contains(Kinds(), u.Kind):
@@ -166,21 +147,12 @@ func (u *Upstream) check() (string, error) {
 	case slices.ContainsFunc(u.Sizes, func(s Size) bool { return s.Width < 1 || s.Height < 1 }):
 		return "", errors.New("image_sizes: want such as 1024x1024")
 	}
-	return strings.TrimSuffix(strings.TrimSuffix(strings.TrimRight(at.String(), "/"), "/v1"), "/"), nil
+	return base, nil
 }
 
 // Run waits for the end of ctx, then breaks off what is still running and closes
 // the connections.
-func (e *Engine) Run(ctx context.Context) error {
-	<-ctx.Done()
-	e.stop(errStopping)
-	for _, u := range e.upstreams {
-		u.http.CloseIdleConnections()
-	}
-	return nil
-}
-
-var errStopping = apierr.Unavailable("The server is stopping.")
+func (e *Engine) Run(ctx context.Context) error { return e.fleet.Run(ctx) }
 
 // find returns the server of some weights.
 func (e *Engine) find(t engine.Target) (*upstream, error) {
@@ -223,17 +195,11 @@ func (e *Engine) Reserve(_ context.Context, t engine.Target, holder string, n in
 	if err != nil {
 		return err
 	}
-	return u.slots.Reserve(holder, n)
+	return u.Slots.Reserve(holder, n)
 }
 
 // Lines implements engine.Liner.
-func (e *Engine) Lines() []engine.Line {
-	out := make([]engine.Line, 0, len(e.upstreams))
-	for id, u := range e.upstreams {
-		out = append(out, engine.Line{Weights: id, Mode: engine.Image, Stats: u.slots.Stats()})
-	}
-	return out
-}
+func (e *Engine) Lines() []engine.Line { return e.fleet.Lines() }
 
 // Probe implements engine.Prober.
 func (e *Engine) Probe(ctx context.Context, t engine.Target) error {
@@ -246,7 +212,7 @@ func (e *Engine) Probe(ctx context.Context, t engine.Target) error {
 		path = "/sdcpp/v1/capabilities"
 	}
 	var out map[string]any
-	err := u.get(ctx, path, &out)
+	err := u.get(ctx, path, maxAnswer, &out)
 	if se, ok := errors.AsType[*serverError](err); ok && se.Status < http.StatusInternalServerError {
 		return nil
 	}
@@ -274,32 +240,27 @@ func (e *Engine) Picture(ctx context.Context, t engine.Target, r *llm.PictureReq
 	if err := u.takes(r); err != nil {
 		return nil, err
 	}
-	lease, err := u.slots.Acquire(ctx, limit.Ask{Scope: t.Scope, Tier: limit.TierOf(t.Tier), Tokens: r.Count, Reserved: t.Reserved})
+	lease, err := u.Acquire(ctx, &t, r.Count)
 	if err != nil {
 		return nil, err
 	}
-	defer u.slots.Release(lease, r.Count)
+	defer u.Slots.Release(lease, r.Count)
 	begin := time.Now()
-	inner, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(e.base, func() { cancel(errStopping) })()
-	defer time.AfterFunc(u.c.Timeout, func() { cancel(errStalled) }).Stop()
-
 	seed := int64(rand.Uint32N(1 << 31)) // #nosec G404 -- a seed is no secret
 	if r.Seed != nil {
 		seed = *r.Seed
 	}
 	var images [][]byte
-	if u.c.Kind == SDServer {
-		images, err = u.native(inner, r, seed)
-	} else {
-		images, err = u.openai(inner, r, seed)
-	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+	err = e.fleet.Within(ctx, u.c.Timeout, func(ctx context.Context) (err error) {
+		if u.c.Kind == SDServer {
+			images, err = u.native(ctx, r, seed)
+		} else {
+			images, err = u.openai(ctx, r, seed)
 		}
-		return nil, u.failure(inner, err)
+		return err
+	}, u.failure)
+	if err != nil {
+		return nil, err
 	}
 	out := &llm.PictureResponse{Images: images, Latency: time.Since(begin)}
 	for i := range images {
@@ -321,11 +282,11 @@ func (u *upstream) takes(r *llm.PictureRequest) error {
 	}
 	switch {
 	case !can:
-		return apierr.Validation("The server of the model %q cannot do the task %s.", u.id, strings.ReplaceAll(string(r.Task), "_", " "))
+		return apierr.Validation("The server of the model %q cannot do the task %s.", u.ID, strings.ReplaceAll(string(r.Task), "_", " "))
 	case r.MaskPrompt != "":
-		return apierr.Validation("maskPrompt: the server of the model %q cannot find what a mask in words means (task %s). Give the mask as an image.", u.id, r.Task)
+		return apierr.Validation("maskPrompt: the server of the model %q cannot find what a mask in words means (task %s). Give the mask as an image.", u.ID, r.Task)
 	case u.c.Kind == SDServer && len(r.Images) > 1:
-		return apierr.Validation("The server of the model %q makes the task %s of one picture, not of %d.", u.id, strings.ReplaceAll(string(r.Task), "_", " "), len(r.Images))
+		return apierr.Validation("The server of the model %q makes the task %s of one picture, not of %d.", u.ID, strings.ReplaceAll(string(r.Task), "_", " "), len(r.Images))
 	}
 	return nil
 }
