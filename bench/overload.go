@@ -178,6 +178,30 @@ func (g overloadRun) closed(ctx context.Context, c caller, n int, last time.Dura
 	return float64(to.good) / last.Seconds(), errors.Join(errs...)
 }
 
+// settleTime is how long the line may take to empty when its callers have left.
+const settleTime = 30 * time.Second
+
+// settled calls until it gets a reply: the burst is over, but the server may not
+// have noticed yet that everybody in its line has hung up.
+func (g overloadRun) settled(ctx context.Context, c caller) error {
+	ctx, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	for {
+		c.to = &answers{refused: map[string]int{}}
+		if err := c.call(ctx); err != nil || c.to.good > 0 {
+			return err
+		}
+		if c.to.wrong > 0 {
+			return fmt.Errorf("unexpected answer: %v", c.to.bad)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("the line does not empty")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
 // open sends calls at fixed times until ctx ends.
 func (g overloadRun) open(ctx context.Context, c caller, offset, every time.Duration) error {
 	var wg sync.WaitGroup
@@ -301,7 +325,9 @@ func (g overloadRun) measure(ctx context.Context, s *section) (err error) {
 	if err := errors.Join(append(errs, ctx.Err())...); err != nil {
 		return err
 	}
-	// The burst is over: the next calls find the engine free.
+	if err := g.settled(ctx, base); err != nil {
+		return fmt.Errorf("after the overload: %w", err)
+	}
 	after, err := g.closed(ctx, base, g.slots, max(g.peak/4, time.Second))
 	if err != nil {
 		return fmt.Errorf("after the overload: %w", err)
