@@ -281,8 +281,6 @@ func TestNobodyElseDials(t *testing.T) {
 		"internal/app/egress.go":                      "HTTP clients over the one way out",
 		"internal/app/doctor.go":                      "asks the server of this machine",
 		"internal/engine/llamacpp/client.go":          "the engine's unix socket",
-		"internal/engine/bedrock/bedrock.go":          "a client over the transport that app gives it",
-		"internal/engine/sdserver/sdserver.go":        "a client over the transport that app gives it",
 		"internal/weights/fetch/fetch.go":             "a default for tests; TestGrants and TestRedirects hold the server's",
 		"internal/weights/fetch/remote.go":            "the same",
 		"internal/weights/huggingface/huggingface.go": "the same",
