@@ -9,14 +9,10 @@ package profile
 import (
 	"context"
 	"crypto/rand"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
-
-	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
 // MaxModels is how many models one profile may stand for.
@@ -72,37 +68,6 @@ func (p *Profile) Cursor() Cursor { return Cursor{Created: p.Created, ID: p.ID} 
 
 // IsZero reports whether c stands before the first profile.
 func (c Cursor) IsZero() bool { return c.ID == "" }
-
-// Token is the cursor as a nextToken. The zero Cursor has the token "".
-func (c Cursor) Token() string {
-	if c.IsZero() {
-		return ""
-	}
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%d.%s", c.Created.UnixMilli(), c.ID))
-}
-
-// ParseToken reads a nextToken; "" is the zero Cursor.
-//
-// Errors: ValidationException that names nextToken.
-func ParseToken(token string) (Cursor, error) {
-	if token == "" {
-		return Cursor{}, nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil {
-		return Cursor{}, badToken()
-	}
-	ms, id, ok := strings.Cut(string(raw), ".")
-	n, err := strconv.ParseInt(ms, 10, 64)
-	if !ok || err != nil || id == "" {
-		return Cursor{}, badToken()
-	}
-	return Cursor{Created: time.UnixMilli(n).UTC(), ID: id}, nil
-}
-
-func badToken() error {
-	return apierr.Validation("nextToken: not a token that this operation returned")
-}
 
 // Query selects profiles of one account and region.
 type Query struct {

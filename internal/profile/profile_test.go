@@ -1,13 +1,10 @@
 package profile_test
 
 import (
-	"errors"
 	"regexp"
 	"testing"
-	"time"
 
 	"github.com/outcrop/outcrop/internal/profile"
-	"github.com/outcrop/outcrop/internal/wire/apierr"
 )
 
 func TestNewID(t *testing.T) {
@@ -32,36 +29,5 @@ func TestARN(t *testing.T) {
 	want := "arn:aws:bedrock:eu-west-1:111122223333:application-inference-profile/abcdefghij12"
 	if got := p.ARN("aws"); got != want {
 		t.Errorf("ARN = %s, want %s", got, want)
-	}
-}
-
-func TestToken(t *testing.T) {
-	t.Parallel()
-	p := profile.Profile{ID: "abcdefghij12", Created: time.UnixMilli(1_700_000_000_123).UTC()}
-	got, err := profile.ParseToken(p.Cursor().Token())
-	if err != nil || got != p.Cursor() {
-		t.Errorf("round trip = %+v, %v; want %+v", got, err, p.Cursor())
-	}
-	if got, err := profile.ParseToken(""); err != nil || !got.IsZero() || got.Token() != "" {
-		t.Errorf("empty token = %+v, %v; want the zero cursor", got, err)
-	}
-}
-
-func TestParseTokenRefuses(t *testing.T) {
-	t.Parallel()
-	for name, token := range map[string]string{
-		"not base64": "%%%",
-		"no dot":     "MTIz",
-		"no number":  "YS5i",
-		"no id":      "MTIzLg",
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			_, err := profile.ParseToken(token)
-			e, ok := errors.AsType[*apierr.Error](err)
-			if !ok || e.Code != apierr.CodeValidation {
-				t.Errorf("ParseToken(%q) = %v, want ValidationException", token, err)
-			}
-		})
 	}
 }

@@ -130,7 +130,7 @@ func (s *Service) list(_ context.Context, c *call.Call, in *api.ListAnalyzersInp
 	}
 	out := &api.ListAnalyzersOutput{}
 	var err error
-	out.Analyzers, out.NextToken, err = page(all, in.NextToken, in.MaxResults)
+	out.Analyzers, out.NextToken, err = cut(all, in.NextToken, in.MaxResults)
 	return out, err
 }
 

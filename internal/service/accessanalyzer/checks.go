@@ -48,7 +48,7 @@ func (s *Service) validate(_ context.Context, _ *call.Call, in *api.ValidatePoli
 	}
 	out := &api.ValidatePolicyOutput{}
 	var err error
-	out.Findings, out.NextToken, err = page(all, in.NextToken, in.MaxResults)
+	out.Findings, out.NextToken, err = cut(all, in.NextToken, in.MaxResults)
 	return out, err
 }
 

@@ -155,7 +155,7 @@ func (s *Service) listFindings(ctx context.Context, c *call.Call, in *api.ListFi
 	if err := order(chosen, in.Sort); err != nil {
 		return nil, err
 	}
-	some, next, err := page(chosen, in.NextToken, in.MaxResults)
+	some, next, err := cut(chosen, in.NextToken, in.MaxResults)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +208,7 @@ func (s *Service) getFinding(ctx context.Context, c *call.Call, in *api.GetFindi
 		AnalyzedAt: &f.analyzed, CreatedAt: &f.created, UpdatedAt: &f.created, Id: &f.ID, Resource: &f.Resource,
 		ResourceType: &f.resource, ResourceOwnerAccount: &f.account, Status: new(api.FindingStatusActive), FindingType: &f.typ,
 	}
-	out.FindingDetails, out.NextToken, err = page(details(f), in.NextToken, in.MaxResults)
+	out.FindingDetails, out.NextToken, err = cut(details(f), in.NextToken, in.MaxResults)
 	return out, err
 }
 

@@ -69,6 +69,6 @@ func (s *Service) listGenerations(_ context.Context, c *call.Call, in *api.ListP
 	}
 	out := &api.ListPolicyGenerationsOutput{}
 	var err error
-	out.PolicyGenerations, out.NextToken, err = page(all, in.NextToken, in.MaxResults)
+	out.PolicyGenerations, out.NextToken, err = cut(all, in.NextToken, in.MaxResults)
 	return out, err
 }

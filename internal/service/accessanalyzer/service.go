@@ -8,11 +8,10 @@ package accessanalyzer
 
 import (
 	"context"
-	"encoding/base64"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/analyze"
@@ -21,6 +20,7 @@ import (
 	"github.com/outcrop/outcrop/internal/service"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	api "github.com/outcrop/outcrop/internal/wire/awsapi/accessanalyzer"
+	"github.com/outcrop/outcrop/internal/wire/page"
 )
 
 // Tags keeps the tags of resources by their ARNs. resource.Book implements it.
@@ -153,30 +153,28 @@ const (
 	maxPage     = 1000
 )
 
-// page returns the part of a list that a caller asked for, and the token of the
-// next one. A token tells how many items came before.
-func page[T any](items []T, token *string, most *int32) ([]T, *string, error) {
-	from := 0
-	if token != nil {
-		raw, err := base64.RawURLEncoding.DecodeString(*token)
-		if err == nil {
-			from, err = strconv.Atoi(string(raw))
-		}
-		if err != nil || from < 0 {
-			return nil, nil, invalid("nextToken: use the token that the operation answered with before")
-		}
-	}
-	n := defaultPage
+// cut returns the part of a list that a caller asked for, and the token of the next
+// one. A token tells how many items came before.
+func cut[T any](items []T, token *string, most *int32) ([]T, *string, error) {
+	n, from := defaultPage, ""
 	if most != nil {
 		if *most < 1 || *most > maxPage {
 			return nil, nil, invalid("maxResults: must be 1 to %d", maxPage)
 		}
 		n = int(*most)
 	}
-	items = items[min(from, len(items)):]
-	if len(items) <= n {
-		return append([]T{}, items...), nil, nil // never absent
+	if token != nil {
+		from = *token
 	}
-	next := base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(from + n)))
-	return items[:n], &next, nil
+	some, next, err := page.Sorted(items, func(i int, _ *T) string { return fmt.Sprintf("%06d", i) }, "", from, n)
+	if err != nil || token != nil && from == "" {
+		return nil, nil, invalid("nextToken: use the token that the operation answered with before")
+	}
+	if some == nil {
+		some = []T{} // never absent
+	}
+	if next == "" {
+		return some, nil, nil
+	}
+	return some, &next, nil
 }

@@ -2,8 +2,6 @@ package bedrock
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +11,7 @@ import (
 	"github.com/outcrop/outcrop/internal/profile"
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
+	"github.com/outcrop/outcrop/internal/wire/page"
 )
 
 // defaultPage is the size of a page when the caller names none.
@@ -89,45 +88,43 @@ const (
 	tokenApplication = "a"
 )
 
-// writeToken makes an opaque token: part, place, and a check sum over them and
-// over what the list was asked for, so that a token only continues its own list.
-// It is no secret and grants nothing: it holds a place, never an account.
+// listOf stands for a list that a caller asked for: its tokens go on with no other.
+func listOf(c *call.Call, kind string) string {
+	return c.Principal.Account + "\x00" + c.Region + "\x00" + kind
+}
+
+// writeToken makes an opaque token of a part and a place in it.
 func writeToken(c *call.Call, kind string, p position) string {
-	body := tokenSystem + p.system
+	place := tokenSystem + p.system
 	if p.application {
-		body = tokenApplication + p.cursor.Token()
+		place = tokenApplication
+		if !p.cursor.IsZero() {
+			place += page.Moment(p.cursor.Created, p.cursor.ID)
+		}
 	}
-	return base64.RawURLEncoding.EncodeToString([]byte(checkSum(c, kind, body) + body))
+	return page.Token(listOf(c, kind), place)
 }
 
 func readToken(c *call.Call, kind, token string) (position, error) {
-	if token == "" {
-		return position{}, nil
-	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(raw) < checkSize+1 {
+	place, err := page.Place(listOf(c, kind), token)
+	if err != nil {
 		return position{}, badToken()
 	}
-	sum, body := string(raw[:checkSize]), string(raw[checkSize:])
-	if sum != checkSum(c, kind, body) {
-		return position{}, badToken()
-	}
-	if id, ok := strings.CutPrefix(body, tokenSystem); ok {
+	if id, ok := strings.CutPrefix(place, tokenSystem); ok {
 		return position{system: id}, nil
 	}
-	cursor, err := profile.ParseToken(strings.TrimPrefix(body, tokenApplication))
-	if err != nil {
-		return position{}, err
+	switch rest, ok := strings.CutPrefix(place, tokenApplication); {
+	case !ok: // no token at all
+		return position{}, nil
+	case rest == "":
+		return position{application: true}, nil
+	default:
+		made, id, err := page.ReadMoment(rest)
+		if err != nil {
+			return position{}, badToken()
+		}
+		return position{application: true, cursor: profile.Cursor{Created: made, ID: id}}, nil
 	}
-	return position{application: true, cursor: cursor}, nil
-}
-
-// checkSize is the length of a token's check sum in bytes.
-const checkSize = 8
-
-func checkSum(c *call.Call, kind, body string) string {
-	sum := sha256.Sum256([]byte(c.Principal.Account + "\x00" + c.Region + "\x00" + kind + "\x00" + body))
-	return string(sum[:checkSize])
 }
 
 func badToken() error {

@@ -3,11 +3,9 @@ package bedrock
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/call"
@@ -18,6 +16,7 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/arn"
 	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
+	"github.com/outcrop/outcrop/internal/wire/page"
 )
 
 // Throughputs keeps provisioned throughput. provision.Book implements it.
@@ -266,7 +265,7 @@ func (s *Service) listThroughputs(_ context.Context, c *call.Call, in *br.ListPr
 		size = int(*in.MaxResults)
 	}
 	list := listKey(in)
-	after, err := readPlace(c, list, text(in.NextToken))
+	after, err := readSpot(c, list, text(in.NextToken))
 	if err != nil {
 		return nil, err
 	}
@@ -283,7 +282,7 @@ func (s *Service) listThroughputs(_ context.Context, c *call.Call, in *br.ListPr
 			continue
 		}
 		if len(out.ProvisionedModelSummaries) == size {
-			out.NextToken = new(writePlace(c, list, last))
+			out.NextToken = new(page.Token(listOf(c, list), page.Moment(last.Created, last.ID)))
 			break
 		}
 		out.ProvisionedModelSummaries = append(out.ProvisionedModelSummaries, throughputSummary(t))
@@ -330,25 +329,17 @@ func behind(t *provision.Throughput, at *spot, up bool) bool {
 	return up && d > 0 || !up && d < 0
 }
 
-// writePlace makes an opaque token, see writeToken.
-func writePlace(c *call.Call, list string, t *provision.Throughput) string {
-	body := strconv.FormatInt(t.Created.UnixMilli(), 10) + "." + t.ID
-	return base64.RawURLEncoding.EncodeToString([]byte(checkSum(c, list, body) + body))
-}
-
-func readPlace(c *call.Call, list, token string) (*spot, error) {
+func readSpot(c *call.Call, list, token string) (*spot, error) {
 	if token == "" {
 		return nil, nil
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(raw) < checkSize {
+	place, err := page.Place(listOf(c, list), token)
+	if err != nil {
 		return nil, badToken()
 	}
-	sum, body := string(raw[:checkSize]), string(raw[checkSize:])
-	created, id, _ := strings.Cut(body, ".")
-	ms, err := strconv.ParseInt(created, 10, 64)
-	if err != nil || sum != checkSum(c, list, body) {
+	made, id, err := page.ReadMoment(place)
+	if err != nil {
 		return nil, badToken()
 	}
-	return &spot{created: ms, id: id}, nil
+	return &spot{created: made.UnixMilli(), id: id}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/arn"
 	br "github.com/outcrop/outcrop/internal/wire/awsapi/bedrock"
+	"github.com/outcrop/outcrop/internal/wire/page"
 )
 
 // Routers keeps the prompt routers of accounts. promptrouter.Service implements it.
@@ -220,28 +221,18 @@ func (s *Service) listRouters(_ context.Context, c *call.Call, in *br.ListPrompt
 	if kind != string(br.PromptRouterTypeDefault) {
 		all = append(all, s.cfg.Routers.List(c.Principal.Account, c.Region)...)
 	}
-	places := make([]string, len(all))
-	for i := range all {
-		places[i] = place(i, &all[i])
-	}
 	// A token names the last router shown by its place in the order, so that one
 	// which was deleted meanwhile breaks no list.
-	list := "routers" + kind
-	after, err := readToken(c, list, text(in.NextToken))
+	some, next, err := page.Sorted(all, place, listOf(c, "routers"+kind), text(in.NextToken), size)
 	if err != nil {
-		return nil, err
-	}
-	first := 0
-	for first < len(all) && places[first] <= after.system {
-		first++
+		return nil, badToken()
 	}
 	out := &br.ListPromptRoutersOutput{PromptRouterSummaries: []br.PromptRouterSummary{}}
-	for i := first; i < len(all); i++ {
-		if i == first+size {
-			out.NextToken = new(writeToken(c, list, position{system: places[i-1]}))
-			break
-		}
-		out.PromptRouterSummaries = append(out.PromptRouterSummaries, routerSummary(&all[i]))
+	for i := range some {
+		out.PromptRouterSummaries = append(out.PromptRouterSummaries, routerSummary(&some[i]))
+	}
+	if next != "" {
+		out.NextToken = &next
 	}
 	return out, nil
 }

@@ -3,7 +3,6 @@ package bedrockruntime
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/arn"
 	rt "github.com/outcrop/outcrop/internal/wire/awsapi/bedrockruntime"
+	"github.com/outcrop/outcrop/internal/wire/page"
 )
 
 // AsyncKind is the kind of the jobs of StartAsyncInvoke.
@@ -316,7 +316,7 @@ func (s *Service) listAsync(ctx context.Context, c *call.Call, in *rt.ListAsyncI
 	}
 	if in.NextToken != nil {
 		var err error
-		if q.After, err = readAsyncToken(*in.NextToken, q.Newest); err != nil {
+		if q.After, err = readAsyncToken(c, *in.NextToken, q.Newest); err != nil {
 			return nil, err
 		}
 	}
@@ -327,7 +327,7 @@ func (s *Service) listAsync(ctx context.Context, c *call.Call, in *rt.ListAsyncI
 	out := &rt.ListAsyncInvokesOutput{AsyncInvokeSummaries: []rt.AsyncInvokeSummary{}}
 	for i := range all {
 		if i == size {
-			out.NextToken = new(asyncToken(&all[i-1], q.Newest))
+			out.NextToken = new(page.Token(asyncList(c, q.Newest), page.Moment(all[i-1].Created, all[i-1].ID)))
 			break
 		}
 		sum, err := summary(&all[i])
@@ -339,24 +339,21 @@ func (s *Service) listAsync(ctx context.Context, c *call.Call, in *rt.ListAsyncI
 	return out, nil
 }
 
-// asyncToken is the place behind j in a list of the given order.
-func asyncToken(j *jobs.Job, newest bool) string {
-	return base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, "%t.%d.%s", newest, j.Created.UnixMilli(), j.ID))
+// asyncList stands for the lists of an account in an order.
+func asyncList(c *call.Call, newest bool) string {
+	return fmt.Sprintf("%s\x00%s\x00async %t", c.Principal.Account, c.Region, newest)
 }
 
-func readAsyncToken(token string, newest bool) (jobs.Cursor, error) {
-	bad := apierr.Validation("nextToken: not a token that this operation returned for this order.")
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil {
-		return jobs.Cursor{}, bad
+func readAsyncToken(c *call.Call, token string, newest bool) (jobs.Cursor, error) {
+	place, err := page.Place(asyncList(c, newest), token)
+	if err == nil {
+		var made time.Time
+		var id string
+		if made, id, err = page.ReadMoment(place); err == nil {
+			return jobs.Cursor{Created: made, ID: id}, nil
+		}
 	}
-	var order bool
-	var ms int64
-	var id string
-	if n, err := fmt.Sscanf(strings.ReplaceAll(string(raw), ".", " "), "%t %d %s", &order, &ms, &id); err != nil || n != 3 || order != newest {
-		return jobs.Cursor{}, bad
-	}
-	return jobs.Cursor{Created: time.UnixMilli(ms).UTC(), ID: id}, nil
+	return jobs.Cursor{}, apierr.Validation("nextToken: not a token that this operation returned for this order.")
 }
 
 // manifest lies beside the result.

@@ -32,7 +32,7 @@ func (s *Service) listAliases(_ context.Context, c *call.Call, in *api.ListAccou
 	if a := s.dir.Alias(c.Principal.Account); a != "" {
 		all = append(all, a)
 	}
-	items, marker, truncated, err := page(all, position, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, position, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (s *Service) details(_ context.Context, c *call.Call, in *api.GetAccountAut
 	}
 	all = kept(all, func(e entity) bool { return wanted(e.kind) })
 	sortEntities(all)
-	items, marker, truncated, err := page(all, entityKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, entityKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (s *Service) attached(c *call.Call, typ identity.Type, name, prefix, marker
 		p := s.dir.Policy(acct, *a.PolicyArn)
 		return p != nil && under(p.Path, prefix)
 	})
-	return page(all, position, marker, most)
+	return cut(all, position, marker, most)
 }
 
 func (s *Service) attachedToUser(_ context.Context, c *call.Call, in *api.ListAttachedUserPoliciesInput) (*api.ListAttachedUserPoliciesOutput, error) {

@@ -107,7 +107,7 @@ func (s *Service) listCredentials(ctx context.Context, c *call.Call, in *api.Lis
 	if in.ServiceName != nil && *in.ServiceName != identity.BedrockService {
 		all = nil
 	}
-	items, marker, truncated, err := page(all, position, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, position, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

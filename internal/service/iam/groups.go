@@ -47,7 +47,7 @@ func (s *Service) getGroup(_ context.Context, c *call.Call, in *api.GetGroupInpu
 	if g == nil {
 		return nil, noEntity("The group with name %s cannot be found.", text(in.GroupName))
 	}
-	items, marker, truncated, err := page(s.dir.GroupMembers(g), userKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(s.dir.GroupMembers(g), userKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func (s *Service) getGroup(_ context.Context, c *call.Call, in *api.GetGroupInpu
 
 func (s *Service) listGroups(_ context.Context, c *call.Call, in *api.ListGroupsInput) (*api.ListGroupsOutput, error) {
 	all := kept(s.dir.Groups(c.Principal.Account), func(g *identity.Group) bool { return under(g.Path, in.PathPrefix) })
-	items, marker, truncated, err := page(all, groupKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, groupKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +115,7 @@ func (s *Service) listGroupsForUser(_ context.Context, c *call.Call, in *api.Lis
 	if u == nil {
 		return nil, noUser(text(in.UserName))
 	}
-	items, marker, truncated, err := page(s.dir.GroupsOf(u), position, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(s.dir.GroupsOf(u), position, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (s *Service) inlineNames(c *call.Call, typ identity.Type, name, marker *str
 		return nil, nil, nil, err
 	}
 	names := mapped(g.Inline, func(in identity.Inline) string { return in.Name })
-	return page(names, func(_ int, n string) string { return n }, marker, most)
+	return cut(names, func(_ int, n string) string { return n }, marker, most)
 }
 
 func (s *Service) putUserPolicy(ctx context.Context, c *call.Call, in *api.PutUserPolicyInput) (*api.PutUserPolicyOutput, error) {

@@ -63,7 +63,7 @@ func (s *Service) listAccessKeys(ctx context.Context, c *call.Call, in *api.List
 	if err != nil {
 		return nil, err
 	}
-	items, marker, truncated, err := page(all, position, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, position, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

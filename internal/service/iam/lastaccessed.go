@@ -160,7 +160,7 @@ func (s *Service) getAccessed(_ context.Context, c *call.Call, in *api.GetServic
 	}
 	all := v.services(j.Actions)
 	key := func(_ int, a api.ServiceLastAccessed) string { return *a.ServiceNamespace }
-	out.ServicesLastAccessed, out.Marker, out.IsTruncated, err = page(all, key, in.Marker, in.MaxItems)
+	out.ServicesLastAccessed, out.Marker, out.IsTruncated, err = cut(all, key, in.Marker, in.MaxItems)
 	return out, err
 }
 
@@ -339,7 +339,7 @@ func (s *Service) getAccessedEntities(_ context.Context, c *call.Call, in *api.G
 	})
 	slices.SortFunc(all, func(a, b api.EntityDetails) int { return cmp.Compare(*a.EntityInfo.Arn, *b.EntityInfo.Arn) })
 	key := func(_ int, e api.EntityDetails) string { return *e.EntityInfo.Arn }
-	out.EntityDetailsList, out.Marker, out.IsTruncated, err = page(all, key, in.Marker, in.MaxItems)
+	out.EntityDetailsList, out.Marker, out.IsTruncated, err = cut(all, key, in.Marker, in.MaxItems)
 	return out, err
 }
 
@@ -359,7 +359,7 @@ func (s *Service) listGranting(_ context.Context, c *call.Call, in *api.ListPoli
 		return e
 	})
 	out := new(api.ListPoliciesGrantingServiceAccessOutput)
-	out.PoliciesGrantingServiceAccess, out.Marker, out.IsTruncated, err = page(all, position, in.Marker, nil)
+	out.PoliciesGrantingServiceAccess, out.Marker, out.IsTruncated, err = cut(all, position, in.Marker, nil)
 	return out, err
 }
 

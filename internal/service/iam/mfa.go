@@ -186,7 +186,7 @@ func (s *Service) listMFADevices(_ context.Context, c *call.Call, in *api.ListMF
 		}
 		all = s.dir.UserMFADevices(acct, u.ID)
 	}
-	items, marker, truncated, err := page(all, deviceKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, deviceKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}
@@ -211,7 +211,7 @@ func (s *Service) listVirtualMFADevices(_ context.Context, c *call.Call, in *api
 		}
 		return true
 	})
-	items, marker, truncated, err := page(all, deviceKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, deviceKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

@@ -1,49 +1,34 @@
 package iam
 
 import (
-	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/page"
 )
 
-const (
-	defaultItems = 100
-	markerPrefix = "1:" // version of the form of markers
-)
+// defaultItems is the size of a page when the caller names none.
+const defaultItems = 100
 
-// page cuts the items that one answer holds out of all, which stand in the order
-// of their keys, and returns the marker of the next answer, nil when there is none.
-// A marker is the key of the last item, so what comes or goes between two answers
-// neither repeats nor hides another item.
+// cut returns the items that one answer holds out of all, which stand in the order of
+// their keys, and the marker of the next answer, nil when there is none.
 //
 // Errors: ValidationError 400 for a marker that no answer gave.
-func page[T any](all []T, key func(int, T) string, marker *string, most *int32) (items []T, next *string, truncated *bool, err error) {
+func cut[T any](all []T, key func(int, T) string, marker *string, most *int32) (items []T, next *string, truncated *bool, err error) {
 	n := defaultItems
 	if most != nil {
 		n = int(*most)
 	}
-	begin := 0
-	if marker != nil {
-		b, err := base64.RawURLEncoding.DecodeString(*marker)
-		after, ok := strings.CutPrefix(string(b), markerPrefix)
-		if err != nil || !ok {
-			return nil, nil, nil, invalid("Marker: is none that this operation returned")
-		}
-		for begin < len(all) && key(begin, all[begin]) <= after {
-			begin++
-		}
+	items, more, err := page.Sorted(all, func(i int, v *T) string { return key(i, *v) }, "", text(marker), n)
+	if err != nil || marker != nil && *marker == "" {
+		return nil, nil, nil, invalid("Marker: is none that this operation returned")
 	}
-	items = all[begin:min(len(all), begin+n)]
 	if items == nil {
 		items = []T{}
 	}
-	if end := begin + len(items); end < len(all) {
-		next = new(base64.RawURLEncoding.EncodeToString([]byte(markerPrefix + key(end-1, all[end-1]))))
-	}
-	return items, next, new(next != nil), nil
+	return items, maybe(more), new(more != ""), nil
 }
 
 // position is the key of items that have no order of their own: tags, attached

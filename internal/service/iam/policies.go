@@ -94,7 +94,7 @@ func (s *Service) listPolicies(_ context.Context, c *call.Call, in *api.ListPoli
 		return under(p.Path, in.PathPrefix)
 	})
 	slices.SortFunc(all, func(a, b *identity.Policy) int { return cmp.Compare(ownerPolicyKey(0, a), ownerPolicyKey(0, b)) })
-	items, marker, truncated, err := page(all, ownerPolicyKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, ownerPolicyKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func (s *Service) listEntities(_ context.Context, c *call.Call, in *api.ListEnti
 		}
 		return (attached || bounds) && under(e.path, in.PathPrefix) && wanted(in.EntityFilter, e.kind)
 	})
-	items, marker, truncated, err := page(all, entityKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, entityKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

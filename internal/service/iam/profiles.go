@@ -64,7 +64,7 @@ func (s *Service) getProfile(_ context.Context, c *call.Call, in *api.GetInstanc
 
 func (s *Service) listProfiles(_ context.Context, c *call.Call, in *api.ListInstanceProfilesInput) (*api.ListInstanceProfilesOutput, error) {
 	all := kept(s.dir.InstanceProfiles(c.Principal.Account), func(p *identity.InstanceProfile) bool { return under(p.Path, in.PathPrefix) })
-	items, marker, truncated, err := page(all, profileKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, profileKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func (s *Service) listProfilesForRole(_ context.Context, c *call.Call, in *api.L
 	if r == nil {
 		return nil, noRole(text(in.RoleName))
 	}
-	items, marker, truncated, err := page(s.profilesOf(r), profileKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(s.profilesOf(r), profileKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

@@ -71,7 +71,7 @@ func (s *Service) getRole(_ context.Context, c *call.Call, in *api.GetRoleInput)
 
 func (s *Service) listRoles(_ context.Context, c *call.Call, in *api.ListRolesInput) (*api.ListRolesOutput, error) {
 	all := kept(s.dir.Roles(c.Principal.Account), func(r *identity.Role) bool { return under(r.Path, in.PathPrefix) })
-	items, marker, truncated, err := page(all, roleKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, roleKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

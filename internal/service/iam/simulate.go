@@ -204,7 +204,7 @@ func (s *Service) run(ctx context.Context, m *simulation, marker *string, most *
 	if most == nil {
 		n = min(n, defaultItems)
 	}
-	some, next, truncated, err := page(m.actions, position, marker, &n)
+	some, next, truncated, err := cut(m.actions, position, marker, &n)
 	if err != nil {
 		return nil, nil, nil, err
 	}

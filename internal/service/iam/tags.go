@@ -60,7 +60,7 @@ func (s *Service) tagRoutes() []service.Route {
 
 // tagPage returns one answer of the tags of an entity.
 func tagPage(tags identity.Tags, marker *string, most *int32) (items []api.Tag, next *string, truncated *bool, err error) {
-	return page(apiTags(tags), position, marker, most)
+	return cut(apiTags(tags), position, marker, most)
 }
 
 func (s *Service) tagUser(ctx context.Context, c *call.Call, in *api.TagUserInput) (*api.TagUserOutput, error) {

@@ -87,7 +87,7 @@ func (s *Service) getUser(_ context.Context, c *call.Call, in *api.GetUserInput)
 
 func (s *Service) listUsers(_ context.Context, c *call.Call, in *api.ListUsersInput) (*api.ListUsersOutput, error) {
 	all := kept(s.dir.Users(c.Principal.Account), func(u *identity.User) bool { return under(u.Path, in.PathPrefix) })
-	items, marker, truncated, err := page(all, userKey, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, userKey, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,7 @@ func (s *Service) listVersions(_ context.Context, c *call.Call, in *api.ListPoli
 	}
 	all := slices.Clone(p.Versions)
 	slices.Reverse(all) // newest first
-	items, marker, truncated, err := page(all, position, in.Marker, in.MaxItems)
+	items, marker, truncated, err := cut(all, position, in.Marker, in.MaxItems)
 	if err != nil {
 		return nil, err
 	}

@@ -49,7 +49,7 @@ func (s *Service) listCreateAccountStatus(_ context.Context, in *api.ListCreateA
 	order := func(v *api.CreateAccountStatus) string {
 		return v.RequestedTimestamp.UTC().Format("2006-01-02T15:04:05Z ") + *v.Id
 	}
-	some, next, err := page(all, order, in.NextToken, in.MaxResults)
+	some, next, err := cut(all, order, in.NextToken, in.MaxResults)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (s *Service) accountsBelow(parent string, token *string, most *int32) ([]ap
 	if err != nil {
 		return nil, nil, err
 	}
-	some, next, err := page(all, func(m *identity.Member) string { return m.Account }, token, most)
+	some, next, err := cut(all, func(m *identity.Member) string { return m.Account }, token, most)
 	out := make([]api.Account, len(some))
 	for i, m := range some {
 		out[i] = s.accountOut(m)

@@ -1,42 +1,30 @@
 package organizations
 
 import (
-	"encoding/base64"
 	"net/http"
-	"strings"
 
 	"github.com/outcrop/outcrop/internal/wire/apierr"
+	"github.com/outcrop/outcrop/internal/wire/page"
 )
 
-const (
-	pageSize  = 20 // items of a page at most
-	tokenMark = "1:"
-)
+// pageSize is how many items a page has at most.
+const pageSize = 20
 
-// page returns the part of a list that a caller asked for, and the token of the
-// next one, nil at the end. items are in the order of their keys, which are
-// unique; a token names the last key of the page before, so that what comes and
-// goes in between shifts nothing.
-func page[T any](items []T, key func(T) string, token *string, most *int32) ([]T, *string, error) {
-	if t := deref(token); t != "" {
-		b, err := base64.RawURLEncoding.DecodeString(t)
-		after, ok := strings.CutPrefix(string(b), tokenMark)
-		if err != nil || !ok {
-			return nil, nil, invalid("INVALID_NEXT_TOKEN", "NextToken: use the token that the operation answered with before")
-		}
-		for len(items) > 0 && key(items[0]) <= after {
-			items = items[1:]
-		}
-	}
+// cut returns the part of a list that a caller asked for, and the token of the next
+// one, nil at the end. items are in the order of their keys, which are unique.
+func cut[T any](items []T, key func(T) string, token *string, most *int32) ([]T, *string, error) {
 	n := pageSize
 	if most != nil {
 		n = min(n, int(*most))
 	}
-	if len(items) <= n {
+	items, next, err := page.Sorted(items, func(_ int, v *T) string { return key(*v) }, "", deref(token), n)
+	if err != nil {
+		return nil, nil, invalid("INVALID_NEXT_TOKEN", "NextToken: use the token that the operation answered with before")
+	}
+	if next == "" {
 		return items, nil, nil
 	}
-	next := base64.RawURLEncoding.EncodeToString([]byte(tokenMark + key(items[n-1])))
-	return items[:n], &next, nil
+	return items, &next, nil
 }
 
 // invalid is InvalidInputException with a reason.

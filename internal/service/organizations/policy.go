@@ -66,7 +66,7 @@ func (s *Service) deletePolicy(ctx context.Context, in *api.DeletePolicyInput) (
 
 // summaries is a page of policies.
 func (s *Service) summaries(all []*identity.ControlPolicy, token *string, most *int32) ([]api.PolicySummary, *string, error) {
-	some, next, err := page(all, func(p *identity.ControlPolicy) string { return p.ID }, token, most)
+	some, next, err := cut(all, func(p *identity.ControlPolicy) string { return p.ID }, token, most)
 	out := make([]api.PolicySummary, len(some))
 	for i, p := range some {
 		out[i] = *s.summary(p)
@@ -115,7 +115,7 @@ func (s *Service) listTargetsForPolicy(_ context.Context, in *api.ListTargetsFor
 		return nil, err
 	}
 	slices.Sort(all)
-	some, next, err := page(all, func(id string) string { return id }, in.NextToken, in.MaxResults)
+	some, next, err := cut(all, func(id string) string { return id }, in.NextToken, in.MaxResults)
 	if err != nil {
 		return nil, err
 	}

@@ -103,7 +103,7 @@ func (s *Service) listUnits(_ context.Context, in *api.ListOrganizationalUnitsFo
 	if err != nil {
 		return nil, err
 	}
-	some, next, err := page(all, func(u *identity.Unit) string { return u.Name }, in.NextToken, in.MaxResults)
+	some, next, err := cut(all, func(u *identity.Unit) string { return u.Name }, in.NextToken, in.MaxResults)
 	if err != nil {
 		return nil, err
 	}
@@ -146,7 +146,7 @@ func (s *Service) listChildren(_ context.Context, in *api.ListChildrenInput) (*a
 		}
 		slices.Sort(ids)
 	}
-	some, next, err := page(ids, func(id string) string { return id }, in.NextToken, in.MaxResults)
+	some, next, err := cut(ids, func(id string) string { return id }, in.NextToken, in.MaxResults)
 	if err != nil {
 		return nil, err
 	}

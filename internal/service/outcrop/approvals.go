@@ -2,7 +2,6 @@ package outcrop
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"strings"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/apierr"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
 	api "github.com/outcrop/outcrop/internal/wire/awsapi/outcrop"
+	"github.com/outcrop/outcrop/internal/wire/page"
 )
 
 const (
@@ -61,32 +61,18 @@ func (s *Service) listRequests(_ context.Context, c *call.Call, in *api.ListAcce
 	if in.Kind != nil {
 		kind = approval.Kind(*in.Kind)
 	}
-	after := ""
-	if in.NextToken != nil {
-		raw, err := base64.RawURLEncoding.DecodeString(*in.NextToken)
-		if err != nil || !strings.HasPrefix(string(raw), "req-") {
-			return nil, apierr.Validation("nextToken: not a token that this operation returned")
-		}
-		after = string(raw)
-	}
 	limit := defaultPage
 	if in.MaxResults != nil {
 		limit = int(*in.MaxResults)
 	}
-	out := &api.ListAccessRequestsOutput{AccessRequests: []api.AccessRequest{}}
-	for _, r := range s.cfg.Approvals.List(c.Principal.Account, state, kind) {
-		switch {
-		case after != "":
-			if r.ID == after {
-				after = ""
-			}
-		case len(out.AccessRequests) == limit:
-			last := *out.AccessRequests[limit-1].RequestId
-			out.NextToken = new(base64.RawURLEncoding.EncodeToString([]byte(last)))
-			return out, nil
-		default:
-			out.AccessRequests = append(out.AccessRequests, *view(r))
-		}
+	key := func(_ int, r **approval.Request) string { return (*r).ID }
+	requests, next, err := page.Named(s.cfg.Approvals.List(c.Principal.Account, state, kind), key, "", text(in.NextToken), limit)
+	if err != nil || in.NextToken != nil && *in.NextToken == "" {
+		return nil, apierr.Validation("nextToken: not a token that this operation returned")
+	}
+	out := &api.ListAccessRequestsOutput{AccessRequests: []api.AccessRequest{}, NextToken: some(next)}
+	for _, r := range requests {
+		out.AccessRequests = append(out.AccessRequests, *view(r))
 	}
 	return out, nil
 }

@@ -5,7 +5,6 @@ package servicequotas
 import (
 	"cmp"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
@@ -21,6 +20,7 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/arn"
 	"github.com/outcrop/outcrop/internal/wire/awsapi"
 	api "github.com/outcrop/outcrop/internal/wire/awsapi/servicequotas"
+	"github.com/outcrop/outcrop/internal/wire/page"
 )
 
 const (
@@ -173,7 +173,7 @@ func view(c *call.Call, b *bound, value int64) api.ServiceQuota {
 }
 
 func (s *Service) listServices(_ context.Context, _ *call.Call, in *api.ListServicesInput) (*api.ListServicesOutput, error) {
-	list, next, err := page([]api.ServiceInfo{{ServiceCode: new(serviceCode), ServiceName: new(serviceName)}},
+	list, next, err := cut([]api.ServiceInfo{{ServiceCode: new(serviceCode), ServiceName: new(serviceName)}},
 		func(v *api.ServiceInfo) string { return *v.ServiceCode }, in.NextToken, in.MaxResults)
 	if err != nil {
 		return nil, err
@@ -181,31 +181,29 @@ func (s *Service) listServices(_ context.Context, _ *call.Call, in *api.ListServ
 	return &api.ListServicesOutput{Services: list, NextToken: next}, nil
 }
 
-// page returns the part of a list that a caller asked for, and the token of the
-// next one, nil at the end. A token names the last item of the page before.
-func page[T any](items []T, key func(*T) string, token *string, most *int32) ([]T, *string, error) {
-	if token != nil && *token != "" {
-		b, err := base64.RawURLEncoding.DecodeString(*token)
-		i := slices.IndexFunc(items, func(v T) bool { return key(&v) == string(b) })
-		if err != nil || i < 0 {
-			return nil, nil, fail("InvalidPaginationTokenException", "NextToken: use the token that the operation answered with before.")
-		}
-		items = items[i+1:]
-	}
-	n := pageSize
+// cut returns the part of a list that a caller asked for, and the token of the next
+// one, nil at the end. A token names the last item of the page before.
+func cut[T any](items []T, key func(*T) string, token *string, most *int32) ([]T, *string, error) {
+	n, from := pageSize, ""
 	if most != nil {
 		n = min(n, int(*most))
 	}
-	if len(items) <= n {
+	if token != nil {
+		from = *token
+	}
+	items, next, err := page.Named(items, func(_ int, v *T) string { return key(v) }, "", from, n)
+	switch {
+	case err != nil:
+		return nil, nil, fail("InvalidPaginationTokenException", "NextToken: use the token that the operation answered with before.")
+	case next == "":
 		return items, nil, nil
 	}
-	next := base64.RawURLEncoding.EncodeToString([]byte(key(&items[n-1])))
-	return items[:n], &next, nil
+	return items, &next, nil
 }
 
 // quotas is a page of quotas with the values that value tells.
 func (s *Service) quotas(c *call.Call, list []bound, value func(*bound) int64, token *string, most *int32) ([]api.ServiceQuota, *string, error) {
-	list, next, err := page(list, func(b *bound) string { return b.code }, token, most)
+	list, next, err := cut(list, func(b *bound) string { return b.code }, token, most)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -343,7 +341,7 @@ func (s *Service) history(c *call.Call, status *api.RequestStatus, level *api.Ap
 			level != nil && *level == api.AppliedLevelEnumResource ||
 			code != nil && *code != quota.Code(r.Kind, r.Model)
 	})
-	list, next, err := page(list, func(r *quota.Request) string { return r.ID }, token, most)
+	list, next, err := cut(list, func(r *quota.Request) string { return r.ID }, token, most)
 	if err != nil {
 		return nil, nil, err
 	}
