@@ -95,7 +95,7 @@ func (c credential) alive(ctx context.Context) error {
 // source notes where a request came from. secure is about connections without a
 // listener's facts.
 func (q *request) source(secure bool) {
-	s := network.SourceOf(q.r.Context())
+	s := network.SourceOf(q.context())
 	if s.Listener == "" {
 		encryption := network.Plaintext
 		if secure {
@@ -140,7 +140,7 @@ func (a *authenticator) fromHeaders(q *request) (credential, error) {
 		return credential{}, err
 	}
 	q.Region, q.Partition, q.scope = signed.Region, signed.Partition, signed.Service
-	p, sec, err := a.callers.SigV4(q.r.Context(), signed.AccessKeyID, signed.SessionToken)
+	p, sec, err := a.callers.SigV4(q.context(), signed.AccessKeyID, signed.SessionToken)
 	if err != nil {
 		return credential{}, err
 	}
@@ -175,7 +175,7 @@ func (a *authenticator) byToken(q *request, token secret.Value) (credential, err
 	if !q.Source.TLS && !q.loopback {
 		return credential{}, apierr.AccessDenied("Bearer keys are accepted over TLS or from this machine only.")
 	}
-	p, region, err := a.callers.Bearer(q.r.Context(), token)
+	p, region, err := a.callers.Bearer(q.context(), token)
 	if err != nil {
 		return credential{}, err
 	}

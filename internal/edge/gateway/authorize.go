@@ -40,8 +40,16 @@ func (g *Gateway) authorize(q *request, n call.Need) error {
 		g.open.close(o)
 		return err
 	}
-	q.r, q.opened = q.r.WithContext(ctx), o
+	q.opened = o
 	return nil
+}
+
+// context ends with the request, and with the permission once there is one.
+func (q *request) context() context.Context {
+	if q.opened != nil {
+		return q.opened.ctx
+	}
+	return q.r.Context()
 }
 
 // hold keeps a call back that needs an approval. What only reads never does.
@@ -49,7 +57,7 @@ func (g *Gateway) hold(q *request, resources []string, in any) error {
 	if g.cfg.Approvals == nil || q.events != nil {
 		return nil
 	}
-	return g.cfg.Approvals.Hold(q.r.Context(), q.Call, resources, in)
+	return g.cfg.Approvals.Hold(q.context(), q.Call, resources, in)
 }
 
 // Apply makes a call that was held back and is approved now: as its caller, with

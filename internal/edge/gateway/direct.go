@@ -82,7 +82,7 @@ func (a *authenticator) direct(q *request) (credential, error) {
 
 // serveDirect is what serve does once the caller is known.
 func (g *Gateway) serveDirect(q *request) error {
-	ctx := q.r.Context()
+	ctx := q.context()
 	body := q.body
 	q.body = nil // the call holds what is needed of it
 	c, err := q.direct.Open(ctx, q.Call, body)
@@ -93,7 +93,7 @@ func (g *Gateway) serveDirect(q *request) error {
 	if err := g.authorize(q, call.Need{Action: c.Action, Resources: c.Resources}); err != nil {
 		return err
 	}
-	ctx = q.r.Context()
+	ctx = q.context()
 	out, err := c.Serve(ctx)
 	if err != nil {
 		return err

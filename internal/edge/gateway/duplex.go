@@ -69,7 +69,7 @@ func (g *Gateway) openDuplex(q *request, cred credential) error {
 // When the server stops, it does not wait for the next event.
 func (g *Gateway) inputEvents(q *request, r *eventstream.Reader, chain *sigv4.Events) awsapi.Events {
 	return func(yield func(any, error) bool) {
-		ctx := q.r.Context()
+		ctx := q.context()
 		woken := make(chan struct{})
 		stop := context.AfterFunc(ctx, func() {
 			defer close(woken)

@@ -76,7 +76,7 @@ func unavailable(err error) error {
 // cause where the client was told it, else err.
 func (g *Gateway) fail(q *request, err error) error {
 	e := apierr.From(err)
-	stopped, ok := errors.AsType[*apierr.Error](context.Cause(q.r.Context()))
+	stopped, ok := errors.AsType[*apierr.Error](context.Cause(q.context()))
 	if ok {
 		e = stopped
 	}
@@ -88,7 +88,7 @@ func (g *Gateway) fail(q *request, err error) error {
 		if !q.wrote {
 			q.Status = statusGone
 		}
-	case !ok && (q.whole() || errors.Is(err, context.Canceled)) && q.r.Context().Err() != nil: // nobody is there to read it
+	case !ok && (q.whole() || errors.Is(err, context.Canceled)) && q.context().Err() != nil: // nobody is there to read it
 		q.aborted = true
 		if !q.wrote {
 			q.Status = statusGone
@@ -229,7 +229,7 @@ func (g *Gateway) log(q *request, err error, took time.Duration) {
 			attrs = append(attrs, slog.String("stack", string(p.stack)))
 		}
 	}
-	g.cfg.Log.LogAttrs(context.WithoutCancel(q.r.Context()), level, "call", attrs...)
+	g.cfg.Log.LogAttrs(context.WithoutCancel(q.context()), level, "call", attrs...)
 }
 
 // cause is what the log tells of the reason behind an error. Once an engine was

@@ -326,14 +326,14 @@ func (g *Gateway) answer(q *request) (*restjson.Response, error) {
 	var resources []string
 	if b.Resources != nil {
 		var err error
-		if resources, err = b.Resources(q.r.Context(), q.Call, in); err != nil {
+		if resources, err = b.Resources(q.context(), q.Call, in); err != nil {
 			return nil, err
 		}
 	}
 	if err := g.authorize(q, call.Need{Action: q.op.Action, Resources: resources}); err != nil {
 		return nil, err
 	}
-	ctx := q.r.Context() // which ends with the permission
+	ctx := q.context() // which ends with the permission
 	if err := q.codec.validate(q, in); err != nil {
 		return nil, err
 	}

@@ -126,10 +126,10 @@ func (g *generation) open(ctx context.Context, fa *facts, lease *limit.Lease) (*
 	if err != nil {
 		return nil, err
 	}
-	resp.Request = nil // it holds the prompt
 	if at := resp.Header.Get("X-Gateway-Destination-Endpoint-Served"); at != "" {
 		g.up.Log.Debug("served", "endpoint", at)
 	}
+	resp.Request, resp.Header = nil, nil // the prompt among them; the body keeps resp until the reply ends
 	return resp, nil
 }
 
