@@ -36,13 +36,13 @@ const (
 	mostGap  = 1000
 )
 
-// What giveBack takes for calm, and for worth the work, in bytes.
+// What run takes for calm, and for worth the work, in bytes.
 const (
 	calmGarbage  = 1 << 20 // made since the last look, at most
 	worthGarbage = 4 << 20 // made since the last collection, at least
 )
 
-// calmLook is how often giveBack looks.
+// calmLook is how often run looks.
 const calmLook = 2 * time.Second
 
 // spacing looks after Go's garbage collector. It lets about the same amount of
@@ -73,7 +73,7 @@ func (s *spacing) run(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
-	s.await()
+	s.await(ctx)
 	look := time.NewTicker(calmLook)
 	defer look.Stop()
 	for {
@@ -88,11 +88,14 @@ func (s *spacing) run(ctx context.Context) {
 	}
 }
 
-// await has the next collection noticed: it finds an object that nobody has.
-func (s *spacing) await() {
+// await has the next collection noticed, until ctx ends: it finds an object that
+// nobody has.
+func (s *spacing) await(ctx context.Context) {
 	runtime.SetFinalizer(&struct{ s *spacing }{s}, func(*struct{ s *spacing }) {
-		s.adapt()
-		s.await()
+		if ctx.Err() == nil {
+			s.adapt()
+			s.await(ctx)
+		}
 	})
 }
 

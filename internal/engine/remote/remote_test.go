@@ -115,12 +115,12 @@ func TestWatch(t *testing.T) {
 			t.Fatalf("ended while paused: %v", err)
 		}
 		w.Resume(time.Minute)
-		time.Sleep(time.Minute - 1)
+		time.Sleep(time.Minute - time.Nanosecond)
 		synctest.Wait()
 		if err := w.Context().Err(); err != nil {
 			t.Fatalf("ended too early: %v", err)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		e := Settled(w.Context(), errors.New("cut off"), "100% late")
 		if e == nil || e.Code != apierr.CodeModelTimeout || e.Message != "100% late" || !errors.Is(context.Cause(w.Context()), ErrStalled) {
