@@ -11,6 +11,7 @@ import (
 	"math"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,9 +22,10 @@ import (
 	"github.com/outcrop/outcrop/internal/wire/eventstream"
 )
 
-// TestMain lets the test's binary be the mock and the load client of a run.
+// TestMain lets the test's binary be the mock, the relay and the load client of a
+// run.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && (os.Args[1] == roleMock || os.Args[1] == roleLoad) {
+	if len(os.Args) > 1 && slices.Contains([]string{roleMock, roleRelay, roleLoad}, os.Args[1]) {
 		if err := run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
@@ -45,7 +47,7 @@ func TestQuick(t *testing.T) {
 		t.Fatalf("%v\n%s", err, log.Bytes())
 	}
 	for _, want := range []string{
-		"| OpenAI chat, 1 connection, Outcrop: CPU per request |", "| Converse, 16 connections, Outcrop: added latency p50 |",
+		"| OpenAI chat, 1 connection, Outcrop: CPU per request |", "| OpenAI chat, 16 connections, net/http relay: CPU per request |", "| Converse, 16 connections, Outcrop: added latency p50 |",
 		"| ConverseStream, 16 connections, Outcrop: chunks out for each chunk in | 1 |", "| memory per open stream |",
 	} {
 		if !strings.Contains(out.String(), want) {
