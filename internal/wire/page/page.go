@@ -25,8 +25,10 @@ const sumSize = 8
 
 // Token writes the token of a place. list is all that the list depends on: its
 // operation, account and filters, as far as a token must not serve for another one.
+// A token fits the patterns of all APIs, of which Service Quotas' is the narrowest,
+// and never looks like an option on a command line.
 func Token(list, place string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(sum(list, place) + place))
+	return base64.RawStdEncoding.EncodeToString([]byte(sum(list, place) + place))
 }
 
 // Place reads a token of Token; "" is the place before the first item.
@@ -36,7 +38,7 @@ func Place(list, token string) (string, error) {
 	if token == "" {
 		return "", nil
 	}
-	raw, err := base64.RawURLEncoding.DecodeString(token)
+	raw, err := base64.RawStdEncoding.DecodeString(token)
 	if err != nil || len(raw) <= sumSize {
 		return "", ErrToken
 	}

@@ -3,7 +3,9 @@ package page_test
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,6 +33,23 @@ func walk(t *testing.T, cut func(items []string, token string) ([]string, string
 }
 
 func same(s []string) []string { return s }
+
+// TestTokenPattern holds tokens against the narrowest pattern of an API, that of
+// Service Quotas.
+func TestTokenPattern(t *testing.T) {
+	t.Parallel()
+	pattern := regexp.MustCompile(`^[a-zA-Z0-9/+]*={0,2}$`)
+	for i := range 1000 {
+		place := strings.Repeat("~ÿ?>", i%3) + fmt.Sprint(i)
+		token := page.Token("list", place)
+		if !pattern.MatchString(token) {
+			t.Fatalf("token %q", token)
+		}
+		if got, err := page.Place("list", token); err != nil || got != place {
+			t.Fatalf("place %q, %v, want %q", got, err, place)
+		}
+	}
+}
 
 func TestSorted(t *testing.T) {
 	t.Parallel()
