@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -309,4 +310,47 @@ func BenchmarkPutUsage(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/256, "µs/record")
+}
+
+// TestUsageOrder brings usage records of the form before migration 7 to the new one.
+func TestUsageOrder(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "outcrop.db")
+	if err := newStore(t, sqlite.Config{Path: path}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	start, err := os.ReadFile(filepath.Join("migrations", "0001_start.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, old, _ := strings.Cut(string(start), "CREATE TABLE usage_records (")
+	old, _, _ = strings.Cut(old, "CREATE TABLE")
+	db := raw(t, path)
+	execRaw(t, db, "DROP TABLE usage_records")
+	execRaw(t, db, "CREATE TABLE usage_records ("+old)
+	execRaw(t, db, "DELETE FROM schema_version WHERE version_id >= 7")
+	for i, id := range []string{"b", "a", "c"} {
+		execRaw(t, db, fmt.Sprintf(`INSERT INTO usage_records VALUES (%d, '%s', %d, '111122223333', 'us-east-1', 'arn', 'AKIA', 'bedrock', 'Converse', 'm', 'w', 1, 2, 3, 4, 200, '', 5, 6, 7)`, i+1, id, 1000+i))
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	st := newStore(t, sqlite.Config{Path: path})
+	record := func(id string, ms int64) meter.Record {
+		return meter.Record{
+			RequestID: id, Time: time.UnixMilli(ms).UTC(), Account: "111122223333", Region: "us-east-1", Principal: "arn", AccessKeyID: "AKIA", Service: "bedrock",
+			Operation: "Converse", ModelID: "m", ServedBy: "w", StandIn: true, InputTokens: 2, OutputTokens: 3, ReusedTokens: 4, Status: 200, LatencyMS: 5, FirstTokenMS: 6, DurationMS: 7,
+		}
+	}
+	if err := st.PutUsage(t.Context(), []meter.Record{record("a", 1001), record("d", 1003)}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := st.ListUsage(t.Context(), "111122223333", 9)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []meter.Record{record("d", 1003), record("c", 1002), record("a", 1001), record("b", 1000)}
+	if !slices.Equal(got, want) {
+		t.Errorf("after the migration: %+v", got)
+	}
 }
