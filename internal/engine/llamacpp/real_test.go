@@ -31,7 +31,6 @@ func TestMain(m *testing.M) {
 type real struct {
 	host  llamacpp.Host
 	files map[string]llamacpp.File
-	dir   string // of weights that a test makes
 }
 
 const (
@@ -55,10 +54,16 @@ func theReal(t testing.TB) real {
 	turns <- struct{}{}
 	t.Cleanup(func() { <-turns })
 	i := enginetest.Installed(t)
-	r := real{host: llamacpp.Host{Python: i.Python, Site: i.Site, Build: i.Build}, files: map[string]llamacpp.File{}, dir: t.TempDir()}
+	r := real{host: llamacpp.Host{Python: i.Python, Site: i.Site, Build: i.Build}, files: map[string]llamacpp.File{}}
 	for _, w := range i.Weights {
 		r.files[w.ID] = llamacpp.File{Path: i.Files[w.ID], Mode: engine.Mode(w.Mode), ContextTokens: w.ContextTokens}
 	}
+	// Once: a file that is written over under an engine that maps it ends the engine.
+	model, projector, err := tinyvision.Write(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.files[visionWeights] = llamacpp.File{Path: model, Projector: projector, Mode: engine.Chat}
 	return r
 }
 
@@ -83,10 +88,6 @@ func confined(t testing.TB) *llamacpp.Sandbox {
 func (r real) Engine(context.Context) (llamacpp.Host, error) { return r.host, nil }
 
 func (r real) File(_ context.Context, id string) (llamacpp.File, error) {
-	if id == visionWeights {
-		model, projector, err := tinyvision.Write(r.dir)
-		return llamacpp.File{Path: model, Projector: projector, Mode: engine.Chat}, err
-	}
 	if id == toolWeights || id == thoughtWeights {
 		template, err := os.ReadFile(filepath.Join("testdata", id+".jinja"))
 		f := r.files[chatWeights]
