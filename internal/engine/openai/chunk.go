@@ -17,11 +17,27 @@ type chunk struct {
 	finish  string   // why the reply ended, "" while it goes on
 	logprob *float64 // of the tokens of text, when asked for
 	calls   []callDelta
-	usage   *llm.Usage // of the whole request so far
-	seen    bool       // something beside the greeting: the prompt is taken in
-	done    bool       // "[DONE]"
+	usage   llm.Usage // of the whole request so far
+	counted bool      // the usage is told
+	seen    bool      // something beside the greeting: the prompt is taken in
+	done    bool      // "[DONE]"
 	failure *serverError
+
+	alike opening // of the events before
 }
+
+// opening is what the events of a reply have before their text: its id, the model's
+// name, the time. Where the next one begins with the same bytes, nothing is there to be
+// read.
+type opening struct {
+	bytes []byte   // empty: nothing is known
+	keys  [][]byte // on the way to the text
+}
+
+var (
+	chatKeys       = [][]byte{[]byte("choices"), []byte("delta"), []byte("content")}
+	completionKeys = [][]byte{[]byte("choices"), []byte("text")}
+)
 
 // callDelta is a piece of a call. The first of each call has its name.
 type callDelta struct {
@@ -75,7 +91,7 @@ type event struct {
 // parse reads the data of one event. Nearly every event is one piece of text;
 // those are read without encoding/json.
 func (c *chunk) parse(data []byte) error {
-	*c = chunk{}
+	*c = chunk{alike: c.alike}
 	if bytes.Equal(data, []byte("[DONE]")) {
 		c.done = true
 		return nil
@@ -84,7 +100,7 @@ func (c *chunk) parse(data []byte) error {
 		c.doubt()
 		return nil
 	}
-	*c = chunk{}
+	*c = chunk{alike: c.alike}
 	var ev event
 	if json.Unmarshal(data, &ev) != nil {
 		return fmt.Errorf("event of the server's stream: %w", remote.ErrBadJSON)
@@ -104,12 +120,9 @@ const maxCount = 1 << 30
 // doubt forgets numbers of tokens that no request can have: quotas and usage records
 // are made of them.
 func (c *chunk) doubt() {
-	u := c.usage
-	if u == nil {
-		return
-	}
+	u := &c.usage
 	if min(u.InputTokens, u.OutputTokens, u.ReusedTokens) < 0 || max(u.InputTokens, u.OutputTokens) > maxCount {
-		c.usage = nil
+		c.usage, c.counted = llm.Usage{}, false
 		return
 	}
 	u.ReusedTokens = min(u.ReusedTokens, u.InputTokens)
@@ -151,16 +164,19 @@ func (c *chunk) take(ev *event) {
 	}
 	switch {
 	case ev.Usage != nil:
-		c.usage = &llm.Usage{InputTokens: ev.Usage.Prompt, OutputTokens: ev.Usage.Completion}
+		c.usage = llm.Usage{InputTokens: ev.Usage.Prompt, OutputTokens: ev.Usage.Completion}
+		c.counted = true
 		if ev.Usage.Details != nil {
 			c.usage.ReusedTokens = ev.Usage.Details.Cached
 		}
 	case ev.Progress != nil:
-		c.usage = &llm.Usage{InputTokens: ev.Progress.Total, ReusedTokens: ev.Progress.Cached}
+		c.usage = llm.Usage{InputTokens: ev.Progress.Total, ReusedTokens: ev.Progress.Cached}
+		c.counted = true
 		c.seen = ev.Progress.Processed > 0
 	case ev.Timings != nil && ev.Timings.Predicted > 0:
 		t := ev.Timings
-		c.usage = &llm.Usage{InputTokens: t.Cached + t.Prompt, OutputTokens: t.Predicted, ReusedTokens: t.Cached}
+		c.usage = llm.Usage{InputTokens: t.Cached + t.Prompt, OutputTokens: t.Predicted, ReusedTokens: t.Cached}
+		c.counted = true
 	}
 }
 
@@ -168,7 +184,10 @@ func (c *chunk) take(ev *event) {
 // usage, and nothing else of use; false leaves it to encoding/json.
 func (c *chunk) quick(data []byte) bool {
 	s := scanner{b: data}
-	if !s.next('{') {
+	if len(c.alike.bytes) > 0 && bytes.HasPrefix(data, c.alike.bytes) {
+		s.i, s.keys = len(c.alike.bytes), c.alike.keys
+	}
+	if !s.open('{') {
 		return false
 	}
 	for first := true; s.key(first); first = false {
@@ -178,7 +197,9 @@ func (c *chunk) quick(data []byte) bool {
 			ok = c.quickChoices(&s)
 		case "usage":
 			ok = s.null() || c.quickUsage(&s)
-		case "error", "timings", "prompt_progress":
+		case "timings":
+			ok = s.null() || !c.counted && c.quickTimings(&s) // usage says more
+		case "error", "prompt_progress":
 			ok = s.null()
 		default:
 			ok = s.skip()
@@ -190,12 +211,23 @@ func (c *chunk) quick(data []byte) bool {
 	return s.next('}') && s.space() == len(data)
 }
 
+// quickText reads the text of an event, and notes what stands before it when that says
+// nothing.
+func (c *chunk) quickText(s *scanner, keys [][]byte) (ok bool) {
+	said := c.text != "" || c.thought != "" || c.finish != "" || c.counted
+	if before := s.b[:s.i]; !said && !bytes.Equal(before, c.alike.bytes) {
+		c.alike.bytes, c.alike.keys = append(c.alike.bytes[:0], before...), keys
+	}
+	c.text, ok = s.text()
+	return ok
+}
+
 // quickUsage reads what the whole request has used so far.
 func (c *chunk) quickUsage(s *scanner) bool {
 	if !s.next('{') {
 		return false
 	}
-	u := &llm.Usage{}
+	u := llm.Usage{}
 	for first := true; s.key(first); first = false {
 		ok := false
 		switch string(s.name) {
@@ -213,18 +245,48 @@ func (c *chunk) quickUsage(s *scanner) bool {
 		}
 	}
 	c.usage = u
+	c.counted = true
+	return s.next('}')
+}
+
+// quickTimings reads what llama-server tells with every token.
+func (c *chunk) quickTimings(s *scanner) bool {
+	if !s.next('{') {
+		return false
+	}
+	var cached, read, made int
+	for first := true; s.key(first); first = false {
+		ok := false
+		switch string(s.name) {
+		case "cache_n":
+			cached, ok = s.count()
+		case "prompt_n":
+			read, ok = s.count()
+		case "predicted_n":
+			made, ok = s.count()
+		default:
+			ok = s.skip()
+		}
+		if !ok {
+			return false
+		}
+	}
+	if made > 0 {
+		c.usage = llm.Usage{InputTokens: cached + read, OutputTokens: made, ReusedTokens: cached}
+		c.counted = true
+	}
 	return s.next('}')
 }
 
 // quickChoices reads a list of one choice or none.
 func (c *chunk) quickChoices(s *scanner) bool {
-	if !s.next('[') {
+	if !s.open('[') {
 		return false
 	}
 	if s.next(']') {
 		return true
 	}
-	if !s.next('{') {
+	if !s.open('{') {
 		return false
 	}
 	for first := true; s.key(first); first = false {
@@ -233,7 +295,7 @@ func (c *chunk) quickChoices(s *scanner) bool {
 		case "delta":
 			ok = c.quickDelta(s)
 		case "text":
-			c.text, ok = s.text()
+			ok = c.quickText(s, completionKeys)
 		case "finish_reason":
 			c.finish, ok = s.text()
 		case "logprobs":
@@ -250,14 +312,14 @@ func (c *chunk) quickChoices(s *scanner) bool {
 }
 
 func (c *chunk) quickDelta(s *scanner) bool {
-	if !s.next('{') {
+	if !s.open('{') {
 		return false
 	}
 	for first := true; s.key(first); first = false {
 		ok := false
 		switch string(s.name) {
 		case "content":
-			c.text, ok = s.text()
+			ok = c.quickText(s, chatKeys)
 		case "reasoning_content":
 			c.thought, ok = s.text()
 		case "reasoning", "tool_calls":
@@ -276,7 +338,8 @@ func (c *chunk) quickDelta(s *scanner) bool {
 type scanner struct {
 	b    []byte
 	i    int
-	name []byte // of the last key
+	name []byte   // of the last key
+	keys [][]byte // that lead to where the scanner stands, and were not asked for yet
 }
 
 // space skips white space and returns where the scanner stands.
@@ -296,8 +359,15 @@ func (s *scanner) next(c byte) bool {
 	return false
 }
 
+// open takes the first character of an object or a list.
+func (s *scanner) open(c byte) bool { return len(s.keys) > 0 || s.next(c) }
+
 // key takes the next key of an object with its colon; false before the end.
 func (s *scanner) key(first bool) bool {
+	if len(s.keys) > 0 {
+		s.name, s.keys = s.keys[0], s.keys[1:]
+		return true
+	}
 	if !first && !s.next(',') || !s.next('"') {
 		return false
 	}

@@ -288,8 +288,8 @@ func (u *upstream) once(ctx context.Context, fa *facts, r *llm.Request, salt str
 		if err != nil {
 			return "", used, err
 		}
-		if ch.usage != nil {
-			used = *ch.usage
+		if ch.counted {
+			used = ch.usage
 		}
 		finish = cmp.Or(ch.finish, finish)
 		text.WriteString(ch.thought)

@@ -208,9 +208,9 @@ func (g *generation) read(w *remote.Watch, s *reply.Stream, lease *limit.Lease) 
 // note takes in what a chunk says beside its content.
 func (g *generation) note(c *chunk) {
 	switch {
-	case c.usage != nil:
+	case c.counted:
 		if c.usage.OutputTokens > 0 || g.usage.OutputTokens == 0 {
-			g.usage, g.told = *c.usage, c.usage.OutputTokens > 0
+			g.usage, g.told = c.usage, c.usage.OutputTokens > 0
 		}
 	case c.text != "" || c.thought != "" || len(c.calls) > 0:
 		g.usage.OutputTokens++ // exact at the end only: a chunk is nearly always one token
