@@ -74,7 +74,9 @@ func (p Program) Serve(ctx context.Context, o cli.Options, progress weights.Prog
 	if err != nil {
 		return err
 	}
-	s, err := New(ctx, cfg, cli.NewLogger(os.Stderr), p.Engine)
+	log, flush := newLog(os.Stderr)
+	defer flush()
+	s, err := New(ctx, cfg, log, p.Engine)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"time"
 
@@ -91,10 +90,4 @@ func standingIn(r Ready) string {
 		}
 	}
 	return strings.Join(names, " and ")
-}
-
-// NewLogger writes one line per call and what an operator must know. It never
-// carries prompts, completions or secrets.
-func NewLogger(w io.Writer) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelInfo}))
 }
