@@ -17,6 +17,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ const (
 	maxInterim  = 8         // answers of status 1xx before the real one
 	roomForHead = 512
 	oneWrite    = 64 << 10 // bodies up to here go out with their head
+	keptHead    = 16 << 10 // room for requests up to here is used again
 )
 
 // Transport is an http.RoundTripper. It is safe for concurrent use.
@@ -59,7 +61,8 @@ type Transport struct {
 	idle  map[string][]*conn // by address, the one used last at the end
 	timer *time.Timer        // sweeps; nil while nothing is kept
 
-	room sync.Pool // of *[moreSize]byte
+	room  sync.Pool // of *[moreSize]byte
+	heads sync.Pool // of *[]byte, in which requests are written
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -127,9 +130,17 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	head, err := appendHead(make([]byte, 0, roomForHead+min(oneWrite, max(0, r.ContentLength))), r)
+	room, ok := t.heads.Get().(*[]byte)
+	if !ok {
+		room = new([]byte)
+	}
+	defer t.heads.Put(room)
+	head, err := appendHead(slices.Grow((*room)[:0], roomForHead+int(min(oneWrite, max(0, r.ContentLength)))), r)
 	if err != nil {
 		return nil, err
+	}
+	if cap(head) <= keptHead {
+		*room = head
 	}
 	address := r.URL.Host
 	if r.URL.Port() == "" {
