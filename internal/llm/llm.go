@@ -302,7 +302,8 @@ func Fail(err error) Events {
 // error ends it; what was read until then is returned beside it.
 func Collect(events Events) (*Response, error) {
 	r := &Response{}
-	var open []collected
+	var one [1]collected // nearly every reply has one block
+	open := one[:0]
 	for ev, err := range events {
 		if err != nil {
 			r.join(open)
@@ -327,6 +328,9 @@ func Collect(events Events) (*Response, error) {
 	return r, nil
 }
 
+// collectRoom is what a block has room for at first, in bytes.
+const collectRoom = 256
+
 // collected is one block while it comes.
 type collected struct {
 	block Block
@@ -340,6 +344,9 @@ func (c *collected) take(ev *Event) {
 		c.block.Kind, c.block.Call = ev.Block, ev.Call
 	case Delta:
 		c.began = true
+		if c.text == nil {
+			c.text = make([]byte, 0, collectRoom)
+		}
 		c.text = append(c.text, ev.Text...)
 	case BlockStop:
 		c.block.Signature = ev.Signature

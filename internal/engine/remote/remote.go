@@ -82,8 +82,7 @@ func (s *Server) Acquire(ctx context.Context, t *engine.Target, tokens int) (lim
 type Fleet struct {
 	log     *slog.Logger
 	servers []*Server
-	base    context.Context // ends when Run does
-	stop    context.CancelCauseFunc
+	open    watches
 }
 
 // NewFleet returns one without servers. log nil discards.
@@ -91,9 +90,7 @@ func NewFleet(log *slog.Logger) *Fleet {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	f := &Fleet{log: log}
-	f.base, f.stop = context.WithCancelCause(context.Background())
-	return f
+	return &Fleet{log: log}
 }
 
 // Add takes a server in and connects to nothing. All are added before the first
@@ -110,7 +107,7 @@ var errStopping = apierr.Unavailable("The server is stopping.")
 // the connections. It returns nil.
 func (f *Fleet) Run(ctx context.Context) error {
 	<-ctx.Done()
-	f.stop(errStopping)
+	f.open.end()
 	for _, s := range f.servers {
 		if c, ok := s.c.Transport.(interface{ CloseIdleConnections() }); ok {
 			c.CloseIdleConnections()

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/outcrop/outcrop/internal/wire/apierr"
@@ -13,21 +14,60 @@ var ErrStalled = errors.New("the server stopped answering")
 
 // Watch ends a request that its server does not go on with.
 type Watch struct {
+	fleet  *Fleet
 	ctx    context.Context
 	timer  *time.Timer
 	cancel context.CancelCauseFunc
-	unhook func() bool
 }
 
 // Watch begins to watch a request, of which the first sign may take first. The
 // caller ends it.
 func (f *Fleet) Watch(ctx context.Context, first time.Duration) *Watch {
-	inner, cancel := context.WithCancelCause(ctx)
-	return &Watch{
-		ctx: inner, cancel: cancel,
-		unhook: context.AfterFunc(f.base, func() { cancel(errStopping) }),
-		timer:  time.AfterFunc(first, func() { cancel(ErrStalled) }),
+	w := &Watch{fleet: f}
+	w.ctx, w.cancel = context.WithCancelCause(ctx)
+	w.timer = time.AfterFunc(first, w.stall)
+	f.open.add(w)
+	return w
+}
+
+func (w *Watch) stall() { w.cancel(ErrStalled) }
+
+// watches are the requests under way. It is safe for concurrent use.
+type watches struct {
+	mu    sync.Mutex
+	all   map[*Watch]struct{}
+	ended bool
+}
+
+// add takes a request in, which ends at once when all have.
+func (o *watches) add(w *Watch) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.ended {
+		w.cancel(errStopping)
+		return
 	}
+	if o.all == nil {
+		o.all = make(map[*Watch]struct{})
+	}
+	o.all[w] = struct{}{}
+}
+
+func (o *watches) drop(w *Watch) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.all, w)
+}
+
+// end ends all of them, and those to come.
+func (o *watches) end() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.ended = true
+	for w := range o.all {
+		w.cancel(errStopping)
+	}
+	clear(o.all)
 }
 
 // Context is the request's: it ends with the one that Watch was given, with the
@@ -44,7 +84,7 @@ func (w *Watch) Resume(d time.Duration) { w.timer.Reset(d) }
 // End ends the request, and with it its connection when the answer was not read to
 // its end.
 func (w *Watch) End() {
-	w.unhook()
+	w.fleet.open.drop(w)
 	w.timer.Stop()
 	w.cancel(nil)
 }

@@ -29,17 +29,24 @@ func (c Codec) ConverseResponse(m family.Model, in *rt.ConverseInput, r *llm.Res
 		}
 	}
 	cache := lastCache(in)
-	return &rt.ConverseOutput{
-		Output: &rt.ConverseOutputContent{Message: &rt.Message{
-			Role: new(rt.ConversationRoleAssistant), Content: blocks,
-		}},
-		StopReason:                    stopReason(r.Reason),
-		Usage:                         usage(r.Usage, cache),
-		Metrics:                       &rt.ConverseMetrics{LatencyMs: millis(r.Latency)},
+	out := &struct { // all its parts in one allocation
+		rt.ConverseOutput
+		content rt.ConverseOutputContent
+		message rt.Message
+		metrics rt.ConverseMetrics
+		role    rt.ConversationRole
+		latency int64
+	}{role: rt.ConversationRoleAssistant, latency: r.Latency.Milliseconds()}
+	out.message.Role, out.message.Content = &out.role, blocks
+	out.content.Message = &out.message
+	out.metrics.LatencyMs = &out.latency
+	out.ConverseOutput = rt.ConverseOutput{
+		Output: &out.content, StopReason: stopReason(r.Reason), Usage: usage(r.Usage, cache), Metrics: &out.metrics,
 		AdditionalModelResponseFields: c.fields(m, in, r.Reason, r.StopSequence, r.Usage, cache != nil),
 		PerformanceConfig:             in.PerformanceConfig,
 		ServiceTier:                   in.ServiceTier,
 	}
+	return &out.ConverseOutput
 }
 
 // calls leaves out the tool calls after the first where one is the most.
@@ -228,10 +235,12 @@ func delta(kind llm.BlockKind, text string, index int32) *rt.ConverseStreamEvent
 
 // usage tells the tokens; cache is the cache point of the request, nil for none.
 func usage(u llm.Usage, cache *rt.CachePointBlock) *rt.TokenUsage {
-	out := &rt.TokenUsage{
-		InputTokens: new(count(u.Uncached())), OutputTokens: new(count(u.OutputTokens)),
-		TotalTokens: new(count(u.InputTokens + u.OutputTokens)),
-	}
+	all := &struct {
+		rt.TokenUsage
+		input, output, total int32
+	}{input: count(u.Uncached()), output: count(u.OutputTokens), total: count(u.InputTokens + u.OutputTokens)}
+	out := &all.TokenUsage
+	out.InputTokens, out.OutputTokens, out.TotalTokens = &all.input, &all.output, &all.total
 	if cache == nil {
 		return out
 	}
