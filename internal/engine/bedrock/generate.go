@@ -98,7 +98,8 @@ func size(r *llm.Request) int {
 // read passes the reply on until its end.
 func (g *generation) read(w *remote.Watch, up *upstream, resp *http.Response) error {
 	var (
-		r              = eventstream.NewReader(resp.Body)
+		body           = w.Body(resp.Body, up.c.Idle)
+		r              = eventstream.NewReader(body)
 		p              = &g.out
 		most           = *cmp.Or(g.req.Params.MaxTokens, new(0))
 		events, length int
@@ -110,7 +111,7 @@ func (g *generation) read(w *remote.Watch, up *upstream, resp *http.Response) er
 		if err != nil {
 			return over(err)
 		}
-		w.Pause() // our reader's time is not the upstream's
+		body.Sign()
 		length += len(payload)
 		if events++; events > 4*most+4096 || length > 1024*most+1<<20 {
 			return errEndless
@@ -130,7 +131,6 @@ func (g *generation) read(w *remote.Watch, up *upstream, resp *http.Response) er
 			p.end()
 			return nil
 		}
-		w.Resume(up.c.Idle)
 	}
 	return nil
 }

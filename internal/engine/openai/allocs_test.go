@@ -55,7 +55,7 @@ func readPieces(t *testing.T, n int) {
 	text := strings.Repeat("data: "+plainChunk+"\n\n", n) + `data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}` + "\n\n" +
 		`data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}` + "\n\ndata: [DONE]\n\n"
 	r := &llm.Request{Params: llm.Params{MaxTokens: new(2000)}}
-	g := generation{req: r, up: &upstream{Server: &remote.Server{Slots: limit.NewSlots(limit.SlotsConfig{N: 1})}, c: Upstream{Idle: time.Minute}}}
+	g := generation{req: r, up: &upstream{Server: &remote.Server{Slots: limit.NewSlots(limit.SlotsConfig{N: 1})}, c: Upstream{}}}
 	g.out = reply.New(reply.Config{Yield: func(llm.Event, error) bool { return true }})
 	w := remote.NewFleet(nil).Watch(t.Context(), time.Minute)
 	defer w.End()
@@ -63,7 +63,7 @@ func readPieces(t *testing.T, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.read(w, reply.NewStream(strings.NewReader(text)), &lease); err != nil {
+	if err := g.read(w.Body(strings.NewReader(text), time.Minute), &lease); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -71,7 +71,7 @@ func (g *generation) run(ctx context.Context) error {
 	defer w.End() // closes the connection too, which frees the server
 	resp, err := g.open(w.Context(), fa, lease)
 	if err == nil {
-		err = g.read(w, reply.NewStream(resp.Body), lease)
+		err = g.read(w.Body(resp.Body, g.up.c.Idle), lease)
 		_ = resp.Body.Close() // read only
 	}
 	if err == nil || g.out.Left() {
@@ -154,8 +154,9 @@ func maxEvents(r *llm.Request) int { return 4*(*cmp.Or(r.Params.MaxTokens, new(0
 func maxText(r *llm.Request) int { return 256*(*cmp.Or(r.Params.MaxTokens, new(0))) + 64<<10 }
 
 // read passes the reply on until its end.
-func (g *generation) read(w *remote.Watch, s *reply.Stream, lease *limit.Lease) error {
+func (g *generation) read(body *remote.Body, lease *limit.Lease) error {
 	var (
+		s              = reply.NewStream(body)
 		c              = &g.chunk
 		opened, kept   bool
 		events, length int
@@ -173,7 +174,7 @@ func (g *generation) read(w *remote.Watch, s *reply.Stream, lease *limit.Lease) 
 		if err != nil {
 			return err
 		}
-		w.Pause() // our reader's time is not the server's
+		body.Sign()
 		if c.failure != nil {
 			return c.failure
 		}
@@ -201,7 +202,6 @@ func (g *generation) read(w *remote.Watch, s *reply.Stream, lease *limit.Lease) 
 			s.Rest()
 			return g.end("")
 		}
-		w.Resume(g.up.c.Idle)
 	}
 }
 

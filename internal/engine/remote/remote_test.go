@@ -100,33 +100,72 @@ func TestFleet(t *testing.T) {
 	}
 }
 
+// slow is a body whose server takes its time for each byte.
+type slow struct{ pauses []time.Duration }
+
+func (s *slow) Read(p []byte) (int, error) {
+	if len(s.pauses) == 0 {
+		return 0, io.EOF
+	}
+	time.Sleep(s.pauses[0])
+	s.pauses = s.pauses[1:]
+	return copy(p, "."), nil
+}
+
 // TestWatch: a request ends when its server takes too long, and not by the time
 // that our reader takes.
 func TestWatch(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := NewFleet(nil)
-		w := f.Watch(t.Context(), time.Second)
-		defer w.End()
-		w.Pause()
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if err := w.Context().Err(); err != nil {
-			t.Fatalf("ended while paused: %v", err)
-		}
-		w.Resume(time.Minute)
-		time.Sleep(time.Minute - time.Nanosecond)
-		synctest.Wait()
-		if err := w.Context().Err(); err != nil {
-			t.Fatalf("ended too early: %v", err)
-		}
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
-		e := Settled(w.Context(), errors.New("cut off"), "100% late")
-		if e == nil || e.Code != apierr.CodeModelTimeout || e.Message != "100% late" || !errors.Is(context.Cause(w.Context()), ErrStalled) {
-			t.Fatalf("%v, cause %v", e, context.Cause(w.Context()))
-		}
-	})
+	const first, idle = time.Minute, time.Second
+	for name, c := range map[string]struct {
+		pauses []time.Duration
+		signs  []bool // what comes is one
+		late   int    // the read in which time is up; -1: none
+	}{
+		"the first sign has its own time": {[]time.Duration{first - 1}, []bool{true}, -1},
+		"which ends":                      {[]time.Duration{first}, []bool{true}, 0},
+		"and is not begun anew":           {[]time.Duration{first / 2, first / 2}, []bool{false, true}, 1},
+		"each sign has the same time":     {[]time.Duration{0, idle - 1, idle - 1}, []bool{true, true, true}, -1},
+		"which ends too":                  {[]time.Duration{0, idle - 1, idle}, []bool{true, true, true}, 2},
+		"bytes that are no sign":          {[]time.Duration{0, idle / 2, idle / 2, 0}, []bool{true, false, false, true}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := NewFleet(nil)
+				w := f.Watch(t.Context(), first)
+				defer w.End()
+				b := w.Body(&slow{c.pauses}, idle)
+				for i := range c.pauses {
+					if _, err := b.Read(make([]byte, 1)); err != nil {
+						t.Fatal(err)
+					}
+					synctest.Wait()
+					if ended := w.Context().Err() != nil; ended != (i == c.late) {
+						t.Fatalf("read %d: ended %v", i, ended)
+					}
+					if i == c.late {
+						break
+					}
+					if c.signs[i] {
+						b.Sign()
+						time.Sleep(time.Hour) // our own reader
+						synctest.Wait()
+						if err := w.Context().Err(); err != nil {
+							t.Fatalf("ended while our reader was busy: %v", err)
+						}
+					}
+				}
+				if c.late < 0 {
+					return
+				}
+				e := Settled(w.Context(), errors.New("cut off"), "100% late")
+				if e == nil || e.Code != apierr.CodeModelTimeout || e.Message != "100% late" || !errors.Is(context.Cause(w.Context()), ErrStalled) {
+					t.Fatalf("%v, cause %v", e, context.Cause(w.Context()))
+				}
+			})
+		})
+	}
 }
 
 // TestWithin: what the caller gets follows from who ended the request.

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -75,11 +76,39 @@ func (o *watches) end() {
 // Settled.
 func (w *Watch) Context() context.Context { return w.ctx }
 
-// Pause stops the clock while the server is not waited for.
-func (w *Watch) Pause() { w.timer.Stop() }
+// Body is the answer of a watched request. The clock runs only while the server is
+// waited for: what our own reader takes is not the server's time.
+type Body struct {
+	r    io.Reader
+	w    *Watch
+	idle time.Duration
+	left time.Duration // until the next sign; 0 before the first, for which Watch's own time runs
+}
 
-// Resume gives the server d until the next sign.
-func (w *Watch) Resume(d time.Duration) { w.timer.Reset(d) }
+// Body returns r as the body of the answer. Each sign may take idle after the one
+// before.
+func (w *Watch) Body(r io.Reader, idle time.Duration) *Body { return &Body{r: r, w: w, idle: idle} }
+
+// Sign tells that the server goes on: bytes alone may mean nothing.
+func (b *Body) Sign() {
+	if b.left == 0 {
+		b.w.timer.Stop()
+	}
+	b.left = b.idle
+}
+
+// Read implements io.Reader.
+func (b *Body) Read(p []byte) (int, error) {
+	if b.left == 0 {
+		return b.r.Read(p)
+	}
+	began := time.Now()
+	b.w.timer.Reset(b.left)
+	n, err := b.r.Read(p)
+	b.w.timer.Stop()
+	b.left = max(b.left-time.Since(began), 1)
+	return n, err
+}
 
 // End ends the request, and with it its connection when the answer was not read to
 // its end.
