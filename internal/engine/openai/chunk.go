@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/outcrop/outcrop/internal/engine/remote"
 	"github.com/outcrop/outcrop/internal/engine/reply"
@@ -23,15 +24,15 @@ type chunk struct {
 	done    bool      // "[DONE]"
 	failure *serverError
 
-	alike opening // of the events before
+	alike alike // the events before
 }
 
-// opening is what the events of a reply have before their text: its id, the model's
-// name, the time. Where the next one begins with the same bytes, nothing is there to be
-// read.
-type opening struct {
-	bytes []byte   // empty: nothing is known
-	keys  [][]byte // on the way to the text
+// alike is what the events of a reply have around their text: its id, the model's
+// name, the time. Where the next one has the same bytes, nothing is there to be read.
+type alike struct {
+	before, after []byte   // empty: nothing is known
+	keys          [][]byte // on the way to the text
+	end           int      // of the text of this event; 0: nothing is known
 }
 
 var (
@@ -184,9 +185,14 @@ func (c *chunk) take(ev *event) {
 // usage, and nothing else of use; false leaves it to encoding/json.
 func (c *chunk) quick(data []byte) bool {
 	s := scanner{b: data}
-	if len(c.alike.bytes) > 0 && bytes.HasPrefix(data, c.alike.bytes) {
-		s.i, s.keys = len(c.alike.bytes), c.alike.keys
+	if a := &c.alike; len(a.before) > 0 && bytes.HasPrefix(data, a.before) {
+		s.i, s.keys = len(a.before), a.keys
+		if text, ok := s.between(a.after); ok {
+			c.text, c.seen = text, true
+			return true
+		}
 	}
+	c.alike.end = 0
 	if !s.open('{') {
 		return false
 	}
@@ -208,17 +214,26 @@ func (c *chunk) quick(data []byte) bool {
 			return false
 		}
 	}
-	return s.next('}') && s.space() == len(data)
+	if !s.next('}') || s.space() != len(data) {
+		return false
+	}
+	if end := c.alike.end; end > 0 && c.thought == "" && c.finish == "" && !c.counted {
+		c.alike.after = append(c.alike.after[:0], data[end:]...)
+	}
+	return true
 }
 
 // quickText reads the text of an event, and notes what stands before it when that says
 // nothing.
 func (c *chunk) quickText(s *scanner, keys [][]byte) (ok bool) {
-	said := c.text != "" || c.thought != "" || c.finish != "" || c.counted
-	if before := s.b[:s.i]; !said && !bytes.Equal(before, c.alike.bytes) {
-		c.alike.bytes, c.alike.keys = append(c.alike.bytes[:0], before...), keys
+	a := &c.alike
+	if c.text == "" && c.thought == "" && c.finish == "" && !c.counted {
+		if before := s.b[:s.i]; !bytes.Equal(before, a.before) {
+			a.before, a.after, a.keys = append(a.before[:0], before...), a.after[:0], keys
+		}
 	}
 	c.text, ok = s.text()
+	a.end = s.i
 	return ok
 }
 
@@ -414,6 +429,21 @@ func (s *scanner) text() (string, bool) {
 	text, n, ok := reply.Unquote(s.b[s.i:])
 	s.i += n + 1
 	return text, ok
+}
+
+// between takes a text that is all there is before after, the last of the event; it
+// takes nothing when it is not.
+func (s *scanner) between(after []byte) (text string, ok bool) {
+	rest := s.b[s.i:]
+	if len(after) == 0 || !bytes.HasSuffix(rest, after) {
+		return "", false
+	}
+	rest = rest[:len(rest)-len(after)]
+	if len(rest) < 2 || rest[0] != '"' || bytes.IndexByte(rest[1:], '"') != len(rest)-2 || bytes.IndexByte(rest, '\\') >= 0 {
+		return "", false
+	}
+	rest = rest[1 : len(rest)-1]
+	return string(rest), utf8.Valid(rest)
 }
 
 // skip takes any value.

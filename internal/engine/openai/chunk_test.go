@@ -94,9 +94,9 @@ func FuzzParseNext(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, before, data []byte) {
 		var next, alone chunk
-		_ = next.parse(before)
+		_, _ = next.parse(before), next.parse(before)
 		errNext, errAlone := next.parse(data), alone.parse(data)
-		next.alike, alone.alike = opening{}, opening{}
+		next.alike, alone.alike = alike{}, alike{}
 		if !reflect.DeepEqual(next, alone) || (errNext == nil) != (errAlone == nil) {
 			t.Errorf("%s after %s: %+v %v, alone %+v %v", data, before, next, errNext, alone, errAlone)
 		}
@@ -113,8 +113,8 @@ func TestParseAlike(t *testing.T) {
 				t.Fatalf("%s: %q %v", data, c.text, err)
 			}
 		}
-		if want := data[:strings.Index(data, `" token"`)]; string(c.alike.bytes) != want {
-			t.Errorf("noted %s, want %s", c.alike.bytes, want)
+		if before, after, _ := strings.Cut(data, `" token"`); string(c.alike.before) != before || string(c.alike.after) != after {
+			t.Errorf("noted %s and %s of %s", c.alike.before, c.alike.after, data)
 		}
 	}
 }
