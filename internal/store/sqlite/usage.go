@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"time"
 
@@ -30,28 +32,57 @@ func (d *DB) PutUsage(ctx context.Context, records []meter.Record) (err error) {
 			err = fmt.Errorf("put %d usage records: %w", len(records), classify(err))
 		}
 	}()
-	tx, err := d.write.BeginTx(ctx, nil)
+	conn, err := d.write.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // after Commit it does nothing
-	insert, err := tx.PrepareContext(ctx, `INSERT INTO usage_records (`+usageColumns+`)
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	return conn.Raw(func(c any) error { return putUsage(ctx, c.(driverConn), records) })
+}
+
+// driverConn is what the driver's connections are.
+type driverConn interface {
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+}
+
+// putUsage stores records in one transaction. It speaks to the driver itself: what
+// database/sql makes of each argument would be a third of the work.
+func putUsage(ctx context.Context, c driverConn, records []meter.Record) (err error) {
+	tx, err := c.BeginTx(ctx, driver.TxOptions{})
+	if err != nil {
+		return err
+	}
+	done := false
+	defer func() {
+		if !done {
+			err = errors.Join(err, tx.Rollback())
+		}
+	}()
+	insert, err := c.PrepareContext(ctx, `INSERT INTO usage_records (`+usageColumns+`)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (time_ms, request_id) DO NOTHING`)
 	if err != nil {
 		return err
 	}
-	defer insert.Close()
+	defer func() { err = errors.Join(err, insert.Close()) }()
 	// The driver starts a goroutine for each statement that may be broken off. These
 	// are short, and the transaction ends with ctx.
 	ctx = context.WithoutCancel(ctx)
+	var args []driver.NamedValue
 	for i := range records {
 		u := &records[i]
-		_, err := insert.ExecContext(ctx, u.RequestID, fromTime(u.Time), u.Account, u.Region, u.Principal, u.AccessKeyID, u.Service, u.Operation, u.ModelID, u.ServedBy,
-			u.StandIn, u.InputTokens, u.OutputTokens, u.ReusedTokens, u.Status, u.ErrorCode, u.LatencyMS, u.FirstTokenMS, u.DurationMS)
-		if err != nil {
+		args = args[:0]
+		for at, v := range [...]driver.Value{
+			u.RequestID, fromTime(u.Time), u.Account, u.Region, u.Principal, u.AccessKeyID, u.Service, u.Operation, u.ModelID, u.ServedBy, u.StandIn,
+			int64(u.InputTokens), int64(u.OutputTokens), int64(u.ReusedTokens), int64(u.Status), u.ErrorCode, u.LatencyMS, u.FirstTokenMS, u.DurationMS,
+		} {
+			args = append(args, driver.NamedValue{Ordinal: at + 1, Value: v})
+		}
+		if _, err := insert.(driver.StmtExecContext).ExecContext(ctx, args); err != nil {
 			return err
 		}
 	}
+	done = true
 	return tx.Commit()
 }
 

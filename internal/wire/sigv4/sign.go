@@ -1,6 +1,7 @@
 package sigv4
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -59,7 +60,8 @@ func Sign(r *http.Request, body []byte, creds Credentials, region, service strin
 	}
 	bodySum := sha256.Sum256(body)
 	sum := sha256.Sum256(hex.AppendEncode(s.canon, bodySum[:]))
-	mac := sign(derive(creds.Secret, s.scope), s.stamp, s.scope, sum)
+	key := derive(creds.Secret, s.scope)
+	mac := sign(hmac.New(sha256.New, key[:]), s.stamp, s.scope, sum)
 	r.Header.Set("Authorization", algorithm+" Credential="+creds.AccessKeyID+"/"+s.scope+
 		", SignedHeaders="+list+", Signature="+hex.EncodeToString(mac[:]))
 	return nil

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
+	"hash"
 	"sync"
 
 	"github.com/outcrop/outcrop/internal/secret"
@@ -40,39 +41,46 @@ func (s *Signed) VerifySum(keys *KeyCache, sec secret.Value, body [sha256.Size]b
 // verify checks the signature over the canonical request that ends in payload,
 // and returns the signing key.
 func (s *Signed) verify(keys *KeyCache, sec secret.Value, payload []byte) ([32]byte, error) {
-	key, cached := keys.get(s, sec)
+	e := keys.get(s, sec)
+	cached := e != nil
 	if !cached {
-		key = derive(sec, s.scope)
+		e = newEntry(sec, derive(sec, s.scope))
 	}
-	ok := s.matches(key, s.canon, payload)
+	ok := s.matches(e, s.canon, payload)
 	if !ok && s.alt != nil {
-		ok = s.matches(key, s.alt, payload)
+		ok = s.matches(e, s.alt, payload)
 	}
 	if !ok {
-		return key, Mismatch()
+		return e.key, Mismatch()
 	}
 	if !cached {
-		keys.put(s, sec, key)
+		keys.put(s, e)
 	}
-	return key, nil
+	return e.key, nil
 }
 
 // matches compares the received signature with that of one canonical form.
-func (s *Signed) matches(key [32]byte, canon, payload []byte) bool {
+func (s *Signed) matches(e *cacheEntry, canon, payload []byte) bool {
 	sum := sha256.Sum256(append(canon, payload...)) // mostly fits in canon's spare room
-	want := sign(key, s.stamp, s.scope, sum)
+	h := e.macs.Get().(hash.Hash)
+	defer e.macs.Put(h)
+	want := sign(h, s.stamp, s.scope, sum)
 	return hmac.Equal(want[:], s.signature[:])
 }
 
-// sign is the signature of a canonical request with hash sum.
-func sign(key [32]byte, stamp, scope string, sum [sha256.Size]byte) [32]byte {
+// sign is the signature of a canonical request with hash sum, by the HMAC of the
+// signing key.
+func sign(h hash.Hash, stamp, scope string, sum [sha256.Size]byte) (out [32]byte) {
 	var buf [256]byte
 	b := append(buf[:0], algorithm+"\n"...)
 	b = append(b, stamp...)
 	b = append(b, '\n')
 	b = append(b, scope...)
 	b = append(b, '\n')
-	return mac(key[:], hex.AppendEncode(b, sum[:]))
+	h.Reset()
+	h.Write(hex.AppendEncode(b, sum[:]))
+	h.Sum(out[:0])
+	return out
 }
 
 // derive makes the signing key of a scope "yyyymmdd/region/service/aws4_request".
@@ -103,7 +111,7 @@ type KeyCache struct {
 	size int
 
 	mu sync.RWMutex
-	m  map[cacheKey]cacheEntry
+	m  map[cacheKey]*cacheEntry
 }
 
 type cacheKey struct{ id, scope string }
@@ -111,6 +119,13 @@ type cacheKey struct{ id, scope string }
 type cacheEntry struct {
 	secret []byte // the secret that key was derived from
 	key    [32]byte
+	macs   sync.Pool // of hash.Hash: HMACs of key, which cost more to make than to use
+}
+
+func newEntry(sec secret.Value, key [32]byte) *cacheEntry {
+	e := &cacheEntry{secret: sec.Reveal(), key: key}
+	e.macs.New = func() any { return hmac.New(sha256.New, e.key[:]) }
+	return e
 }
 
 // NewKeyCache returns a cache of at most size signing keys; 0 means 1024. A full
@@ -119,23 +134,24 @@ func NewKeyCache(size int) *KeyCache {
 	if size <= 0 {
 		size = 1024
 	}
-	return &KeyCache{size: size, m: make(map[cacheKey]cacheEntry)}
+	return &KeyCache{size: size, m: make(map[cacheKey]*cacheEntry)}
 }
 
-func (c *KeyCache) get(s *Signed, sec secret.Value) ([32]byte, bool) {
+// get returns nil for a key that is not there.
+func (c *KeyCache) get(s *Signed, sec secret.Value) *cacheEntry {
 	if c == nil {
-		return [32]byte{}, false
+		return nil
 	}
 	c.mu.RLock()
-	e, ok := c.m[cacheKey{s.AccessKeyID, s.scope}]
+	e := c.m[cacheKey{s.AccessKeyID, s.scope}]
 	c.mu.RUnlock()
-	if !ok || subtle.ConstantTimeCompare(e.secret, sec.Reveal()) != 1 {
-		return [32]byte{}, false
+	if e == nil || subtle.ConstantTimeCompare(e.secret, sec.Reveal()) != 1 {
+		return nil
 	}
-	return e.key, true
+	return e
 }
 
-func (c *KeyCache) put(s *Signed, sec secret.Value, key [32]byte) {
+func (c *KeyCache) put(s *Signed, e *cacheEntry) {
 	if c == nil {
 		return
 	}
@@ -144,5 +160,5 @@ func (c *KeyCache) put(s *Signed, sec secret.Value, key [32]byte) {
 	if len(c.m) >= c.size {
 		clear(c.m)
 	}
-	c.m[cacheKey{s.AccessKeyID, s.scope}] = cacheEntry{secret: sec.Reveal(), key: key}
+	c.m[cacheKey{s.AccessKeyID, s.scope}] = e
 }
