@@ -160,6 +160,8 @@ func (g *generation) read(body *remote.Body, lease *limit.Lease) error {
 		c              = &g.chunk
 		opened, kept   bool
 		events, length int
+
+		mostEvents, mostText = maxEvents(g.req), maxText(g.req)
 	)
 	for {
 		data, err := s.Next()
@@ -179,7 +181,7 @@ func (g *generation) read(body *remote.Body, lease *limit.Lease) error {
 			return c.failure
 		}
 		length += len(c.text) + len(c.thought)
-		if events++; events > maxEvents(g.req) || length > maxText(g.req) {
+		if events++; events > mostEvents || length > mostText {
 			return errEndless
 		}
 		g.note(c)

@@ -66,12 +66,12 @@ func (s *Stream) readLine() ([]byte, error) {
 	for {
 		part, err := s.r.ReadSlice('\n')
 		if err == nil && len(s.line) == 0 {
-			return bytes.TrimRight(part, "\r\n"), nil
+			return ended(part), nil
 		}
 		s.line = append(s.line, part...)
 		switch {
 		case err == nil:
-			return bytes.TrimRight(s.line, "\r\n"), nil
+			return ended(s.line), nil
 		case !errors.Is(err, bufio.ErrBufferFull):
 			if errors.Is(err, io.EOF) && len(s.line) > 0 {
 				return nil, io.ErrUnexpectedEOF
@@ -81,4 +81,13 @@ func (s *Stream) readLine() ([]byte, error) {
 			return nil, errLongLine
 		}
 	}
+}
+
+// ended is a line without its end.
+func ended(line []byte) []byte {
+	n := len(line)
+	for n > 0 && (line[n-1] == '\n' || line[n-1] == '\r') {
+		n--
+	}
+	return line[:n]
 }

@@ -282,16 +282,17 @@ func appendHead(b []byte, r *http.Request) ([]byte, error) {
 	if host == "" {
 		host = r.URL.Host
 	}
+	uri := r.URL.RequestURI()
 	switch {
 	case r.URL.Scheme != "http":
 		return nil, fmt.Errorf("scheme %q: want http", r.URL.Scheme)
 	case r.Body != nil && r.Body != http.NoBody && r.ContentLength <= 0:
 		return nil, errors.New("the length of the request's body is not known")
-	case host == "" || !plain(host) || !token(r.Method) || !plain(r.URL.RequestURI()) || strings.Contains(r.URL.RequestURI(), " "):
+	case host == "" || !plain(host) || !token(r.Method) || !plain(uri) || strings.Contains(uri, " "):
 		return nil, errors.New("malformed request")
 	}
 	b = append(append(b, r.Method...), ' ')
-	b = append(append(b, r.URL.RequestURI()...), " HTTP/1.1\r\nHost: "...)
+	b = append(append(b, uri...), " HTTP/1.1\r\nHost: "...)
 	b = append(append(b, host...), "\r\n"...)
 	for name, values := range r.Header {
 		if !token(name) {
