@@ -55,7 +55,7 @@ func TestLog(t *testing.T) {
 		log.Info("one")
 		log.With("k", "v").WithGroup("g").Info("two")
 		told("too soon after another")
-		time.Sleep(linesWait)
+		time.Sleep(linesWait + 1)
 		told("after the pause", "one two")
 		log.Info("three")
 		log.Warn("four")
@@ -73,7 +73,7 @@ func TestLog(t *testing.T) {
 			log.Info("long", "text", long)
 		}
 		told("with no room", "long long long long")
-		time.Sleep(linesWait)
+		time.Sleep(linesWait + 1)
 		told("later", "long")
 		log.Debug("never")
 		flush()

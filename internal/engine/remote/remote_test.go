@@ -123,11 +123,11 @@ func TestWatch(t *testing.T) {
 		late   int    // the read in which time is up; -1: none
 	}{
 		"the first sign has its own time": {[]time.Duration{first - 1}, []bool{true}, -1},
-		"which ends":                      {[]time.Duration{first}, []bool{true}, 0},
-		"and is not begun anew":           {[]time.Duration{first / 2, first / 2}, []bool{false, true}, 1},
+		"which ends":                      {[]time.Duration{first + 1}, []bool{true}, 0},
+		"and is not begun anew":           {[]time.Duration{first / 2, first/2 + 1}, []bool{false, true}, 1},
 		"each sign has the same time":     {[]time.Duration{0, idle - 1, idle - 1}, []bool{true, true, true}, -1},
-		"which ends too":                  {[]time.Duration{0, idle - 1, idle}, []bool{true, true, true}, 2},
-		"bytes that are no sign":          {[]time.Duration{0, idle / 2, idle / 2, 0}, []bool{true, false, false, true}, 2},
+		"which ends too":                  {[]time.Duration{0, idle - 1, idle + 1}, []bool{true, true, true}, 2},
+		"bytes that are no sign":          {[]time.Duration{0, idle / 2, idle/2 + 1, 0}, []bool{true, false, false, true}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
