@@ -196,16 +196,6 @@ type Call struct {
 // went out of it so far.
 var ErrHangUp = errors.New("call: hang up")
 
-// Asked is the call as it is decided over: what was asked, and nothing of what came of
-// it. None of that changes once the call was decided over, so Asked may be called while
-// the call is served.
-func (c *Call) Asked() Call {
-	return Call{
-		ID: c.ID, Start: c.Start, Service: c.Service, Operation: c.Operation, Action: c.Action, Region: c.Region, Partition: c.Partition,
-		Principal: c.Principal, MFA: c.MFA, Source: c.Source, Keys: c.Keys, Needs: c.Needs, Said: c.Said,
-	}
-}
-
 // SetKey gives a condition key of the call its values. name is in lower case.
 func (c *Call) SetKey(name string, values ...string) {
 	if c.Keys == nil {

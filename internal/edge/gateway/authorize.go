@@ -29,7 +29,7 @@ const recheckEvery = 500 * time.Millisecond
 // refusal as the cause.
 func (g *Gateway) authorize(q *request, n call.Need) error {
 	ctx, cancel := context.WithCancelCause(q.r.Context())
-	o := &openCall{call: q.Call, need: n, credential: q.credential, ctx: ctx, cancel: cancel}
+	o := &openCall{call: *q.Call, need: n, credential: q.credential, ctx: ctx, cancel: cancel}
 	// It is watched before it is decided: a change in between would go unnoticed.
 	g.open.add(o)
 	err := g.cfg.Access.Authorize(ctx, q.Call, n)
@@ -122,9 +122,9 @@ func (g *Gateway) Apply(ctx context.Context, c *call.Call, api, operation string
 	return err
 }
 
-// openCall is a call that is being served.
+// openCall is a call that is being served, as it was when it was allowed.
 type openCall struct {
-	call       *call.Call // belongs to its goroutine, all but what it asked for
+	call       call.Call // a copy: the call itself belongs to its goroutine
 	need       call.Need
 	credential credential
 	ctx        context.Context
@@ -202,7 +202,8 @@ func (g *Gateway) changed() <-chan struct{} {
 func (g *Gateway) recheck(o *openCall, rights bool) {
 	err := o.credential.alive(o.ctx)
 	if err == nil && rights {
-		c := o.call.Asked()
+		c := o.call
+		c.Decision = call.Decision{}
 		err = g.cfg.Access.Authorize(o.ctx, &c, o.need)
 	}
 	e, refused := errors.AsType[*apierr.Error](err)
