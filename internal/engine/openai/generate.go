@@ -156,13 +156,14 @@ func maxText(r *llm.Request) int { return 256*(*cmp.Or(r.Params.MaxTokens, new(0
 // read passes the reply on until its end.
 func (g *generation) read(body *remote.Body, lease *limit.Lease) error {
 	var (
-		s              = reply.NewStream(body)
+		s              = g.up.stream(body)
 		c              = &g.chunk
 		opened, kept   bool
 		events, length int
 
 		mostEvents, mostText = maxEvents(g.req), maxText(g.req)
 	)
+	defer g.up.ended(s)
 	for {
 		data, err := s.Next()
 		if err == nil {
@@ -205,6 +206,21 @@ func (g *generation) read(body *remote.Body, lease *limit.Lease) error {
 			return g.end("")
 		}
 	}
+}
+
+// stream reads the events of a body. It goes back to ended.
+func (u *upstream) stream(body io.Reader) *reply.Stream {
+	s, ok := u.streams.Get().(*reply.Stream)
+	if !ok {
+		return reply.NewStream(body)
+	}
+	s.Reset(body)
+	return s
+}
+
+func (u *upstream) ended(s *reply.Stream) {
+	s.Reset(nil)
+	u.streams.Put(s)
 }
 
 // note takes in what a chunk says beside its content.

@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -141,7 +142,8 @@ var (
 // upstream is a server in use.
 type upstream struct {
 	*remote.Server
-	c Upstream
+	c       Upstream
+	streams sync.Pool // of *reply.Stream that have ended
 
 	facts    atomic.Pointer[facts] // nil until the server told them
 	learning chan struct{}         // holds a value while somebody asks for them

@@ -34,6 +34,12 @@ type Stream struct {
 // NewStream returns a Stream.
 func NewStream(r io.Reader) *Stream { return &Stream{r: bufio.NewReaderSize(r, lineRoom)} }
 
+// Reset begins another stream in the room of this one, whose data are gone then.
+func (s *Stream) Reset(r io.Reader) {
+	s.r.Reset(r)
+	s.line = nil
+}
+
 // Next returns the data of the next event, valid until the next call. io.EOF
 // means that the stream ended, io.ErrUnexpectedEOF that it ended within a line.
 // Errors for what is no stream wrap ErrStream.
