@@ -256,14 +256,15 @@ func (f *front) others() []string {
 	return all
 }
 
-type connKey struct{}
-
 // withConn remembers the connection in the context of its requests.
 func withConn(ctx context.Context, c net.Conn) context.Context {
 	if t, ok := c.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
 		c = t.NetConn()
 	}
-	return context.WithValue(ctx, connKey{}, c)
+	if known, ok := c.(*network.Conn); ok {
+		return network.WithConn(ctx, known)
+	}
+	return ctx
 }
 
 // tell puts the source of each request into its context.
@@ -281,20 +282,24 @@ func (d *door) tell(next http.Handler) http.Handler {
 	})
 }
 
-// told is r with its source in the context.
+// told is r with its source in the context. That of a plain connection without proxies
+// is there already.
 func (d *door) told(r *http.Request) (*http.Request, error) {
-	s, err := d.source(r)
+	c := network.ConnOf(r.Context())
+	if c == nil { // never: without it, the listener's rules would not hold
+		return nil, errors.New("the connection of the request is not known")
+	}
+	if r.TLS == nil && len(d.rules.Proxies) == 0 {
+		return r, nil
+	}
+	s, err := d.source(c, r)
 	if err != nil {
 		return nil, err
 	}
 	return r.WithContext(network.WithSource(r.Context(), s)), nil
 }
 
-func (d *door) source(r *http.Request) (network.Source, error) {
-	c, ok := r.Context().Value(connKey{}).(*network.Conn)
-	if !ok { // never: without it, the listener's rules would not hold
-		return network.Source{}, errors.New("the connection of the request is not known")
-	}
+func (d *door) source(c *network.Conn, r *http.Request) (network.Source, error) {
 	s := c.Source()
 	if r.TLS != nil {
 		s.TLS = true

@@ -65,6 +65,9 @@ func (s Source) HostAllowed(host string) bool {
 
 // lower is strings.ToLower for ASCII: names of hosts have no other letters.
 func lower(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return 'A' <= r && r <= 'Z' }) {
+		return s
+	}
 	b := []byte(s)
 	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {
@@ -81,11 +84,30 @@ func WithSource(ctx context.Context, s Source) context.Context {
 	return context.WithValue(ctx, sourceKey{}, s)
 }
 
+type connKey struct{}
+
+// WithConn returns a context whose requests come over c, as c's own Source tells it
+// until WithSource says otherwise. Whoever terminates TLS or trusts a proxy must say so.
+func WithConn(ctx context.Context, c *Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// ConnOf returns the connection of a request; nil when nobody told.
+func ConnOf(ctx context.Context) *Conn {
+	c, _ := ctx.Value(connKey{}).(*Conn)
+	return c
+}
+
 // SourceOf returns where the request of ctx came from; the zero Source when
 // nobody told.
 func SourceOf(ctx context.Context) Source {
-	s, _ := ctx.Value(sourceKey{}).(Source)
-	return s
+	if s, ok := ctx.Value(sourceKey{}).(Source); ok {
+		return s
+	}
+	if c := ConnOf(ctx); c != nil {
+		return c.Source()
+	}
+	return Source{}
 }
 
 // Direct is the Source of a connection without a listener's rules, as in tests
