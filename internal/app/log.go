@@ -29,9 +29,8 @@ type lines struct {
 
 	mu    sync.Mutex
 	kept  []byte
-	last  time.Time // when lines went out
-	timer *time.Timer
-	armed bool // the timer will flush
+	last  time.Time   // when lines went out
+	timer *time.Timer // flushes what is kept; nil before the first
 }
 
 // Write implements io.Writer. What goes wrong with the lines that are kept, nobody
@@ -39,16 +38,16 @@ type lines struct {
 func (l *lines) Write(line []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	waiting := len(l.kept) > 0
 	l.kept = append(l.kept, line...)
 	switch since := time.Since(l.last); {
 	case since >= linesWait || len(l.kept) >= linesRoom:
 		l.write()
-	case l.armed:
+	case waiting: // so the timer runs
 	case l.timer == nil:
-		l.timer, l.armed = time.AfterFunc(linesWait-since, l.flush), true
+		l.timer = time.AfterFunc(linesWait-since, l.flush)
 	default:
 		l.timer.Reset(linesWait - since)
-		l.armed = true
 	}
 	return len(line), nil
 }
@@ -62,9 +61,8 @@ func (l *lines) flush() {
 
 // write needs the lock.
 func (l *lines) write() {
-	if l.timer != nil && l.armed {
+	if l.timer != nil {
 		l.timer.Stop()
-		l.armed = false
 	}
 	if len(l.kept) == 0 {
 		return

@@ -10,9 +10,7 @@
 package gateway
 
 import (
-	"bufio"
 	"context"
-	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -137,7 +135,7 @@ func New(cfg Config) (*Gateway, error) {
 		cfg.Now = time.Now
 	}
 	if cfg.NewID == nil {
-		cfg.NewID = newIDs().next
+		cfg.NewID = uuid.NewString
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -245,22 +243,6 @@ type codec interface {
 	token(q *request, in any) (token string, hash [32]byte, ok bool, err error)
 	encode(q *request, out any) (restjson.Response, error)
 	writeError(q *request, e *apierr.Error)
-}
-
-// ids makes random UUIDs from random bytes that are read many at a time: a system call
-// for each would take longer than all the rest. It is safe for concurrent use.
-type ids struct {
-	mu   sync.Mutex
-	rand *bufio.Reader
-}
-
-func newIDs() *ids { return &ids{rand: bufio.NewReaderSize(rand.Reader, 1024)} }
-
-func (i *ids) next() string {
-	i.mu.Lock()
-	id := uuid.Must(uuid.NewRandomFromReader(i.rand)) // rand.Reader never fails
-	i.mu.Unlock()
-	return id.String()
 }
 
 // headerRequestID is spelt as AWS spells it; HTTP/2 and most clients do not care.

@@ -354,3 +354,40 @@ func TestUsageOrder(t *testing.T) {
 		t.Errorf("after the migration: %+v", got)
 	}
 }
+
+// ends is a context that ends after some looks at it.
+type ends struct {
+	context.Context
+	looks *int
+}
+
+func (e ends) Err() error {
+	if *e.looks--; *e.looks < 0 {
+		return context.DeadlineExceeded
+	}
+	return nil
+}
+
+// TestUsageEnds: a commit whose time is up in its middle stores nothing and leaves the
+// connection to the next one.
+func TestUsageEnds(t *testing.T) {
+	t.Parallel()
+	st := newStore(t, sqlite.Config{Path: filepath.Join(t.TempDir(), "outcrop.db")})
+	records := make([]meter.Record, 20)
+	for i := range records {
+		records[i] = meter.Record{RequestID: fmt.Sprint(i), Time: time.UnixMilli(int64(i)), Account: "111122223333"}
+	}
+	looks := 10
+	if err := st.PutUsage(ends{t.Context(), &looks}, records); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("put: %v", err)
+	}
+	if all, err := st.ListUsage(t.Context(), "", 100); err != nil || len(all) != 0 {
+		t.Fatalf("%d records of a commit that was broken off, %v", len(all), err)
+	}
+	if err := st.PutUsage(t.Context(), records); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := st.ListUsage(t.Context(), "", 100); err != nil || len(all) != len(records) {
+		t.Fatalf("%d records, %v", len(all), err)
+	}
+}
